@@ -1,0 +1,151 @@
+"""Exact decimal amounts: how they are read, written, added and multiplied.
+
+No binary float comes near an amount. An amount has at most 20 digits before the point and 18 after it
+(`NUMERIC(38,18)`); what does not fit is refused, never rounded. Sums may be wider (`NUMERIC(58,18)`).
+
+Python's default decimal context keeps 28 digits and rounds silently:
+
+    >>> Decimal("12345678901234567890.123456789012345678") + 0      # in the default context
+    Decimal('12345678901234567890.12345679')
+
+so all arithmetic goes through the functions of this module, which use a context of their own that is wide enough for
+every product and sum of the program and traps `Inexact`. The caller's context is neither used nor changed. The one
+rounding in the core is `value`: amount times price, half-even, to 18 decimals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Underflow,
+)
+
+from ledger.errors import Refusal, Refused
+
+DIGITS_BEFORE_POINT = 20
+DIGITS_AFTER_POINT = 18
+SUM_DIGITS_BEFORE_POINT = 40
+
+ZERO = Decimal(0)
+
+# 98 digits hold a balance (58) times a price (38) exactly; the rest is room for sums of such values.
+_PRECISION = 150
+_TRAPS = [InvalidOperation, DivisionByZero, Overflow, Underflow]
+_EXACT = Context(prec=_PRECISION, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999, flags=[], traps=[*_TRAPS, Inexact])
+_ROUNDING = Context(prec=_PRECISION, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999, flags=[], traps=_TRAPS)
+_QUANTUM = Decimal((0, (1,), -DIGITS_AFTER_POINT))
+
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+
+
+def parse_amount(given: object, *, digits_before_point: int = DIGITS_BEFORE_POINT) -> Decimal:
+    """The exact decimal that a text (or a Decimal) names.
+
+    Takes `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits; a finite Decimal from a library caller is as good.
+    Raises Refused: `number_not_quoted` for a bare number, `amount_malformed`, `amount_out_of_range`,
+    `amount_too_precise`. Judged by value: `1.50000000000000000000` is 1.5.
+    """
+    if isinstance(given, Decimal):
+        return _fitting(given, digits_before_point, str(given)) if given.is_finite() else _malformed(str(given))
+    if not isinstance(given, str):
+        raise Refused(
+            Refusal.NUMBER_NOT_QUOTED,
+            "an amount must be a text in quotes: the digits of a bare number are not always those that were typed",
+            expected='a text such as "1.50"',
+            actual=given,
+            advice='put the number in quotes: "1.50"',
+        )
+    if not _AMOUNT.fullmatch(given):
+        return _malformed(given)
+    return _fitting(Decimal(given), digits_before_point, given)
+
+
+def _malformed(given: str) -> Decimal:
+    raise Refused(
+        Refusal.AMOUNT_MALFORMED,
+        "not a decimal number",
+        expected="digits 0-9 with an optional sign -, point and exponent",
+        actual=given,
+        advice="write it like 181.1375018324144, without blanks, underscores or thousands separators",
+    )
+
+
+def _fitting(number: Decimal, digits_before_point: int, given: str) -> Decimal:
+    """`number`, when its value fits; the exponent is judged without the trailing zeros."""
+    if number.is_zero():
+        return ZERO
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # finite
+    if number.adjusted() >= digits_before_point:
+        raise Refused(
+            Refusal.AMOUNT_OUT_OF_RANGE,
+            "the amount is too large",
+            expected=f"at most {digits_before_point} digits before the point",
+            actual=given,
+            advice="check the unit: an amount this large is usually one in drops or wei",
+        )
+    if exponent < -DIGITS_AFTER_POINT and any(digits[-DIGITS_AFTER_POINT - exponent :]):
+        raise Refused(
+            Refusal.AMOUNT_TOO_PRECISE,
+            "the amount has too many decimals",
+            expected=f"at most {DIGITS_AFTER_POINT} digits after the point",
+            actual=given,
+            advice="netbasis never rounds an amount: give the digits that were exchanged",
+        )
+    return number
+
+
+def amount_text(amount: Decimal) -> str:
+    """The canonical text of an amount: no exponent, no trailing zeros, no `-0`; equal amounts give equal texts."""
+    text = format(amount, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def shown_amount(amount: Decimal) -> str:
+    """An amount for people: all digits that are there, at least two decimals (`85.00`, `0.000001`)."""
+    text = amount_text(amount)
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals.ljust(2, '0')}"
+
+
+def add(left: Decimal, right: Decimal) -> Decimal:
+    """left + right, exactly."""
+    return _EXACT.add(left, right)
+
+
+def subtract(left: Decimal, right: Decimal) -> Decimal:
+    """left - right, exactly."""
+    return _EXACT.subtract(left, right)
+
+
+def negate(amount: Decimal) -> Decimal:
+    """-amount, exactly; never `-0`."""
+    return amount.copy_negate() if amount else ZERO
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """The exact sum; 0 for no amounts."""
+    result = ZERO
+    for amount in amounts:
+        result = _EXACT.add(result, amount)
+    return result
+
+
+def value(amount: Decimal, price: Decimal) -> Decimal:
+    """amount * price, rounded half-even to 18 decimals, of any size. The only rounding in the core."""
+    return _ROUNDING.quantize(_EXACT.multiply(amount, price), _QUANTUM)
+
+
+def fits(amount: Decimal) -> bool:
+    """Whether an amount of at most 18 decimals has at most 20 digits before the point."""
+    return amount.is_zero() or amount.adjusted() < DIGITS_BEFORE_POINT

@@ -1,0 +1,301 @@
+"""Appending: from events as given to sealed rows at the end of a book's chain, inside the caller's transaction.
+
+The book's row is locked from `Appender.lock` to the end of the transaction, so versions have no gap and the order of
+commits is the order of the log. Idempotency comes first: a key that is there is compared, answered and never written, so
+a repeated append succeeds even when the version that it expected has passed. An event that is refused leaves the
+transaction to its owner, who rolls it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+
+from sqlalchemy import Connection, insert, update
+
+from ledger import store
+from ledger.amounts import add, total
+from ledger.book import GENESIS_HASH, Book, Head
+from ledger.effects import Effects, effects_of
+from ledger.errors import KeyConflict, NetbasisError, Refusal, Refused, VersionPassed
+from ledger.events import REVERSIBLE, Event, Opened, Reversal
+from ledger.mapper import row_of, stored_event
+from ledger.rules import complete
+from ledger.stored import StoredEvent, chain_hash, json_value, seal_body
+from ledger.tables import books, events
+from ledger.texts import BOOK_CHARACTERS, parse_text
+
+Clock = Callable[[], datetime]
+NewId = Callable[[], str]
+OnRecorded = Callable[[StoredEvent, Event], None]
+
+OPENED_KEY = "opened"
+EVENTS_AT_ONCE = 500
+# Fields that netbasis fills in when they are None, so a None that was given is a default too.
+_FILLED_IN = frozenset({"book", "at", "key", "asset", "amount", "basis_delta"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one event: recorded now, or there already (`existed`)."""
+
+    stored: StoredEvent
+    existed: bool
+
+
+class Appender:
+    """Appends to one book in one transaction. `on_recorded` sees each new event in order, and may refuse it."""
+
+    def __init__(
+        self, connection: Connection, book: Book, head: Head, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
+    ) -> None:
+        self.book = book
+        self.head = head
+        self._connection = connection
+        self._clock = clock
+        self._new_id = new_id
+        self._on_recorded = on_recorded
+        self._unwritten: dict[int, StoredEvent] = {}
+        self._log = _Log(self)
+
+    @classmethod
+    def lock(
+        cls, connection: Connection, name: str, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
+    ) -> Appender:
+        """An appender to an open book, whose row it locks. Raises Refused `book_unknown`."""
+        book, head = store.require_book(connection, name, lock=True)
+        return cls(connection, book, head, clock=clock, new_id=new_id, on_recorded=on_recorded)
+
+    def append(self, given: Iterable[Event], *, expected_version: int | None = None) -> Iterator[Outcome]:
+        """Append the events that are new, in order, and say for each what became of it; to be run to its end.
+
+        Raises VersionPassed when something is new and the head is not at `expected_version`; KeyConflict; Refused. The
+        error's `index` is that of its event in `given`.
+        """
+        passed = None
+        if expected_version is not None and expected_version != self.head.version:
+            passed = VersionPassed(self.book.name, expected_version, self.head.version)
+        recorded_at = max(self._clock(), self.head.recorded_at)
+        numbered = enumerate(given)
+        while chunk := list(islice(numbered, EVENTS_AT_ONCE)):
+            keyed = [(index, event, self._with_key(event)) for index, event in chunk]
+            keys = [event.key for _, _, event in keyed if event.key is not None]
+            known = store.find_keys(self._connection, self.book.name, keys)
+            for index, event, with_key in keyed:
+                try:
+                    outcome = self._append_one(event, with_key, known, recorded_at, passed)
+                except NetbasisError as error:
+                    error.index = index
+                    raise
+                known[outcome.stored.key] = outcome.stored
+                yield outcome
+            self._write()
+
+    def _append_one(
+        self,
+        given: Event,
+        event: Event,
+        known: Mapping[str, StoredEvent],
+        recorded_at: datetime,
+        passed: VersionPassed | None,
+    ) -> Outcome:
+        there = known.get(event.key) if event.key else None
+        if there is not None:
+            require_same(given, there)
+            return Outcome(there, existed=True)
+        if passed is not None:
+            raise passed
+        stored, completed = self._seal(complete(event, self.book), recorded_at)
+        self._on_recorded(stored, completed)
+        self._unwritten[stored.version] = stored
+        self.head = Head(stored.version, stored.hash, stored.recorded_at)
+        self._log.moved(stored.effects)
+        return Outcome(stored, existed=False)
+
+    def _with_key(self, event: Event) -> Event:
+        """The event with the key that its type gives it by default, where that can be known before it is recorded."""
+        if event.key is not None:
+            return event
+        if isinstance(event, Opened):
+            return event.model_copy(update={"key": OPENED_KEY})
+        corrected = self.find(event.corrects) if event.corrects is not None else None
+        return event if corrected is None else event.model_copy(update={"key": next_key(corrected)})
+
+    def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
+        """The stored form of a new event, its time and key filled in, and the event so completed."""
+        if isinstance(event, Opened) and self.head.version > 0:
+            raise Refused(
+                Refusal.BOOK_ALREADY_OPEN,
+                "a book is opened once, by its first event",
+                advice="open another book with `netbasis --book NAME init`",
+            )
+        self._require_correctable(event)
+        reversed_event = self._require_reversible(event.reverses) if isinstance(event, Reversal) else None
+        event_id = self._new_id()
+        at = event.at or (reversed_event.at if reversed_event else recorded_at)
+        event = event.model_copy(update={"at": at, "key": event.key or event_id})
+        version = self.head.version + 1
+        body = seal_body(event, book=self.book.name, version=version, event_id=event_id, recorded_at=recorded_at)
+        stored = stored_event(
+            event,
+            effects_of(event, self.book, self._log),
+            book=self.book.name,
+            version=version,
+            event_id=event_id,
+            recorded_at=recorded_at,
+            body=body,
+            digest=chain_hash(self.head.hash, body),
+            reversed_event=reversed_event,
+        )
+        return stored, event
+
+    def _require_correctable(self, event: Event) -> None:
+        if event.corrects is None:
+            return
+        if self.find(event.corrects) is None:
+            raise Refused(
+                Refusal.CORRECTED_VERSION_UNKNOWN,
+                "the event that is corrected is not in the book",
+                expected=f"a version from 1 to {self.head.version}",
+                actual=event.corrects,
+                field="corrects",
+            )
+        if self._reversal_of(event.corrects) is None:
+            raise Refused(
+                Refusal.CORRECTED_NOT_REVERSED,
+                "the event that is corrected still stands, so both would count",
+                expected=f"version {event.corrects} reversed",
+                advice=f"reverse version {event.corrects} first",
+                field="corrects",
+            )
+
+    def _require_reversible(self, version: int) -> StoredEvent:
+        target = self.find(version)
+        if target is None:
+            raise Refused(
+                Refusal.REVERSED_VERSION_UNKNOWN,
+                "the event to reverse is not in the book",
+                expected=f"a version from 1 to {self.head.version}",
+                actual=version,
+                field="reverses",
+            )
+        if target.type not in REVERSIBLE:
+            raise Refused(
+                Refusal.REVERSAL_NOT_ALLOWED,
+                f"version {version} is of a type that cannot be reversed",
+                expected=f"one of {', '.join(sorted(REVERSIBLE))}",
+                actual=target.type,
+                field="reverses",
+            )
+        reversal = self._reversal_of(version)
+        if reversal is not None:
+            raise Refused(
+                Refusal.ALREADY_REVERSED,
+                f"version {version} was reversed already, by version {reversal}",
+                expected="an event that still stands",
+                field="reverses",
+            )
+        return target
+
+    def find(self, version: int) -> StoredEvent | None:
+        """The event at a version, written or about to be."""
+        return self._unwritten.get(version) or store.find_event(self._connection, self.book.name, version)
+
+    def _reversal_of(self, version: int) -> int | None:
+        unwritten = (stored.version for stored in self._unwritten.values() if stored.reverses == version)
+        return next(unwritten, None) or store.find_reversal(self._connection, self.book.name, version)
+
+    def starting_value(self) -> Decimal:
+        """The starting value at the head, summed over the log."""
+        unwritten = total(stored.effects.starting_value_delta for stored in self._unwritten.values())
+        return add(store.starting_value(self._connection, self.book.name), unwritten)
+
+    def _write(self) -> None:
+        """Insert what is sealed and move the book's head to the last of it."""
+        if not self._unwritten:
+            return
+        self._connection.execute(insert(events), [row_of(stored) for stored in self._unwritten.values()])
+        self._connection.execute(
+            update(books)
+            .where(books.c.book == self.book.name)
+            .values(head_version=self.head.version, head_hash=self.head.hash, head_recorded_at=self.head.recorded_at)
+        )
+        self._unwritten.clear()
+
+
+class _Log:
+    """The log so far, as the effects of a baseline and of a reversal need it. The starting value is summed once."""
+
+    def __init__(self, appender: Appender) -> None:
+        self._appender = appender
+        self._starting_value: Decimal | None = None
+
+    def starting_value(self) -> Decimal:
+        if self._starting_value is None:
+            self._starting_value = self._appender.starting_value()
+        return self._starting_value
+
+    def effects_at(self, version: int) -> Effects:
+        stored = self._appender.find(version)
+        assert stored is not None  # _require_reversible
+        return stored.effects
+
+    def moved(self, effects: Effects) -> None:
+        if self._starting_value is not None:
+            self._starting_value = add(self._starting_value, effects.starting_value_delta)
+
+
+def open_book(
+    connection: Connection, name: str, opened: Opened, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
+) -> tuple[Appender, Outcome]:
+    """Open a book; an `existed` outcome when it is open already on the terms that were given.
+
+    Raises KeyConflict when it is open on other terms; Refused.
+    """
+    found = store.find_book(connection, name)
+    if found is None:
+        parse_text(name, characters=BOOK_CHARACTERS)
+        book = Book(name, opened.mode, opened.numeraire, opened.base_asset, opened.withdrawal_policy)
+        found = book, Head(0, GENESIS_HASH, clock())
+        connection.execute(insert(books).values(_book_row(*found)))
+    appender = Appender(connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded)
+    (outcome,) = appender.append([opened])
+    return appender, outcome
+
+
+def _book_row(book: Book, head: Head) -> dict[str, object]:
+    return {
+        "book": book.name,
+        "mode": book.mode,
+        "numeraire": book.numeraire,
+        "base_asset": book.base_asset,
+        "withdrawal_policy": book.withdrawal_policy,
+        "head_version": head.version,
+        "head_hash": head.hash,
+        "head_recorded_at": head.recorded_at,
+    }
+
+
+def next_key(corrected: StoredEvent) -> str:
+    """The default key of a correction: `<old key>#2`, and `#3` for the correction of that one."""
+    base, mark, count = corrected.key.rpartition("#")
+    if corrected.event.corrects is not None and mark and count.isdecimal():
+        return f"{base}#{int(count) + 1}"
+    return f"{corrected.key}#2"
+
+
+def require_same(given: Event, stored: StoredEvent) -> None:
+    """Raises KeyConflict when a field that the caller gave is not what is stored; defaults are not compared."""
+    if given.kind != stored.type:
+        raise KeyConflict(stored.key, stored.version, "type", stored.type, given.kind)
+    there = stored.event
+    for name in type(given).model_fields:
+        given_value = getattr(given, name)
+        if name not in given.model_fields_set or (given_value is None and name in _FILLED_IN):
+            continue
+        stored_value = getattr(there, name)
+        if json_value(given_value) != json_value(stored_value):
+            raise KeyConflict(stored.key, stored.version, name, json_value(stored_value), json_value(given_value))

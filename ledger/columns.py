@@ -1,0 +1,90 @@
+"""Column types that keep decimals and times exact on every engine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sqlalchemy import Dialect, Numeric, String, TypeDecorator
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeEngine
+
+from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_BEFORE_POINT, amount_text
+from ledger.errors import Refused, StorageError, StorageFault
+from ledger.times import parse_time, time_text
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """NUMERIC on PostgreSQL; canonical decimal text on SQLite, which has no decimal type and would go through float.
+
+    Texts of equal amounts are equal, so that `=` works; they do not sort as numbers.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, digits_before_point: int = DIGITS_BEFORE_POINT) -> None:
+        super().__init__()
+        self.digits_before_point = digits_before_point
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String())
+        return dialect.type_descriptor(Numeric(self.digits_before_point + DIGITS_AFTER_POINT, DIGITS_AFTER_POINT))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return amount_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        if value is None:
+            return None
+        try:
+            number = Decimal(value)
+        except (InvalidOperation, TypeError, ValueError):
+            raise _unreadable("a decimal", value) from None
+        if not number.is_finite():
+            raise _unreadable("a decimal", value)
+        return number
+
+
+def exact_sum() -> ExactDecimal:
+    """The type of a sum of amounts, `NUMERIC(58,18)`."""
+    return ExactDecimal(SUM_DIGITS_BEFORE_POINT)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """TIMESTAMPTZ on PostgreSQL; canonical text on SQLite, which sorts as time does."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else TIMESTAMP(timezone=True, precision=6))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return time_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        try:
+            return parse_time(value)
+        except Refused as refused:
+            raise _unreadable("a time", value) from refused
+
+
+def _unreadable(expected: str, value: object) -> StorageError:
+    return StorageError(
+        StorageFault.EVENT_UNREADABLE,
+        "a stored column does not hold what it should",
+        expected=expected,
+        actual=repr(value),
+        advice="run `netbasis check` to find the row",
+    )

@@ -1,0 +1,207 @@
+"""Every error that a caller can meet.
+
+    NetbasisError
+    ├── Refused           a rule or bad data; exit code 1; `code` is one of `Refusal`
+    ├── Conflict          somebody else wrote first; exit code 3
+    │   ├── VersionPassed     the expected version is not the head any more
+    │   └── KeyConflict       the key is there with other content
+    └── StorageError      the storage cannot be trusted or reached; exit code 4; `code` is one of `StorageFault`
+
+An error says what is wrong, what was expected, what was there and what to do. Codes are stable: scripts may match them.
+An `assert` in this code base means a bug in netbasis; an error of this module means the caller, the data or the disk.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+SHOWN_CHARACTERS = 80
+
+
+class Refusal(StrEnum):
+    """Why an event or a request is refused, in order of precedence: of several reasons the first one is reported."""
+
+    # The line
+    LINE_TOO_LONG = "line_too_long"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    FIELD_DUPLICATE = "field_duplicate"
+    TYPE_UNKNOWN = "type_unknown"
+    FIELD_UNKNOWN = "field_unknown"
+    FIELD_REQUIRED = "field_required"
+    # A field by itself
+    TEXT_REQUIRED = "text_required"
+    TEXT_EMPTY = "text_empty"
+    TEXT_TOO_LONG = "text_too_long"
+    TEXT_HAS_CONTROL_CHARACTER = "text_has_control_character"
+    TEXT_HAS_LONE_SURROGATE = "text_has_lone_surrogate"
+    ASSET_HAS_BLANK = "asset_has_blank"
+    ASSET_HAS_EQUALS_SIGN = "asset_has_equals_sign"
+    CHOICE_UNKNOWN = "choice_unknown"
+    FLAG_MALFORMED = "flag_malformed"
+    VERSION_MALFORMED = "version_malformed"
+    TIME_MALFORMED = "time_malformed"
+    TIME_WITHOUT_ZONE = "time_without_zone"
+    TIME_TOO_PRECISE = "time_too_precise"
+    TIME_OUT_OF_RANGE = "time_out_of_range"
+    NUMBER_NOT_QUOTED = "number_not_quoted"
+    AMOUNT_MALFORMED = "amount_malformed"
+    AMOUNT_OUT_OF_RANGE = "amount_out_of_range"
+    AMOUNT_TOO_PRECISE = "amount_too_precise"
+    AMOUNT_MUST_BE_POSITIVE = "amount_must_be_positive"
+    AMOUNT_MUST_NOT_BE_ZERO = "amount_must_not_be_zero"
+    AMOUNT_MUST_NOT_BE_NEGATIVE = "amount_must_not_be_negative"
+    PRICE_MUST_BE_POSITIVE = "price_must_be_positive"
+    MARKS_MALFORMED = "marks_malformed"
+    # Fields against each other and against the book
+    BOOK_UNKNOWN = "book_unknown"
+    BOOK_REQUIRED = "book_required"
+    BOOK_DIFFERS = "book_differs"
+    BOOK_ALREADY_OPEN = "book_already_open"
+    POLICY_UNKNOWN = "policy_unknown"
+    KEY_REQUIRED = "key_required"
+    ASSETS_MUST_DIFFER = "assets_must_differ"
+    FEE_ASSET_REQUIRED = "fee_asset_required"
+    ASSET_MUST_BE_NUMERAIRE = "asset_must_be_numeraire"
+    ASSET_MUST_NOT_BE_NUMERAIRE = "asset_must_not_be_numeraire"
+    PRICE_REQUIRED = "price_required"
+    PRICE_MUST_BE_ABSENT = "price_must_be_absent"
+    VALUE_OUT_OF_RANGE = "value_out_of_range"
+    BASIS_DELTA_AND_UNKNOWN = "basis_delta_and_unknown"
+    BASIS_DELTA_MUST_NOT_BE_POSITIVE = "basis_delta_must_not_be_positive"
+    AMOUNT_MUST_EQUAL_BASIS_DELTA = "amount_must_equal_basis_delta"
+    # The event against the log that it lands on
+    CORRECTED_VERSION_UNKNOWN = "corrected_version_unknown"
+    CORRECTED_NOT_REVERSED = "corrected_not_reversed"
+    REVERSED_VERSION_UNKNOWN = "reversed_version_unknown"
+    REVERSAL_NOT_ALLOWED = "reversal_not_allowed"
+    ALREADY_REVERSED = "already_reversed"
+    EVIDENCE_MISMATCH = "evidence_mismatch"
+
+
+class StorageFault(StrEnum):
+    """Why the storage cannot be trusted or reached."""
+
+    DATABASE_MISSING = "database_missing"
+    DATABASE_UNREADABLE = "database_unreadable"
+    DATABASE_NOT_WRITABLE = "database_not_writable"
+    DATABASE_BUSY = "database_busy"
+    DATABASE_FULL = "database_full"
+    DATABASE_DAMAGED = "database_damaged"
+    DATABASE_FAILED = "database_failed"
+    NOT_A_DATABASE = "not_a_database"
+    NOT_A_LEDGER = "not_a_ledger"
+    SCHEMA_OLDER = "schema_older"
+    SCHEMA_NEWER = "schema_newer"
+    URL_NOT_SUPPORTED = "url_not_supported"
+    EVENT_UNREADABLE = "event_unreadable"
+    PROJECTIONS_BEHIND = "projections_behind"
+
+
+def shown(value: object) -> str:
+    """`value` for an error message: quoted and escaped where it is text, and cut so that it stays on one line."""
+    if not isinstance(value, str):
+        return str(value)
+    if len(value) > SHOWN_CHARACTERS:
+        return f"{value[:SHOWN_CHARACTERS]!r}… ({len(value)} characters)"
+    return repr(value)
+
+
+class NetbasisError(Exception):
+    """Base of all errors that netbasis raises on purpose.
+
+    `code` is stable; `what` says what is wrong; `expected` and `actual` may be None; `advice` says what to do;
+    `where` names the place in the input (`line 17`) and `index` the event's place in the list that was appended; both are
+    filled in by whoever knows them.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        *,
+        expected: object | None = None,
+        actual: object | None = None,
+        advice: str | None = None,
+        where: str | None = None,
+    ) -> None:
+        super().__init__(code, what)
+        self.code = code
+        self.what = what
+        self.expected = None if expected is None else str(expected)
+        self.actual = None if actual is None else shown(actual)
+        self.advice = advice
+        self.where = where
+        self.index: int | None = None
+
+    def __str__(self) -> str:
+        facts = [f"expected {self.expected}" if self.expected else "", f"actual {self.actual}" if self.actual else ""]
+        what = f"{self.where}: {self.what}" if self.where else self.what
+        parts = [what, ", ".join(fact for fact in facts if fact), self.advice or ""]
+        return f"error[{self.code}]: " + "; ".join(part for part in parts if part)
+
+
+class Refused(NetbasisError):
+    """A rule refuses the event or the request; nothing was written. `field` names the field, where there is one."""
+
+    def __init__(
+        self,
+        code: Refusal,
+        what: str,
+        *,
+        expected: object | None = None,
+        actual: object | None = None,
+        advice: str | None = None,
+        field: str | None = None,
+    ) -> None:
+        super().__init__(code.value, what, expected=expected, actual=actual, advice=advice)
+        self.refusal = code
+        self.field = field
+
+
+class Conflict(NetbasisError):
+    """Somebody else wrote first; nothing was written."""
+
+
+class VersionPassed(Conflict):
+    """The book's head is not at the version that the caller had read."""
+
+    def __init__(self, book: str, expected: int, actual: int) -> None:
+        super().__init__(
+            "expected_version_passed",
+            f"the book {shown(book)} is not at the version that was read",
+            expected=expected,
+            actual=actual,
+            advice="read the book again, decide anew, and append with the version that you read",
+        )
+
+
+class KeyConflict(Conflict):
+    """The key is in the book already, with another content."""
+
+    def __init__(self, key: str, version: int, field: str, stored: object, given: object) -> None:
+        super().__init__(
+            f"exists_with_different_{field}",
+            f"the key {shown(key)} is in the book already, at version {version}, with another {field}",
+            expected=shown(stored),
+            actual=given,
+            advice=f"give the new event a key of its own, or reverse version {version} and append the corrected event",
+        )
+        self.field = field
+        self.version = version
+
+
+class StorageError(NetbasisError):
+    """The storage cannot be trusted or reached; nothing was written."""
+
+    def __init__(
+        self,
+        code: StorageFault,
+        what: str,
+        *,
+        expected: object | None = None,
+        actual: object | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(code.value, what, expected=expected, actual=actual, advice=advice)
+        self.fault = code

@@ -1,0 +1,313 @@
+"""The nine event types, as frozen models.
+
+An event is what a caller gives. What he leaves to default (`at`, `key`, a computed basis) is None here and is filled in
+when the event is recorded (`ledger.rules.complete`). Building an event checks each field by itself and raises `Refused`;
+the rules that need the book (its numeraire, its log) are in `ledger.rules` and `ledger.appender`.
+
+All amounts are exact decimals in the asset's own unit; prices are in the numeraire per unit of the asset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from ledger.amounts import SUM_DIGITS_BEFORE_POINT, parse_amount
+from ledger.errors import Refusal, Refused
+from ledger.texts import BOOK_CHARACTERS, KEY_CHARACTERS, NOTE_CHARACTERS, parse_asset, parse_text
+from ledger.times import parse_time
+
+_REFUSAL_ORDER = {refusal: order for order, refusal in enumerate(Refusal)}
+
+
+def _field(parse: Callable[[object], Any]) -> PlainValidator:
+    """`parse` as pydantic's one validator of a field; a refusal travels in the error's context."""
+
+    def validate(given: object) -> Any:
+        try:
+            return parse(given)
+        except Refused as refused:
+            raise PydanticCustomError("refused", "{refused}", {"refused": refused}) from refused
+
+    return PlainValidator(validate)
+
+
+def _parse_positive(given: object) -> Decimal:
+    amount = parse_amount(given)
+    if amount <= 0:
+        raise Refused(Refusal.AMOUNT_MUST_BE_POSITIVE, "must be more than 0", expected="an amount > 0", actual=given)
+    return amount
+
+
+def _parse_signed(given: object) -> Decimal:
+    amount = parse_amount(given)
+    if amount.is_zero():
+        raise Refused(Refusal.AMOUNT_MUST_NOT_BE_ZERO, "must not be 0", expected="an amount other than 0", actual=given)
+    return amount
+
+
+def _parse_not_negative(given: object) -> Decimal:
+    amount = parse_amount(given)
+    if amount < 0:
+        raise Refused(
+            Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, "must not be negative", expected="an amount ≥ 0", actual=given
+        )
+    return amount
+
+
+def _parse_price(given: object) -> Decimal:
+    price = parse_amount(given)
+    if price <= 0:
+        raise Refused(Refusal.PRICE_MUST_BE_POSITIVE, "must be more than 0", expected="a price > 0", actual=given)
+    return price
+
+
+def _parse_sum(given: object) -> Decimal:
+    return parse_amount(given, digits_before_point=SUM_DIGITS_BEFORE_POINT)
+
+
+def _parse_version(given: object) -> int:
+    if type(given) is not int or not 1 <= given < 2**53:
+        raise Refused(
+            Refusal.VERSION_MALFORMED, "not a version", expected="a whole number from 1, without quotes", actual=given
+        )
+    return given
+
+
+def _parse_flag(given: object) -> bool:
+    if type(given) is not bool:
+        raise Refused(Refusal.FLAG_MALFORMED, "not a flag", expected="true or false, without quotes", actual=given)
+    return given
+
+
+def _text(characters: int, *, may_be_empty: bool = False) -> PlainValidator:
+    return _field(lambda given: parse_text(given, characters=characters, may_be_empty=may_be_empty))
+
+
+Amount: TypeAlias = Annotated[Decimal, _field(parse_amount)]
+PositiveAmount: TypeAlias = Annotated[Decimal, _field(_parse_positive)]
+SignedAmount: TypeAlias = Annotated[Decimal, _field(_parse_signed)]
+Sum: TypeAlias = Annotated[Decimal, _field(_parse_sum)]
+NotNegative: TypeAlias = Annotated[Decimal, _field(_parse_not_negative)]
+Price: TypeAlias = Annotated[Decimal, _field(_parse_price)]
+Asset: TypeAlias = Annotated[str, _field(parse_asset)]
+BookName: TypeAlias = Annotated[str, _text(BOOK_CHARACTERS)]
+Key: TypeAlias = Annotated[str, _text(KEY_CHARACTERS)]
+Label: TypeAlias = Annotated[str, _text(KEY_CHARACTERS, may_be_empty=True)]
+Note: TypeAlias = Annotated[str, _text(NOTE_CHARACTERS, may_be_empty=True)]
+Time: TypeAlias = Annotated[datetime, _field(parse_time)]
+Version: TypeAlias = Annotated[int, _field(_parse_version)]
+Flag: TypeAlias = Annotated[bool, _field(_parse_flag)]
+
+
+class _Frozen(BaseModel):
+    """A frozen model whose every validation error is one `Refused`: the first in order of precedence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse(cls, data: Any, handler: Callable[[Any], Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            found = [_refused(details, cls) for details in error.errors(include_url=False)]
+            raise min(found, key=lambda refused: _REFUSAL_ORDER[refused.refusal]) from error
+
+
+def _refused(details: ErrorDetails, model: type[BaseModel]) -> Refused:
+    """One of pydantic's error details as a Refused that names its field."""
+    field = ".".join(str(part) for part in details["loc"])
+    refused: Refused
+    match details["type"]:
+        case "refused":
+            refused = details["ctx"]["refused"]
+        case "missing":
+            refused = Refused(Refusal.FIELD_REQUIRED, "is missing", expected=f"the field {field}")
+        case "extra_forbidden":
+            fields = ", ".join(model.model_fields)
+            refused = Refused(Refusal.FIELD_UNKNOWN, "no such field", expected=f"one of {fields}", actual=field)
+        case "literal_error":
+            expected = details["ctx"]["expected"]
+            refused = Refused(Refusal.CHOICE_UNKNOWN, "no such choice", expected=expected, actual=details["input"])
+        case _:
+            refused = Refused(Refusal.NOT_AN_OBJECT, "not an object", actual=details["input"])
+    if refused.field is None:
+        refused.field = field
+        refused.what = f"{field}: {refused.what}" if field else refused.what
+    return refused
+
+
+class Event(_Frozen):
+    """The fields that every event has; what each is, is its description."""
+
+    TYPE_VERSION: ClassVar[int] = 1
+
+    book: BookName | None = Field(None, description="the book's name; null: the book that the append is addressed to")
+    at: Time | None = Field(None, description="when it happened, UTC; null: now (a reversal: the reversed event's)")
+    key: Key | None = Field(None, description="idempotency key, unique in its book; null: a generated one")
+    source_note: Note | None = Field(None, description="a person's words about it")
+    tx_hash: Label | None = Field(None, description="the transaction on a chain")
+    session_id: Label | None = Field(None, description="the bot's run that it belongs to")
+    actor: Label | None = Field(None, description="who decided or approved it")
+    corrects: Version | None = Field(None, description="the version of the reversed event that this one replaces")
+
+    @property
+    def kind(self) -> str:
+        """The event's type, such as `fill`."""
+        return str(type(self).model_fields["type"].default)
+
+
+class Opened(Event):
+    """A book is opened: always version 1; moves nothing."""
+
+    type: Literal["opened"] = "opened"
+    mode: Literal["live", "paper"] = Field(description="real money or a simulation; the two never mix in a book")
+    numeraire: Asset = Field("RLUSD", description="the asset that value is counted in")
+    base_asset: Asset = Field("XRP", description="a default for commands; other assets may be traded")
+    withdrawal_policy: Key = Field("profit_first/1", description="how a withdrawal divides into profit and principal")
+
+
+class Fill(Event):
+    """An order was filled: base ±, quote ∓, fee −, each exactly as exchanged; the price is derived, for display only."""
+
+    type: Literal["fill"] = "fill"
+    side: Literal["buy", "sell"] = Field(description="the book's own side: buy takes base and gives quote")
+    base_asset: Asset = Field(description="the asset that is bought or sold")
+    base_amount: PositiveAmount = Field(description="how much of it, > 0")
+    quote_asset: Asset = Field(description="the asset that it is paid in")
+    quote_amount: PositiveAmount = Field(description="how much was paid or received, > 0, without the fee")
+    fee_asset: Asset | None = Field(None, description="the asset that the fee was taken in")
+    fee_amount: Amount | None = Field(None, description="the fee; negative: a rebate; 0: none; null: not reported")
+    order_id: Label | None = Field(None, description="the order at the venue")
+    liquidity: Literal["maker", "taker"] | None = Field(None, description="which side of the trade the order was on")
+
+
+class Deposit(Event):
+    """Capital comes in: asset +, starting value + value, basis by `basis_delta`."""
+
+    type: Literal["deposit"] = "deposit"
+    asset: Asset = Field(description="the asset that came in")
+    amount: PositiveAmount = Field(description="how much of it, > 0")
+    price: Price | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
+    basis_delta: Amount | None = Field(None, description="what it adds to net basis; null: its value")
+    basis_unknown: Flag = Field(False, description="from before the basis was kept; counts 0")
+
+
+class MarkUsed(_Frozen):
+    """A mark that a withdrawal was valued with."""
+
+    asset: Asset = Field(description="the asset")
+    price: Price = Field(description="of one unit in the numeraire")
+    source: Label | None = Field(None, description="who said so; null where nobody was named")
+    at: Time = Field(description="when it was the price, UTC")
+
+
+def _parse_marks(given: object) -> tuple[MarkUsed, ...]:
+    if not isinstance(given, list | tuple):
+        raise Refused(Refusal.MARKS_MALFORMED, "not a list of marks", expected="a list of objects", actual=given)
+    marks = [mark if isinstance(mark, MarkUsed) else MarkUsed.model_validate(mark) for mark in given]
+    if len({mark.asset for mark in marks}) < len(marks):
+        raise Refused(Refusal.MARKS_MALFORMED, "an asset has two marks", expected="one mark for each asset")
+    return tuple(sorted(marks, key=lambda mark: mark.asset))
+
+
+class Evidence(_Frozen):
+    """What a withdrawal was classified from, so that anybody can check it years later. All in the numeraire."""
+
+    equity_before: Sum = Field(description="the sum of value(balance, mark) over all assets before it")
+    basis_before: Sum = Field(description="net basis before it")
+    profit: NotNegative = Field(description="the part that is profit")
+    principal: NotNegative = Field(description="the part that is principal; profit + principal is the value")
+    marks: Annotated[tuple[MarkUsed, ...], _field(_parse_marks)] = Field(
+        description="one mark for each asset held other than the numeraire, sorted by asset"
+    )
+    policy: Key = Field(description="the policy's name and version")
+
+
+class Withdrawal(Event):
+    """Capital goes out: asset −, starting value − value, basis by `basis_delta`; classified before it is recorded."""
+
+    type: Literal["withdrawal"] = "withdrawal"
+    asset: Asset = Field(description="the asset that went out")
+    amount: PositiveAmount = Field(description="how much of it, > 0")
+    price: Price | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
+    basis_delta: Amount = Field(description="what it does to net basis, ≤ 0: minus the principal")
+    evidence: Evidence | None = Field(None, description="what it was classified from; verified when it is there")
+
+
+class BasisCommit(Event):
+    """A person states the basis: net basis by `basis_delta`; nothing else moves."""
+
+    type: Literal["basis_commit"] = "basis_commit"
+    asset: Asset | None = Field(None, description="the numeraire; null: it")
+    amount: Amount | None = Field(None, description="|basis_delta|; null: it")
+    price: Price | None = Field(None, description="must be absent")
+    basis_delta: Amount = Field(description="what it adds to net basis, any sign, 0 allowed")
+
+
+class Mark(Event):
+    """A price of an asset in the numeraire; moves nothing."""
+
+    type: Literal["mark"] = "mark"
+    asset: Asset = Field(description="the asset, not the numeraire")
+    price: Price = Field(description="of one unit in the numeraire, > 0")
+    price_source: Label | None = Field(None, description="who said so")
+
+
+class Adjustment(Event):
+    """A balance changes for a reason that is neither a trade nor capital: asset ±."""
+
+    type: Literal["adjustment"] = "adjustment"
+    asset: Asset = Field(description="the asset")
+    amount: SignedAmount = Field(description="by how much, not 0; negative: it went away")
+    reason: Key = Field(
+        description="network_fee, fee, clawback, reward, funding, dust, opening, reconciliation or another"
+    )
+
+
+class Baseline(Event):
+    """The starting value is set: the reference that total PnL is counted from."""
+
+    type: Literal["baseline"] = "baseline"
+    starting_value: Amount = Field(description="the new starting value, in the numeraire")
+    reason: Note | None = Field(None, description="why")
+
+
+class Reversal(Event):
+    """An earlier event's effects, negated, in the same part of the balance; each event can be reversed once."""
+
+    type: Literal["reversal"] = "reversal"
+    reverses: Version = Field(description="the version of the event that is reversed")
+    reason: Note | None = Field(None, description="why")
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    str(model.model_fields["type"].default): model
+    for model in (Opened, Fill, Deposit, Withdrawal, BasisCommit, Mark, Adjustment, Baseline, Reversal)
+}
+
+REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline"})
+
+
+def event_from(fields: Mapping[str, object]) -> Event:
+    """The event that a mapping of field names to texts (as JSON has them) names.
+
+    Raises Refused: `type_unknown` and whatever its fields raise.
+    """
+    kind = fields.get("type")
+    model = EVENT_TYPES.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise Refused(
+            Refusal.TYPE_UNKNOWN,
+            "the event's type is missing" if kind is None else "no such event type",
+            expected=f"type is one of {', '.join(EVENT_TYPES)}",
+            actual=kind,
+            field="type",
+        )
+    return model.model_validate(fields)

@@ -1,0 +1,119 @@
+"""The one place that turns stored events into rows of `events`, and rows into stored events."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row
+
+from ledger.effects import Effects, Posting
+from ledger.events import Event
+from ledger.stored import StoredEvent
+
+
+def stored_event(
+    event: Event,
+    effects: Effects,
+    *,
+    book: str,
+    version: int,
+    event_id: str,
+    recorded_at: Any,
+    body: bytes,
+    digest: bytes,
+    reversed_event: StoredEvent | None,
+) -> StoredEvent:
+    """The stored form of a completed event; a reversal's asset and price are those of `reversed_event`."""
+    assert event.key is not None
+    assert event.at is not None
+    own = event if reversed_event is None else reversed_event
+    asset = getattr(own, "asset", None) or (effects.own.asset if effects.own else None)
+    return StoredEvent(
+        book=book,
+        version=version,
+        event_id=event_id,
+        key=event.key,
+        type=event.kind,
+        at=event.at,
+        recorded_at=recorded_at,
+        session_id=event.session_id,
+        asset=asset,
+        price=getattr(own, "price", None),
+        reverses=getattr(event, "reverses", None),
+        effects=effects,
+        body=body,
+        hash=digest,
+    )
+
+
+def row_of(stored: StoredEvent) -> dict[str, object]:
+    """The columns of `events` for a stored event."""
+    effects = stored.effects
+    quote_asset, quote_delta = _split(effects.quote)
+    fee_asset, fee_delta = _split(effects.fee)
+    return {
+        "book": stored.book,
+        "version": stored.version,
+        "event_id": stored.event_id,
+        "key": stored.key,
+        "type": stored.type,
+        "at": stored.at,
+        "recorded_at": stored.recorded_at,
+        "session_id": stored.session_id,
+        "reverses": stored.reverses,
+        "effect_of": effects.effect_of,
+        "asset": stored.asset,
+        "asset_delta": effects.own.delta if effects.own else None,
+        "quote_asset": quote_asset,
+        "quote_delta": quote_delta,
+        "fee_asset": fee_asset,
+        "fee_delta": fee_delta,
+        "price": stored.price,
+        "net_deposits_delta": effects.net_deposits_delta,
+        "basis_delta": effects.basis_delta,
+        "starting_value_delta": effects.starting_value_delta,
+        "unknown_fees": effects.unknown_fees,
+        "unknown_bases": effects.unknown_bases,
+        "body": stored.body,
+        "hash": stored.hash,
+    }
+
+
+def event_of(row: Row[Any]) -> StoredEvent:
+    """The stored event of a row of `events`."""
+    effects = Effects(
+        effect_of=row.effect_of,
+        own=_posting(row.asset, row.asset_delta),
+        quote=_posting(row.quote_asset, row.quote_delta),
+        fee=_posting(row.fee_asset, row.fee_delta),
+        net_deposits_delta=row.net_deposits_delta,
+        basis_delta=row.basis_delta,
+        starting_value_delta=row.starting_value_delta,
+        unknown_fees=row.unknown_fees,
+        unknown_bases=row.unknown_bases,
+    )
+    return StoredEvent(
+        book=row.book,
+        version=row.version,
+        event_id=row.event_id,
+        key=row.key,
+        type=row.type,
+        at=row.at,
+        recorded_at=row.recorded_at,
+        session_id=row.session_id,
+        asset=row.asset,
+        price=row.price,
+        reverses=row.reverses,
+        effects=effects,
+        body=row.body,
+        hash=row.hash,
+    )
+
+
+def _split(posting: Posting | None) -> tuple[str | None, Decimal | None]:
+    return (None, None) if posting is None else (posting.asset, posting.delta)
+
+
+def _posting(asset: str | None, delta: Decimal | None) -> Posting | None:
+    return None if asset is None or delta is None else Posting(asset, delta)

@@ -1,0 +1,113 @@
+"""One line of NDJSON to one event, strictly.
+
+JSON readers are too kind for money: they keep the last of two equal keys, read `1.10` as a binary float and a long
+integer as another number. Here a duplicate key is refused, and a bare number reaches the fields as `BareNumber`, which
+every amount refuses with the digits that were typed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NoReturn
+
+from ledger.errors import Refusal, Refused
+from ledger.events import Event, event_from
+
+LINE_BYTES = 1 << 20
+_SAFE_DIGITS = 15
+
+
+class BareNumber:
+    """A number that stood in JSON without quotes; kept as it was typed, for the error that refuses it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text if len(self.text) <= 80 else f"{self.text[:80]}… ({len(self.text)} characters)"
+
+
+def _whole_number(text: str) -> int | BareNumber:
+    return int(text) if len(text) <= _SAFE_DIGITS else BareNumber(text)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(
+            Refusal.FIELD_DUPLICATE, "a field stands twice in one object", expected="each field once", actual=twice
+        )
+    return fields
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_whole_number, parse_float=BareNumber, parse_constant=BareNumber
+)
+
+
+def parse_line(line: bytes) -> Event:
+    """The event on one line of NDJSON (UTF-8).
+
+    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`, `type_unknown`
+    and whatever the event's fields raise.
+    """
+    if len(line) > LINE_BYTES:
+        raise Refused(
+            Refusal.LINE_TOO_LONG,
+            "the line is too long for one event",
+            expected=f"at most {LINE_BYTES} bytes",
+            actual=f"{len(line)} bytes or more",
+            advice="give one event a line; is this NDJSON?",
+        )
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(Refusal.NOT_JSON, f"not UTF-8 at byte {error.start + 1}", expected="UTF-8 text") from error
+    fields = parse_json(text)
+    if not isinstance(fields, dict):
+        raise Refused(
+            Refusal.NOT_AN_OBJECT,
+            "the line is JSON, but not an object",
+            expected='an object such as {"type": "fill", …}',
+            actual=type(fields).__name__,
+        )
+    return event_from(fields)
+
+
+def parse_json(text: str) -> object:
+    """A JSON value, strictly; bare numbers that are not small and whole are `BareNumber`s.
+
+    Raises Refused: `not_json`, `field_duplicate`.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        _refuse_json(error)
+    except RecursionError as error:
+        raise Refused(Refusal.NOT_JSON, "nested too deeply", expected="one flat JSON object") from error
+
+
+def _refuse_json(error: json.JSONDecodeError) -> NoReturn:
+    cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+    raise Refused(
+        Refusal.NOT_JSON,
+        f"not JSON: {'the line ends too early' if cut else error.msg} (column {error.colno})",
+        expected="one JSON object on the line",
+        actual=error.doc.strip(),
+        advice="was the file cut off, or is it still being written?" if cut else None,
+    ) from error
+
+
+def parse_lines(lines: Iterator[bytes], *, start: int = 1) -> Iterator[tuple[int, Event]]:
+    """The number and event of each line that is not blank; a Refused names its line in `where`."""
+    for number, line in enumerate(lines, start):
+        if not line.strip():
+            continue
+        try:
+            yield number, parse_line(line)
+        except Refused as refused:
+            refused.where = f"line {number}"
+            raise

@@ -1,0 +1,100 @@
+"""Reading the log. Everything takes the connection of a transaction that the caller owns.
+
+Appending is in `ledger.appender`. Bots call the engine, never this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from ledger.amounts import ZERO, total
+from ledger.book import Book, Head
+from ledger.errors import Refusal, Refused, shown
+from ledger.mapper import event_of
+from ledger.stored import StoredEvent
+from ledger.tables import books, events
+
+ROWS_AT_ONCE = 1000
+
+
+def book_names(connection: Connection) -> list[str]:
+    """The names of all books, sorted."""
+    return list(connection.scalars(select(books.c.book).order_by(books.c.book)))
+
+
+def find_book(connection: Connection, name: str, *, lock: bool = False) -> tuple[Book, Head] | None:
+    """A book's terms and the end of its log; with `lock`, until the transaction ends nobody else appends to it."""
+    query = select(books).where(books.c.book == name)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _book_of(row)
+
+
+def require_book(connection: Connection, name: str, *, lock: bool = False) -> tuple[Book, Head]:
+    """Like `find_book`; raises Refused `book_unknown`."""
+    found = find_book(connection, name, lock=lock)
+    if found is None:
+        there = ", ".join(shown(book) for book in book_names(connection)) or "none"
+        raise Refused(
+            Refusal.BOOK_UNKNOWN,
+            "there is no such book",
+            expected=f"one of the books that are there: {there}",
+            actual=name,
+            advice="check --book, or open it with `netbasis --book NAME init`",
+        )
+    return found
+
+
+def _book_of(row: Row[Any]) -> tuple[Book, Head]:
+    book = Book(row.book, row.mode, row.numeraire, row.base_asset, row.withdrawal_policy)
+    return book, Head(row.head_version, row.head_hash, row.head_recorded_at)
+
+
+def read_events(
+    connection: Connection,
+    book: str,
+    *,
+    after: int = 0,
+    until: int | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> Iterator[StoredEvent]:
+    """The book's events with `after` < version ≤ `until`, in order, as a stream: memory stays flat."""
+    query = select(events).where(events.c.book == book, events.c.version > after).order_by(events.c.version)
+    if until is not None:
+        query = query.where(events.c.version <= until)
+    if where is not None:
+        query = query.where(where)
+    with connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query) as rows:
+        for row in rows:
+            yield event_of(row)
+
+
+def find_event(connection: Connection, book: str, version: int) -> StoredEvent | None:
+    """The event at a version of a book."""
+    row = connection.execute(select(events).where(events.c.book == book, events.c.version == version)).one_or_none()
+    return None if row is None else event_of(row)
+
+
+def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, StoredEvent]:
+    """Those of the keys that are in the book, with their events."""
+    if not keys:
+        return {}
+    rows = connection.execute(select(events).where(events.c.book == book, events.c.key.in_(keys)))
+    return {row.key: event_of(row) for row in rows}
+
+
+def find_reversal(connection: Connection, book: str, version: int) -> int | None:
+    """The version of the reversal of an event, when it was reversed."""
+    return connection.scalar(select(events.c.version).where(events.c.book == book, events.c.reverses == version))
+
+
+def starting_value(connection: Connection, book: str) -> Decimal:
+    """The starting value after the newest event: the sum of its deltas over the log, in the numeraire.
+
+    Summed from the log and not from a projection, since a baseline's delta is stored for good.
+    """
+    query = select(events.c.starting_value_delta).where(events.c.book == book, events.c.starting_value_delta != ZERO)
+    return total(connection.scalars(query))

@@ -1,0 +1,128 @@
+"""A recorded event, its canonical bytes and its hash.
+
+The body is the whole event as canonical JSON: ASCII field names, sorted; decimals, times and texts as canonical strings;
+whole numbers below 2^53; a field that is null is left out. With ASCII names this is RFC 8785 (JCS). The hash of an event
+is SHA-256(hash of its predecessor ‖ body), and the first predecessor is 32 zero bytes. `type` carries the version of the
+type (`fill/1`), so that a later form can stand beside this one.
+
+    {"amount":"85","asset":"RLUSD","at":"2026-01-05T09:00:00.000000Z",…,"type":"deposit/1","version":3}
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import orjson
+from pydantic import BaseModel
+
+from ledger.amounts import amount_text
+from ledger.effects import Effects
+from ledger.errors import NetbasisError, StorageError, StorageFault
+from ledger.events import EVENT_TYPES, Event, event_from
+from ledger.times import parse_time, time_text
+
+_ENVELOPE = ("book", "version", "event_id", "recorded_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A body read back: the event, completed, and its envelope."""
+
+    book: str
+    version: int
+    event_id: str
+    recorded_at: datetime
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A recorded event as the log holds it.
+
+    `version`: its place in its book, from 1. `key`, `at`: as recorded, never None. `asset`, `price`: the event's own (a
+    fill's base asset; a reversal's are the reversed event's). `reverses`: the version a reversal reverses, else None.
+    `body`: the canonical bytes. `hash`: 32 bytes.
+    """
+
+    book: str
+    version: int
+    event_id: str
+    key: str
+    type: str
+    at: datetime
+    recorded_at: datetime
+    session_id: str | None
+    asset: str | None
+    price: Decimal | None
+    reverses: int | None
+    effects: Effects
+    body: bytes
+    hash: bytes
+
+    @property
+    def event(self) -> Event:
+        """The event's fields, read from the body (not kept: a fold seldom needs them)."""
+        return open_body(self.body).event
+
+
+def seal_body(event: Event, *, book: str, version: int, event_id: str, recorded_at: datetime) -> bytes:
+    """The canonical bytes of a completed event."""
+    fields = _plain(event)
+    fields["type"] = f"{event.kind}/{event.TYPE_VERSION}"
+    fields |= {"book": book, "version": version, "event_id": event_id, "recorded_at": time_text(recorded_at)}
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+def open_body(body: bytes) -> Sealed:
+    """The event that canonical bytes hold.
+
+    Raises StorageError `event_unreadable` when they are not what `seal_body` wrote.
+    """
+    try:
+        fields = orjson.loads(body)
+        envelope = {name: fields.pop(name) for name in _ENVELOPE}
+        kind, _, type_version = fields["type"].rpartition("/")
+        if type_version != str(EVENT_TYPES[kind].TYPE_VERSION):
+            raise _unreadable(body, f"the type {fields['type']} is of another netbasis")
+        event = event_from(fields | {"type": kind, "book": envelope["book"]})
+        recorded_at = parse_time(envelope["recorded_at"])
+    except StorageError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, NetbasisError) as error:
+        raise _unreadable(body, str(error)) from error
+    return Sealed(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event)
+
+
+def _unreadable(body: bytes, why: str) -> StorageError:
+    return StorageError(
+        StorageFault.EVENT_UNREADABLE,
+        f"the bytes of an event cannot be read: {why}",
+        actual=body[:200].decode("utf-8", "replace"),
+        advice="run `netbasis check`, and restore the file from a backup",
+    )
+
+
+def chain_hash(previous: bytes, body: bytes) -> bytes:
+    """SHA-256 of the predecessor's hash and the body."""
+    return hashlib.sha256(previous + body).digest()
+
+
+def _plain(model: BaseModel) -> dict[str, object]:
+    """The fields that are not null, as JSON has them; null fields are left out."""
+    return {name: json_value(field) for name, field in model if field is not None}
+
+
+def json_value(field: object) -> object:
+    """A field of an event as the canonical JSON has it."""
+    if isinstance(field, Decimal):
+        return amount_text(field)
+    if isinstance(field, datetime):
+        return time_text(field)
+    if isinstance(field, BaseModel):
+        return _plain(field)
+    if isinstance(field, tuple):
+        return [json_value(item) for item in field]
+    return field

@@ -1,0 +1,87 @@
+"""The tables of the log: `books`, one row per book with the end of its chain, and `events`, append-only.
+
+An event's row is its body and hash, and beside them copies of what queries and sums need: the envelope, a few fields, and
+the event's effects. `ledger.mapper` is the one place that turns rows into events and back; `ledger.integrity` proves the
+copies against the bodies. Migrations make and change the tables; a test compares them with this module.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from ledger.columns import ExactDecimal, UtcTime, exact_sum
+
+metadata = MetaData()
+
+books = Table(
+    "books",
+    metadata,
+    Column("book", String, primary_key=True),
+    Column("mode", String, nullable=False),
+    Column("numeraire", String, nullable=False),
+    Column("base_asset", String, nullable=False),
+    Column("withdrawal_policy", String, nullable=False),
+    Column("head_version", BigInteger, nullable=False),
+    Column("head_hash", LargeBinary, nullable=False),
+    Column("head_recorded_at", UtcTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("book", String, ForeignKey("books.book"), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("recorded_at", UtcTime, nullable=False),
+    Column("session_id", String),
+    Column("reverses", BigInteger),
+    Column("effect_of", String, nullable=False),
+    Column("asset", String),
+    Column("asset_delta", ExactDecimal),
+    Column("quote_asset", String),
+    Column("quote_delta", ExactDecimal),
+    Column("fee_asset", String),
+    Column("fee_delta", ExactDecimal),
+    Column("price", ExactDecimal),
+    Column("net_deposits_delta", ExactDecimal, nullable=False),
+    Column("basis_delta", ExactDecimal, nullable=False),
+    Column("starting_value_delta", exact_sum(), nullable=False),
+    Column("unknown_fees", Integer, nullable=False),
+    Column("unknown_bases", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("version >= 1", name="ck_events_version"),
+    UniqueConstraint("book", "key", name="uq_events_key"),
+    # No rowid: INSERT OR REPLACE on one would pass by the triggers.
+    sqlite_with_rowid=False,
+)
+
+_reversals = events.c.reverses.is_not(None)
+Index(
+    "uq_events_reverses",
+    events.c.book,
+    events.c.reverses,
+    unique=True,
+    sqlite_where=_reversals,
+    postgresql_where=_reversals,
+)
+_fills = events.c.type == "fill"
+Index("idx_fills_session_id", events.c.book, events.c.session_id, sqlite_where=_fills, postgresql_where=_fills)
+_capital = events.c.effect_of.in_(("deposit", "withdrawal", "basis_commit"))
+Index("idx_events_capital", events.c.book, events.c.version, sqlite_where=_capital, postgresql_where=_capital)

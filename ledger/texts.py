@@ -1,0 +1,65 @@
+"""Texts of the caller's own choice: what is refused, and nothing is interpreted."""
+
+from __future__ import annotations
+
+import re
+
+from ledger.errors import Refusal, Refused
+
+BOOK_CHARACTERS = 64
+ASSET_CHARACTERS = 128
+KEY_CHARACTERS = 200
+NOTE_CHARACTERS = 10_000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BLANK = re.compile(r"\s")
+
+
+def parse_text(given: object, *, characters: int, may_be_empty: bool = False) -> str:
+    """The text as given.
+
+    Raises Refused: `text_required`, `text_empty`, `text_too_long`, `text_has_control_character`,
+    `text_has_lone_surrogate`.
+    """
+    if not isinstance(given, str):
+        raise Refused(Refusal.TEXT_REQUIRED, "must be a text", expected="a text in quotes", actual=given)
+    if not given and not may_be_empty:
+        raise Refused(Refusal.TEXT_EMPTY, "must not be empty", advice="leave the field out if there is nothing to say")
+    if len(given) > characters:
+        raise Refused(
+            Refusal.TEXT_TOO_LONG, "the text is too long", expected=f"at most {characters} characters", actual=given
+        )
+    if _CONTROL.search(given):
+        raise Refused(
+            Refusal.TEXT_HAS_CONTROL_CHARACTER,
+            "the text has a control character (a line break, tab, NUL or escape)",
+            expected="printable characters",
+            actual=given,
+        )
+    if _SURROGATE.search(given):
+        raise Refused(
+            Refusal.TEXT_HAS_LONE_SURROGATE,
+            "the text has half of a surrogate pair, which no encoding can store",
+            expected="whole characters",
+            actual=given.encode("ascii", "backslashreplace").decode(),
+        )
+    return given
+
+
+def parse_asset(given: object) -> str:
+    """An asset's name, an issuer possibly part of it (`RLUSD.rMxCK…`).
+
+    Raises Refused: those of `parse_text`, `asset_has_blank`, `asset_has_equals_sign`.
+    """
+    asset = parse_text(given, characters=ASSET_CHARACTERS)
+    if _BLANK.search(asset):
+        raise Refused(Refusal.ASSET_HAS_BLANK, "an asset has no blanks", expected="a name such as XRP", actual=asset)
+    if "=" in asset:
+        raise Refused(
+            Refusal.ASSET_HAS_EQUALS_SIGN,
+            "an asset has no equals sign: it divides asset and price in ASSET=PRICE",
+            expected="a name such as XRP",
+            actual=asset,
+        )
+    return asset

@@ -1,0 +1,78 @@
+"""Points in time: UTC, to the microsecond, with a zone or refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from ledger.errors import Refusal, Refused
+
+_TIME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<clock>\d\d:\d\d(:\d\d)?)([.,](?P<fraction>\d+))?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?",
+    re.ASCII,
+)
+_MICROSECOND_DIGITS = 6
+
+
+def parse_time(given: object) -> datetime:
+    """The UTC time that an RFC 3339 text (or an aware datetime) names, to the microsecond.
+
+    Raises Refused: `time_malformed`, `time_without_zone`, `time_too_precise`, `time_out_of_range`.
+    """
+    if isinstance(given, datetime):
+        return _in_utc(given, given.isoformat()) if given.tzinfo else _without_zone(given.isoformat())
+    match = _TIME.fullmatch(given) if isinstance(given, str) else None
+    if match is None or not isinstance(given, str):
+        raise Refused(
+            Refusal.TIME_MALFORMED,
+            "not a time",
+            expected="a time such as 2026-01-31T14:30:00Z",
+            actual=given,
+        )
+    if match["zone"] is None:
+        return _without_zone(given)
+    fraction = (match["fraction"] or "").rstrip("0")
+    if len(fraction) > _MICROSECOND_DIGITS:
+        raise Refused(
+            Refusal.TIME_TOO_PRECISE,
+            "the time is finer than a microsecond",
+            expected="at most 6 decimals of a second",
+            actual=given,
+            advice="cut it to microseconds; the order of events is the version, not the time",
+        )
+    return _assembled(match["day"], match["clock"], fraction, match["zone"], given)
+
+
+def _assembled(day: str, clock: str, fraction: str, zone: str, given: str) -> datetime:
+    zone = "+00:00" if zone in "Zz" else zone
+    text = f"{day}T{clock}{'.' + fraction.ljust(_MICROSECOND_DIGITS, '0') if fraction else ''}{zone}"
+    try:
+        return _in_utc(datetime.fromisoformat(text), given)
+    except ValueError as error:
+        raise Refused(
+            Refusal.TIME_MALFORMED, "no such time", expected="a time that is on the calendar", actual=given
+        ) from error
+
+
+def _without_zone(given: str) -> datetime:
+    raise Refused(
+        Refusal.TIME_WITHOUT_ZONE,
+        "the time has no zone",
+        expected="a time with Z or an offset",
+        actual=given,
+        advice=f"if it is UTC, append Z: {given}Z",
+    )
+
+
+def _in_utc(time: datetime, given: str) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise Refused(
+            Refusal.TIME_OUT_OF_RANGE, "the time is off the calendar", expected="the years 1 to 9999 UTC", actual=given
+        ) from error
+
+
+def time_text(time: datetime) -> str:
+    """The canonical text: `2026-01-31T14:30:00.000000Z`, always six decimals and `Z`. `time` is UTC."""
+    return time.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
