@@ -1,0 +1,7 @@
+"""The schema's history, for Alembic. It travels in the wheel; `engine.schema` runs it without an alembic.ini.
+
+`REVISIONS` lists the revisions from the first to the newest, so that opening a database need not import Alembic; a test
+compares it with the scripts.
+"""
+
+REVISIONS = ("0001",)

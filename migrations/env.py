@@ -1,0 +1,39 @@
+"""Alembic's environment: one connection, given by the caller or opened from `-x db=PATH`, and transactional DDL.
+
+Alembic assumes that SQLite has no transactional DDL, and a migration killed half-way then stops every later one. It has:
+with the driver's own transactions off (see `ledger.database`), all of an upgrade is one transaction.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection
+
+from engine.projection_tables import metadata as projection_metadata
+from ledger.database import Database
+from ledger.tables import metadata as log_metadata
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=[log_metadata, projection_metadata],
+        transactional_ddl=True,
+        transaction_per_migration=False,
+    )
+    context.run_migrations()
+
+
+def _main() -> None:
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        _migrate(connection)
+        return
+    location = context.get_x_argument(as_dictionary=True).get("db")
+    if not location:
+        raise SystemExit("say which database: alembic -x db=PATH …")
+    with Database.open(location, "write") as database, database.writing() as connection:
+        _migrate(connection)
+
+
+_main()
