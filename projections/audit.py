@@ -1,0 +1,72 @@
+"""The history of the basis, line by line: every deposit, withdrawal, basis commit and their reversals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from ledger.amounts import ZERO, add
+from ledger.events import Withdrawal
+from ledger.stored import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One movement of the basis, also one of 0. Amounts in the asset's unit, all else in the numeraire.
+
+    `equity_before`, `basis_before`, `profit`, `principal` are the evidence of a withdrawal, None where there is none.
+    `basis_delta` is None for a deposit whose basis is unknown; it counts 0 in `basis_after`.
+    """
+
+    version: int
+    at: datetime
+    type: str
+    asset: str | None
+    amount: Decimal | None
+    price: Decimal | None
+    equity_before: Decimal | None
+    basis_before: Decimal | None
+    profit: Decimal | None
+    principal: Decimal | None
+    basis_delta: Decimal | None
+    basis_after: Decimal
+    actor: str | None
+    source_note: str | None
+    tx_hash: str | None
+    event_id: str
+    hash: bytes
+
+
+def audit_rows(events: Iterable[StoredEvent]) -> Iterator[AuditRow]:
+    """A row for each of the events, which are the ones that can move the basis, in order from the first."""
+    net_basis = ZERO
+    for stored in events:
+        net_basis = add(net_basis, stored.effects.basis_delta)
+        yield _row(stored, net_basis)
+
+
+def _row(stored: StoredEvent, basis_after: Decimal) -> AuditRow:
+    event, effects = stored.event, stored.effects
+    evidence = event.evidence if isinstance(event, Withdrawal) else None
+    moved = effects.own.delta if effects.own else None
+    return AuditRow(
+        version=stored.version,
+        at=stored.at,
+        type=stored.type,
+        asset=stored.asset,
+        amount=moved if stored.type == "reversal" else getattr(event, "amount", None),
+        price=stored.price,
+        equity_before=evidence.equity_before if evidence else None,
+        basis_before=evidence.basis_before if evidence else None,
+        profit=evidence.profit if evidence else None,
+        principal=evidence.principal if evidence else None,
+        basis_delta=None if effects.unknown_bases else effects.basis_delta,
+        basis_after=basis_after,
+        actor=event.actor,
+        source_note=event.source_note,
+        tx_hash=event.tx_hash,
+        event_id=stored.event_id,
+        hash=stored.hash,
+    )

@@ -1,0 +1,80 @@
+"""Basis: committed capital, and the figures that bridge it to net deposits.
+
+    net basis = net deposits + withdrawn profit + Σ basis commits + Σ (basis_delta − value) over deposits
+
+holds after every event, whoever classified the withdrawals and however (SPEC 6, `basis_bridge`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from ledger.amounts import ZERO, add, subtract
+from ledger.stored import StoredEvent
+
+INITIAL_BASIS_KEY = "synthetic_initial_basis"
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All in the numeraire, but for the count and the version.
+
+    `withdrawn_profit`: Σ (value + basis_delta) over withdrawals, which is the profit part. `deposit_basis_excess`:
+    Σ (basis_delta − value) over deposits. `unknown_bases`: deposits from before the basis was kept that stand.
+    `initial_basis_version`: the version of the standing synthetic initial basis, None without one.
+    """
+
+    net_basis: Decimal = ZERO
+    net_deposits: Decimal = ZERO
+    withdrawn_profit: Decimal = ZERO
+    basis_commits: Decimal = ZERO
+    deposit_basis_excess: Decimal = ZERO
+    unknown_bases: int = 0
+    initial_basis_version: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether net basis is the whole of it: no unknown basis stands without a synthetic initial basis."""
+        return self.unknown_bases == 0 or self.initial_basis_version is not None
+
+
+EMPTY = Basis()
+_MOVES_BASIS = frozenset({"deposit", "withdrawal", "basis_commit"})
+
+
+def apply(basis: Basis, event: StoredEvent) -> Basis:
+    """The basis after an event."""
+    effects = event.effects
+    if effects.effect_of not in _MOVES_BASIS:
+        return basis
+    # Each type's basis_delta − value goes into one term of the bridge.
+    excess = subtract(effects.basis_delta, effects.net_deposits_delta)
+    moved = replace(
+        basis,
+        net_basis=add(basis.net_basis, effects.basis_delta),
+        net_deposits=add(basis.net_deposits, effects.net_deposits_delta),
+        unknown_bases=basis.unknown_bases + effects.unknown_bases,
+        initial_basis_version=_initial_basis_version(basis, event),
+    )
+    match effects.effect_of:
+        case "deposit":
+            return replace(moved, deposit_basis_excess=add(basis.deposit_basis_excess, excess))
+        case "withdrawal":
+            return replace(moved, withdrawn_profit=add(basis.withdrawn_profit, excess))
+        case _:
+            return replace(moved, basis_commits=add(basis.basis_commits, excess))
+
+
+def _initial_basis_version(basis: Basis, event: StoredEvent) -> int | None:
+    if event.type == "basis_commit" and event.key.split("#")[0] == INITIAL_BASIS_KEY:
+        return event.version
+    if event.reverses is not None and event.reverses == basis.initial_basis_version:
+        return None
+    return basis.initial_basis_version
+
+
+def bridge(basis: Basis) -> Decimal:
+    """The net basis as the bridge's right-hand side has it."""
+    profit_and_deposits = add(basis.net_deposits, basis.withdrawn_profit)
+    return add(profit_and_deposits, add(basis.basis_commits, basis.deposit_basis_excess))

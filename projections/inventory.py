@@ -1,0 +1,81 @@
+"""Inventory: each asset's balance and the three parts that it adds up from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from ledger.amounts import ZERO, add, total
+from ledger.effects import Effects
+
+_PART_OF = {"fill": "fills", "deposit": "capital", "withdrawal": "capital", "adjustment": "adjustments"}
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One asset's balance by part, in the asset's own unit."""
+
+    fills: Decimal = ZERO
+    capital: Decimal = ZERO
+    adjustments: Decimal = ZERO
+
+    @property
+    def total(self) -> Decimal:
+        """The balance: fills + capital + adjustments."""
+        return total((self.fills, self.capital, self.adjustments))
+
+
+class Inventory(Mapping[str, Holding]):
+    """Holdings by asset, every asset that was ever moved among them, also at 0.
+
+    Truth-testing one is an error: an inventory of zeros is not an empty one. Ask `is_zero()`.
+    """
+
+    __slots__ = ("_holdings",)
+
+    def __init__(self, holdings: Mapping[str, Holding] | None = None) -> None:
+        self._holdings = dict(holdings or {})
+
+    def __getitem__(self, asset: str) -> Holding:
+        return self._holdings[asset]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._holdings)
+
+    def __len__(self) -> int:
+        return len(self._holdings)
+
+    def __bool__(self) -> bool:
+        raise TypeError("ask an inventory is_zero(), or its length")
+
+    def __repr__(self) -> str:
+        return f"Inventory({self._holdings!r})"
+
+    def balance(self, asset: str) -> Decimal:
+        """The balance of an asset; 0 for one that was never moved."""
+        holding = self._holdings.get(asset)
+        return ZERO if holding is None else holding.total
+
+    def is_zero(self) -> bool:
+        """Whether every balance is 0."""
+        return all(holding.total.is_zero() for holding in self._holdings.values())
+
+    def held(self) -> list[str]:
+        """The assets whose balance is not 0, sorted."""
+        return sorted(asset for asset, holding in self._holdings.items() if not holding.total.is_zero())
+
+
+EMPTY = Inventory()
+
+
+def apply(inventory: Inventory, effects: Effects) -> Inventory:
+    """The inventory after an event's postings."""
+    part = _PART_OF.get(effects.effect_of)
+    if part is None:
+        return inventory
+    holdings = dict(inventory)
+    for posting in effects.postings:
+        holding = holdings.get(posting.asset, Holding())
+        holdings[posting.asset] = replace(holding, **{part: add(getattr(holding, part), posting.delta)})
+    return Inventory(holdings)

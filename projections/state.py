@@ -1,0 +1,49 @@
+"""The state of a book: all projections together, at one version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ledger.stored import StoredEvent
+from projections import basis, engine_state, fees, inventory, marks
+from projections.basis import Basis
+from projections.engine_state import EngineState
+from projections.fees import Fees
+from projections.inventory import Inventory
+from projections.marks import Marks
+
+
+@dataclass(frozen=True, slots=True)
+class BookState:
+    """What a book's events up to `version` add up to."""
+
+    version: int = 0
+    inventory: Inventory = field(default_factory=lambda: inventory.EMPTY)
+    basis: Basis = basis.EMPTY
+    engine_state: EngineState = engine_state.EMPTY
+    marks: Marks = field(default_factory=lambda: marks.EMPTY)
+    fees: Fees = fees.EMPTY
+
+
+EMPTY = BookState()
+
+
+def apply(state: BookState, event: StoredEvent) -> BookState:
+    """The state after one more event."""
+    effects = event.effects
+    return BookState(
+        version=event.version,
+        inventory=inventory.apply(state.inventory, effects),
+        basis=basis.apply(state.basis, event),
+        engine_state=engine_state.apply(state.engine_state, effects),
+        marks=marks.apply(state.marks, event),
+        fees=fees.apply(state.fees, effects),
+    )
+
+
+def fold(events: Iterable[StoredEvent], state: BookState = EMPTY) -> BookState:
+    """The state after all of the events, in their order."""
+    for event in events:
+        state = apply(state, event)
+    return state
