@@ -1,0 +1,66 @@
+"""How a withdrawal divides into profit and principal: the policies, as sibling functions in a dispatch table.
+
+equity 200, basis 150, withdrawal 80      profit_first/1: profit 50, principal 30; basis_delta −30
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ledger.amounts import ZERO, amount_text, negate, subtract
+from ledger.errors import Refusal, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The parts of a withdrawal, in the numeraire: `profit + principal` is its value."""
+
+    profit: Decimal
+    principal: Decimal
+
+    @property
+    def basis_delta(self) -> Decimal:
+        """What the withdrawal does to net basis: −principal."""
+        return negate(self.principal)
+
+
+def classify_withdrawal_basis(withdrawal: Decimal, equity_before: Decimal, basis_before: Decimal) -> Classification:
+    """Profit leaves first (`profit_first/1`, SPEC 5).
+
+    All in the numeraire; `withdrawal` ≥ 0 is its value, equity and basis are those before it.
+
+        profit = min(withdrawal, max(equity_before − basis_before, 0));  principal = withdrawal − profit
+
+    In a drawdown all of it is principal. Nothing is rounded: parts below 10⁻¹² stay what they are. Raises Refused
+    `amount_must_not_be_negative`.
+    """
+    if withdrawal < 0:
+        raise Refused(
+            Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE,
+            "a withdrawal is not negative",
+            expected="a value ≥ 0",
+            actual=amount_text(withdrawal),
+        )
+    profit = min(withdrawal, max(subtract(equity_before, basis_before), ZERO))
+    return Classification(profit, subtract(withdrawal, profit))
+
+
+Policy = Callable[[Decimal, Decimal, Decimal], Classification]
+
+POLICIES: dict[str, Policy] = {"profit_first/1": classify_withdrawal_basis}
+
+
+def policy_named(name: str) -> Policy:
+    """The policy of a name and version. Raises Refused `policy_unknown`."""
+    policy = POLICIES.get(name)
+    if policy is None:
+        raise Refused(
+            Refusal.POLICY_UNKNOWN,
+            "there is no such withdrawal policy",
+            expected=f"one of {', '.join(POLICIES)}",
+            actual=name,
+            field="withdrawal_policy",
+        )
+    return policy

@@ -1,0 +1,126 @@
+"""Stored projections: a book's state as rows, the rows as a state, and the difference between two sets of rows.
+
+Rows are `{(table, key): {column: value}}`, the key being the asset or name within the book ("" for a table of one row per
+book), so that one writer and one diff serve every projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, update
+
+from engine import projection_tables as tables
+from ledger.amounts import ZERO
+from ledger.book import Book
+from projections.basis import Basis
+from projections.engine_state import EngineState, starting_value_key
+from projections.fees import Fees
+from projections.inventory import Holding, Inventory
+from projections.marks import Price
+from projections.state import BookState
+
+RowKey = tuple[str, str]
+Rows = Mapping[RowKey, Mapping[str, Any]]
+_TABLES = {table.name: table for table in tables.TABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One stored figure that is not what the log adds up to; `stored` or `rebuilt` is None where there is no row."""
+
+    projection: str
+    key: str
+    stored: Any
+    rebuilt: Any
+
+
+def rows_of(state: BookState, book: Book) -> Rows:
+    """The rows that a state is stored as."""
+    rows: dict[RowKey, Mapping[str, Any]] = {}
+    for asset, holding in state.inventory.items():
+        rows["inventory", asset] = {"total": holding.total, **asdict(holding)}
+    rows["basis", ""] = asdict(state.basis)
+    rows["engine_state", starting_value_key(book.numeraire)] = {"value": state.engine_state.starting_value}
+    for asset, price in state.marks.items():
+        rows["marks", asset] = asdict(price)
+    for asset, amount in state.fees.paid.items():
+        rows["fees", asset] = {"amount": amount}
+    rows["projection_heads", ""] = {"version": state.version, "unknown_fees": state.fees.unknown}
+    return rows
+
+
+def state_of(rows: Rows, book: Book) -> BookState:
+    """The state that stored rows hold; what has no row is as at the beginning."""
+    by_table: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in _TABLES}
+    for (table, key), row in rows.items():
+        by_table[table][key] = row
+    head = by_table["projection_heads"].get("", {"version": 0, "unknown_fees": 0})
+    starting = by_table["engine_state"].get(starting_value_key(book.numeraire), {"value": ZERO})
+    return BookState(
+        version=head["version"],
+        inventory=Inventory(
+            {
+                asset: Holding(row["fills"], row["capital"], row["adjustments"])
+                for asset, row in by_table["inventory"].items()
+            }
+        ),
+        basis=Basis(**by_table["basis"].get("", {})),
+        engine_state=EngineState(starting["value"]),
+        marks={asset: Price(**row) for asset, row in by_table["marks"].items()},
+        fees=Fees({asset: row["amount"] for asset, row in by_table["fees"].items()}, head["unknown_fees"]),
+    )
+
+
+def load_rows(connection: Connection, book: str) -> Rows:
+    """A book's stored rows."""
+    rows: dict[RowKey, Mapping[str, Any]] = {}
+    for table in tables.TABLES:
+        key_column = _key_column(table)
+        for row in connection.execute(select(table).where(table.c.book == book)).mappings():
+            columns = {name: value for name, value in row.items() if name not in ("book", key_column)}
+            rows[table.name, row[key_column] if key_column else ""] = columns
+    return rows
+
+
+def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
+    """Turn a book's stored rows into the wanted ones, touching only those that differ."""
+    for (name, key), row in wanted.items():
+        table = _TABLES[name]
+        if (name, key) not in stored:
+            connection.execute(insert(table).values(book=book, **_key_value(table, key), **row))
+        elif stored[name, key] != row:
+            connection.execute(update(table).where(_is_row(table, book, key)).values(**row))
+    for name, key in stored.keys() - wanted.keys():
+        connection.execute(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)))
+
+
+def difference(stored: Rows, rebuilt: Rows) -> list[Change]:
+    """The figures in which two sets of rows differ, by table, key and column."""
+    changes = []
+    order = {table.name: index for index, table in enumerate(tables.TABLES)}
+    for name, key in sorted(stored.keys() | rebuilt.keys(), key=lambda row: (order[row[0]], row[1])):
+        before, after = stored.get((name, key), {}), rebuilt.get((name, key), {})
+        for column in dict.fromkeys([*before, *after]):
+            if before.get(column) != after.get(column):
+                label = f"{key}.{column}" if key else column
+                changes.append(Change(name, label, before.get(column), after.get(column)))
+    return changes
+
+
+def _key_column(table: Table) -> str | None:
+    names = [column.name for column in table.primary_key if column.name != "book"]
+    return names[0] if names else None
+
+
+def _key_value(table: Table, key: str) -> dict[str, str]:
+    column = _key_column(table)
+    return {column: key} if column else {}
+
+
+def _is_row(table: Table, book: str, key: str) -> ColumnElement[bool]:
+    column = _key_column(table)
+    is_book = table.c.book == book
+    return and_(is_book, table.c[column] == key) if column else is_book

@@ -1,0 +1,57 @@
+"""The tables of the projections that are kept with the log. They can be thrown away and rebuilt at any time."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, String, Table
+
+from ledger.columns import ExactDecimal, UtcTime, exact_sum
+from ledger.tables import books
+
+metadata = MetaData()
+
+
+def _table(name: str, *columns: Column[object]) -> Table:
+    book = Column("book", String, ForeignKey(books.c.book), primary_key=True)
+    return Table(name, metadata, book, *columns, sqlite_with_rowid=False)
+
+
+def _sum(name: str) -> Column[object]:
+    return Column(name, exact_sum(), nullable=False)
+
+
+heads = _table(
+    "projection_heads",
+    Column("version", BigInteger, nullable=False),
+    Column("unknown_fees", BigInteger, nullable=False),
+)
+inventory = _table(
+    "inventory",
+    Column("asset", String, primary_key=True),
+    _sum("total"),
+    _sum("fills"),
+    _sum("capital"),
+    _sum("adjustments"),
+)
+basis = _table(
+    "basis",
+    _sum("net_basis"),
+    _sum("net_deposits"),
+    _sum("withdrawn_profit"),
+    _sum("basis_commits"),
+    _sum("deposit_basis_excess"),
+    Column("unknown_bases", BigInteger, nullable=False),
+    Column("initial_basis_version", BigInteger),
+)
+engine_state = _table("engine_state", Column("key", String, primary_key=True), _sum("value"))
+marks = _table(
+    "marks",
+    Column("asset", String, primary_key=True),
+    Column("price", ExactDecimal, nullable=False),
+    Column("source", String),
+    Column("at", UtcTime, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+fees = _table("fees", Column("asset", String, primary_key=True), _sum("amount"))
+
+# In this order for people; the tables do not refer to each other.
+TABLES = (inventory, basis, engine_state, marks, fees, heads)

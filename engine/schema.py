@@ -1,0 +1,114 @@
+"""The schema's revisions: what a database is at, and bringing it to the newest. Alembic is imported only to migrate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+
+import migrations
+from ledger.errors import StorageError, StorageFault
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST = migrations.REVISIONS[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One step of the schema's history; `applied` tells whether the database has it."""
+
+    id: str
+    what: str
+    applied: bool
+
+
+def current(connection: Connection) -> str | None:
+    """The revision that the database is at; None for one without tables.
+
+    Raises StorageError `not_a_ledger` when it holds somebody else's tables.
+    """
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" in tables and "events" in tables:
+        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
+    if tables:
+        raise StorageError(
+            StorageFault.NOT_A_LEDGER,
+            "the database is not a ledger of netbasis: it holds other tables",
+            expected="an empty or new file, or a ledger",
+            actual=", ".join(sorted(tables)),
+            advice="give the ledger a file of its own",
+        )
+    return None
+
+
+def require_newest(connection: Connection) -> None:
+    """Raises StorageError `schema_older`, `schema_newer` or `not_a_ledger` unless the schema is the newest."""
+    found = current(connection)
+    if found == NEWEST:
+        return
+    if found is None:
+        raise StorageError(
+            StorageFault.NOT_A_LEDGER,
+            "the database is empty",
+            expected="a ledger",
+            advice="make one there with `netbasis init`",
+        )
+    require_known(found)
+    raise StorageError(
+        StorageFault.SCHEMA_OLDER,
+        "the ledger has an older schema than this netbasis",
+        expected=NEWEST,
+        actual=found,
+        advice="back the file up, then run `netbasis db upgrade`",
+    )
+
+
+def require_known(found: str) -> None:
+    """Raises StorageError `schema_newer` for a revision that this netbasis does not know."""
+    if found not in migrations.REVISIONS:
+        raise StorageError(
+            StorageFault.SCHEMA_NEWER,
+            "the ledger has a newer schema than this netbasis",
+            expected=f"at most {NEWEST}",
+            actual=found,
+            advice="install the netbasis that wrote it, or a newer one",
+        )
+
+
+def upgrade(connection: Connection) -> tuple[str | None, str]:
+    """Bring the database to the newest schema in the connection's transaction; the revisions before and after."""
+    from alembic import command
+
+    before = current(connection)
+    if before is not None:
+        require_known(before)
+    if before != NEWEST:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before, NEWEST
+
+
+def history(connection: Connection) -> Iterator[Revision]:
+    """All revisions, the first one first."""
+    from alembic.script import ScriptDirectory
+
+    found = current(connection)
+    applied = found is not None
+    for script in reversed(list(ScriptDirectory.from_config(_config()).walk_revisions())):
+        yield Revision(script.revision, script.doc.rstrip("."), applied)
+        applied = applied and script.revision != found
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    return config
