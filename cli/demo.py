@@ -1,0 +1,7 @@
+"""demo"""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    pass

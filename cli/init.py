@@ -1,0 +1,71 @@
+"""`netbasis init`: make the database, migrate it, open a book."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_BOOK, Output, OutputOption, target
+from cli.output import emit
+
+
+class BookMode(StrEnum):
+    """Real money or a simulation."""
+
+    LIVE = "live"
+    PAPER = "paper"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)
+
+
+def init(
+    context: typer.Context,
+    mode: Annotated[BookMode | None, typer.Option(help="Real money or a simulation; live by default.")] = None,
+    numeraire: Annotated[
+        str | None, typer.Option(metavar="ASSET", help="The asset that value is counted in; RLUSD by default.")
+    ] = None,
+    base_asset: Annotated[
+        str | None, typer.Option(metavar="ASSET", help="A default for commands; XRP by default.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME/VERSION", help="How withdrawals are classified; profit_first/1 by default."),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make the database, migrate it to the newest schema and open the book (`main` unless --book names another).
+
+    Run again it says so and changes nothing.
+
+    Example: netbasis --db live.db init --mode live
+    """
+    from ledger.events import Opened
+
+    given = {"numeraire": numeraire, "base_asset": base_asset, "withdrawal_policy": policy}
+    fields = {name: text for name, text in given.items() if text is not None}
+    # Live by default; as a default it is not compared with an open book's mode.
+    opened = Opened.model_validate({"mode": mode.value if mode else BookMode.LIVE.value, **fields})
+    if mode is None:
+        opened.model_fields_set.discard("mode")
+    named = target(context)
+    name = named.book or DEFAULT_BOOK
+    with named.open("create") as keeper:
+        outcome = keeper.open_book(name, opened)
+        view = keeper.view(name)
+    book = view.book
+    document = {
+        "book": name,
+        "opened": not outcome.existed,
+        "mode": book.mode,
+        "numeraire": book.numeraire,
+        "base_asset": book.base_asset,
+        "withdrawal_policy": book.withdrawal_policy,
+    }
+    done = "the book is open already; nothing was changed" if outcome.existed else "opened the book"
+    text = f"{done}: {name} ({book.mode}, numeraire {book.numeraire}) in {named.location()}"
+    emit(output, document, [text])

@@ -1,0 +1,53 @@
+"""`netbasis rebuild`: fold the log anew and swap the projections in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from cli.options import Output, OutputOption, target
+from cli.output import emit, progress, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(rebuild)
+
+
+def rebuild(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change; exit 1 when something would.")
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Fold the log anew, show which stored figures differ, and swap the projections in with one transaction.
+
+    Example: netbasis --db live.db rebuild --dry-run
+    """
+    from engine.rebuild import rebuild as run
+
+    named = target(context)
+    with named.open("read" if dry_run else "write") as keeper, progress("folding") as on_progress:
+        name = keeper.resolve(named.book)
+        rebuilt = run(keeper.database, name, dry_run=dry_run, on_progress=on_progress)
+    document = {
+        "book": name,
+        "version": rebuilt.head.version,
+        "events": rebuilt.events,
+        "changed": rebuilt.changes,
+        "seconds": f"{rebuilt.seconds:.3f}",
+    }
+
+    def text() -> Iterator[str]:
+        if rebuilt.changes:
+            rows = [(change.projection, change.key, change.stored, change.rebuilt) for change in rebuilt.changes]
+            yield from table(("projection", "key", "stored", "rebuilt"), rows)
+        verb = "would change" if dry_run else "changed"
+        yield f"{rebuilt.events} events folded, {len(rebuilt.changes)} figures {verb}"
+
+    emit(output, document, text())
+    if dry_run and rebuilt.changes:
+        raise typer.Exit(1)
