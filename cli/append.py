@@ -84,9 +84,10 @@ def append(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Append events: one as given (see the commands), or a file of them in one transaction, all or none.
+    """Append one event, or a file or stream of events.
 
-    Appending the same file again adds nothing: each event's key tells that it is there.
+    A file is one transaction: all of its new events or, at the first bad line, none. Appending the
+    same file again adds nothing: each event's key tells that it is there.
 
     Example: my-bot | netbasis --db live.db append --file - --batch 1
     """

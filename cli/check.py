@@ -33,7 +33,10 @@ def check(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Check the file, the chain, the invariants and the projections; silent and 0 when all holds.
+    """Check the file, the chain, the invariants and the projections.
+
+    Silent and 0 when all holds; else each finding with its version, and 1. Notes on what is unusual but allowed, such as
+    a negative balance, go to stderr.
 
     Example: netbasis --db live.db check --expect-head 1204:9f2c…
     """
@@ -98,7 +101,9 @@ def _expected_head(given: str | None) -> ExpectedHead | None:
 
 
 def head(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
-    """Show the version and hash of the newest event, to be kept elsewhere: a cut tail shows only against it.
+    """Show the newest event's version and hash, to be kept elsewhere.
+
+    A tail that was cut off shows only against a head that was kept: `check --expect-head`.
 
     Example: netbasis --db live.db head >> somewhere-else.txt
     """

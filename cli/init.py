@@ -38,9 +38,9 @@ def init(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Make the database, migrate it to the newest schema and open the book (`main` unless --book names another).
+    """Make a database, migrate it to the newest schema and open a book.
 
-    Run again it says so and changes nothing.
+    The book is `main` unless --book names another. Run again it says so and changes nothing.
 
     Example: netbasis --db live.db init --mode live
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from ledger.amounts import amount_text, shown_amount
 from ledger.times import time_text
 
 NOTHING = "-"
+_SIGNED = re.compile(r"[+-]\d+\.\d+", re.ASCII)
 
 
 def jsonable(value: Any) -> Any:
@@ -36,6 +38,16 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
     return value
+
+
+def signed(difference: Decimal) -> str:
+    """A difference as people read it, with its sign: `+50.00`, `-19.12`, and 0 as `0.00`."""
+    return f"{'+' if difference > 0 else ''}{shown_amount(difference)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def shown(value: Any) -> str:
@@ -68,10 +80,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]
     body = [list(row) for row in rows]
     cells = [[shown(cell) for cell in row] for row in body]
     widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(header)]
-    right = [any(isinstance(row[i], Decimal | int) for row in body) for i in range(len(header))]
+    right = [any(_is_number(row[i]) for row in body) for i in range(len(header))]
     yield typer.style(_line(header, widths, right), bold=True) if sys.stdout.isatty() else _line(header, widths, right)
     for row in cells:
         yield _line(row, widths, right)
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, Decimal | int) or (isinstance(cell, str) and _SIGNED.fullmatch(cell) is not None)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

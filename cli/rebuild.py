@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import Output, OutputOption, target
-from cli.output import emit, progress, table
+from cli.output import counted, emit, progress, table
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,9 @@ def rebuild(
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Fold the log anew, show which stored figures differ, and swap the projections in with one transaction.
+    """Fold the log anew and swap the projections in.
+
+    Shows which stored figures differ; the swap is one transaction.
 
     Example: netbasis --db live.db rebuild --dry-run
     """
@@ -46,7 +48,7 @@ def rebuild(
             rows = [(change.projection, change.key, change.stored, change.rebuilt) for change in rebuilt.changes]
             yield from table(("projection", "key", "stored", "rebuilt"), rows)
         verb = "would change" if dry_run else "changed"
-        yield f"{rebuilt.events} events folded, {len(rebuilt.changes)} figures {verb}"
+        yield f"{counted(rebuilt.events, 'event')} folded, {counted(len(rebuilt.changes), 'figure')} {verb}"
 
     emit(output, document, text())
     if dry_run and rebuilt.changes:
