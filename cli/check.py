@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import Output, OutputOption, target
-from cli.output import emit, progress
+from cli.output import Table, emit, harmless, progress
 
 if TYPE_CHECKING:
     from engine.check import ExpectedHead
@@ -52,15 +52,17 @@ def check(
     with named.open("read") as keeper, progress("checking") as on_progress:
         book = keeper.resolve(named.book)
         checked = run(keeper.database, book, only=names, expected_head=expected, on_progress=on_progress)
+    columns = ("invariant", "version", "expected", "actual", "difference", "detail")
+    table = Table(columns, [[getattr(finding, name) for name in columns] for finding in checked.findings])
     document = {
         "book": book,
         "version": checked.head.version,
         "head": checked.head.hash,
         "ok": checked.ok,
-        "findings": checked.findings,
+        "findings": table.as_dicts(),
         "notes": checked.notes,
     }
-    emit(output, document, [finding_line(finding) for finding in checked.findings])
+    emit(output, document, [finding_line(finding) for finding in checked.findings], table)
     if output is Output.TEXT:
         for note in checked.notes:
             typer.echo(f"note: {note}", err=True)
@@ -80,7 +82,7 @@ def finding_line(finding: Finding) -> str:
         )
         if value is not None
     ]
-    return f"{place}: {finding.detail}" + (f"; {', '.join(facts)}" if facts else "")
+    return harmless(f"{place}: {finding.detail}" + (f"; {', '.join(facts)}" if facts else ""))
 
 
 def _expected_head(given: str | None) -> ExpectedHead | None:

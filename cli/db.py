@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.options import Output, OutputOption, target
-from cli.output import emit, table
+from cli.output import Table, emit, text_table
 
 
 def register(app: typer.Typer) -> None:
@@ -53,4 +53,5 @@ def history(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     with Database.open(target(context).location(), "read") as database, database.reading() as connection:
         revisions = list(schema.history(connection))
     rows = [(step.id, "applied" if step.applied else "not yet", step.what) for step in revisions]
-    emit(output, {"revisions": revisions}, table(("revision", "state", "what"), rows))
+    table = Table(("revision", "state", "what"), rows)
+    emit(output, {"revisions": revisions}, text_table(table), table)

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import typer
 
-from cli.output import signed, table
+from cli.output import Table, signed, text_table
 from ledger import triggers
 from ledger.amounts import subtract
 
@@ -140,7 +140,7 @@ def _withdraw(keeper: Bookkeeper) -> None:
     parts: dict[str, Any] = {"basis_delta": basis_delta, "evidence": evidence, "actor": "owner"}
     _append(keeper, type="withdrawal", asset="RLUSD", amount="20", **parts)
     names = ("equity_before", "basis_before", "profit", "principal")
-    _lines(table(("evidence", "RLUSD"), [(name, getattr(evidence, name)) for name in names]))
+    _lines(text_table(Table(("evidence", "RLUSD"), [(name, getattr(evidence, name)) for name in names])))
     _before_and_after(before, _pnl(keeper), ("net_basis", "total_value", "total_pnl", "retained_profit"))
 
 
@@ -192,7 +192,8 @@ def _pnl(keeper: Bookkeeper) -> Pnl:
 
 def _before_and_after(before: Pnl, after: Pnl, names: tuple[str, ...]) -> None:
     rows = [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in names]
-    _lines(table(("in RLUSD", "before", "after", "Δ"), [(*row, _delta(row[1], row[2])) for row in rows]))
+    columns = ("in RLUSD", "before", "after", "Δ")
+    _lines(text_table(Table(columns, [(*row, _delta(row[1], row[2])) for row in rows])))
 
 
 def _delta(before: Decimal | None, after: Decimal | None) -> str:

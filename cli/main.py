@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cli import append, check, db, demo, init, rebuild, views
+from cli import append, audit, balance, check, db, demo, init, pnl, rebuild, register
 from cli.options import Target
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
 
@@ -47,7 +47,13 @@ def _target(
     context: typer.Context,
     db: Annotated[
         str | None,
-        typer.Option("--db", envvar="NETBASIS_DB", metavar="PATH", help="The ledger's SQLite file.", show_envvar=True),
+        typer.Option(
+            "--db",
+            envvar="NETBASIS_DB",
+            metavar="PATH",
+            help="The ledger's SQLite file; else netbasis.toml says.",
+            show_envvar=True,
+        ),
     ] = None,
     book: Annotated[
         str | None,
@@ -68,7 +74,10 @@ def _target(
 
 init.register(app)
 append.register(app)
-views.register(app)
+balance.register(app)
+register.register(app)
+pnl.register(app)
+audit.register(app)
 rebuild.register(app)
 check.register(app)
 db.register(app)

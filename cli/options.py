@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+from cli.config import FileSettings, read_settings
 
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
@@ -20,25 +23,39 @@ class Output(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    CSV = "csv"
+    NDJSON = "ndjson"
 
 
 OutputOption: TypeAlias = Annotated[
-    Output, typer.Option("-O", "--output", help="text for people; json with every decimal as a string")
+    Output,
+    typer.Option("-O", "--output", help="text for people; for programs json, csv or ndjson, decimals as strings"),
 ]
 
 
-@dataclass(frozen=True)
 class Target:
-    """The database and book that the command line, else the environment, names."""
+    """The database and book that the command line, else the environment, else `netbasis.toml` names."""
 
-    db: str | None
-    book: str | None
+    def __init__(self, db: str | None, book: str | None) -> None:
+        self._given = FileSettings(db, book)
+
+    @cached_property
+    def _file(self) -> FileSettings:
+        return read_settings(Path.cwd())
+
+    @property
+    def book(self) -> str | None:
+        """The book's name; None for the one there is."""
+        return self._given.book or self._file.book
 
     def location(self) -> str:
         """The database's path; a usage error when none was named."""
-        if not self.db:
-            raise typer.BadParameter("say which database: netbasis --db PATH …, or set NETBASIS_DB")
-        return self.db
+        location = self._given.db or self._file.db
+        if location is None:
+            raise typer.BadParameter(
+                'say which database: netbasis --db PATH …, or set NETBASIS_DB, or write db = "PATH" into netbasis.toml'
+            )
+        return location
 
     def open(self, mode: Mode) -> Bookkeeper:
         """The database, opened."""

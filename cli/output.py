@@ -1,15 +1,21 @@
-"""Printing: JSON for programs; aligned text for people, in which no number is ever cut."""
+"""Printing: JSON, NDJSON and CSV for programs; aligned text for people, in which no number is ever cut.
+
+Texts of the user's own choice are never interpreted: what would steer a terminal is shown escaped, and a cell of text that
+a spreadsheet would take for a formula gets an apostrophe in CSV. Numbers are left as they are.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -20,7 +26,23 @@ from ledger.amounts import amount_text, shown_amount
 from ledger.times import time_text
 
 NOTHING = "-"
-_SIGNED = re.compile(r"[+-]\d+\.\d+", re.ASCII)
+ROWS_AT_ONCE = 1000
+_SIGNED = re.compile(r"[+-]?\d+\.\d+", re.ASCII)
+# Control characters, and those that turn the direction of text around.
+_STEERS_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_FORMULA = ("=", "+", "-", "@")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; the rows may be a stream, which can be gone through once."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Each row by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 def jsonable(value: Any) -> Any:
@@ -33,11 +55,16 @@ def jsonable(value: Any) -> Any:
         return value.hex()
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
     return value
+
+
+def json_text(value: Any) -> str:
+    """A value as one line of JSON."""
+    return orjson.dumps(jsonable(value)).decode()
 
 
 def signed(difference: Decimal) -> str:
@@ -57,33 +84,110 @@ def shown(value: Any) -> str:
     if isinstance(value, Decimal):
         return shown_amount(value)
     if isinstance(value, datetime):
-        text = time_text(value)
-        return text.replace(".000000Z", "Z")
-    return value.hex()[:12] if isinstance(value, bytes) else str(value)
+        return time_text(value).replace(".000000Z", "Z")
+    return value.hex()[:12] if isinstance(value, bytes) else harmless(str(value))
 
 
-def emit(output: Output, document: dict[str, Any], text: Iterable[str]) -> None:
-    """Print a result in the form that was asked for. A reader that went away is no error."""
+def harmless(text: str) -> str:
+    """A text in which nothing steers a terminal."""
+    return _STEERS_TERMINAL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def emit(
+    output: Output,
+    document: Mapping[str, Any],
+    text: Iterable[str],
+    table: Table | None = None,
+    csv_table: Table | None = None,
+) -> None:
+    """Print a result in the form that was asked for.
+
+    NDJSON and CSV print the rows of `table`, without one the document as a single row; `csv_table` is for CSV only.
+    """
+    rows = table or Table(tuple(document), [tuple(document.values())])
+    match output:
+        case Output.JSON:
+            print_lines([json_text(document)])
+        case Output.NDJSON:
+            print_lines(_ndjson(rows))
+        case Output.CSV:
+            print_lines(_csv(csv_table or rows))
+        case Output.TEXT:
+            print_lines(text)
+
+
+def emit_stream(output: Output, document: Mapping[str, Any], name: str, table: Table) -> None:
+    """Print a table of any length; as JSON it stands in the document under `name`. Memory stays flat."""
+    if output is Output.JSON:
+        opening = json_text(document).removesuffix("}")
+        print_lines([f'{opening},"{name}":['], end="")
+        rows = _ndjson(table)
+        print_lines((f"{',' if index else ''}{row}" for index, row in enumerate(rows)), end="")
+        print_lines(["]}"])
+    else:
+        emit(output, document, text_table(table), table)
+
+
+def print_lines(lines: Iterable[str], end: str = "\n") -> None:
+    """Print lines to stdout. A reader that went away is no error."""
     try:
-        if output is Output.JSON:
-            sys.stdout.write(orjson.dumps(jsonable(document)).decode() + "\n")
-        else:
-            sys.stdout.writelines(f"{line}\n" for line in text)
+        sys.stdout.writelines(f"{line}{end}" for line in lines)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+def _ndjson(table: Table) -> Iterator[str]:
+    return (json_text(dict(zip(table.columns, row, strict=True))) for row in table.rows)
+
+
+class _Line:
+    """A file for csv.writer that keeps the last line written."""
+
+    text = ""
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
+def _csv(table: Table) -> Iterator[str]:
+    line = _Line()
+    writer = csv.writer(line, lineterminator="")
+    writer.writerow(table.columns)
+    yield line.text
+    for row in table.rows:
+        writer.writerow([_csv_cell(cell) for cell in row])
+        yield line.text
+
+
+def _csv_cell(cell: Any) -> str:
+    value = jsonable(cell)
+    if value is None:
+        return ""
+    if isinstance(value, list | dict):
+        return orjson.dumps(value).decode()
+    if isinstance(cell, str):
+        return f"'{harmless(cell)}" if cell.startswith(_FORMULA) else harmless(cell)
+    return str(value)
+
+
+def text_table(table: Table) -> Iterator[str]:
     """Lines of an aligned table: numbers to the right, texts to the left, as wide as they need to be."""
-    body = [list(row) for row in rows]
-    cells = [[shown(cell) for cell in row] for row in body]
-    widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(header)]
-    right = [any(_is_number(row[i]) for row in body) for i in range(len(header))]
-    yield typer.style(_line(header, widths, right), bold=True) if sys.stdout.isatty() else _line(header, widths, right)
-    for row in cells:
-        yield _line(row, widths, right)
+    widths = [len(name) for name in table.columns]
+    right = [False] * len(widths)
+    rows = iter(table.rows)
+    is_first = True
+    # A stream is aligned a thousand rows at a time: columns may widen on the way, and never get narrower.
+    while (chunk := list(islice(rows, ROWS_AT_ONCE))) or is_first:
+        cells = [[shown(cell) for cell in row] for row in chunk]
+        widths = [max(width, *(len(row[i]) for row in cells)) if cells else width for i, width in enumerate(widths)]
+        right = [was or any(_is_number(row[i]) for row in chunk) for i, was in enumerate(right)]
+        if is_first:
+            header = _line(table.columns, widths, right)
+            yield typer.style(header, bold=True) if sys.stdout.isatty() else header
+        yield from (_line(row, widths, right) for row in cells)
+        is_first = False
 
 
 def _is_number(cell: Any) -> bool:
@@ -109,7 +213,7 @@ def pairs(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Any]:
+def progress(what: str) -> Iterator[Callable[[int], None] | None]:
     """A callback that takes the number of events done so far, and shows it on stderr when that is a terminal."""
     if not sys.stderr.isatty():
         yield None

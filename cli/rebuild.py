@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import Output, OutputOption, target
-from cli.output import counted, emit, progress, table
+from cli.output import Table, counted, emit, progress, text_table
 
 
 def register(app: typer.Typer) -> None:
@@ -43,13 +43,15 @@ def rebuild(
         "seconds": f"{rebuilt.seconds:.3f}",
     }
 
+    rows = [(change.projection, change.key, change.stored, change.rebuilt) for change in rebuilt.changes]
+    table = Table(("projection", "key", "stored", "rebuilt"), rows)
+
     def text() -> Iterator[str]:
         if rebuilt.changes:
-            rows = [(change.projection, change.key, change.stored, change.rebuilt) for change in rebuilt.changes]
-            yield from table(("projection", "key", "stored", "rebuilt"), rows)
+            yield from text_table(table)
         verb = "would change" if dry_run else "changed"
         yield f"{counted(rebuilt.events, 'event')} folded, {counted(len(rebuilt.changes), 'figure')} {verb}"
 
-    emit(output, document, text())
+    emit(output, document, text(), table)
     if dry_run and rebuilt.changes:
         raise typer.Exit(1)

@@ -187,7 +187,7 @@ class Bookkeeper:
         if kept is not None and kept[0] == head.hash:
             return _Projector(kept[1], kept[2])
         rows = projection_store.load_rows(connection, book.name)
-        return _Projector(_state(rows, book, head), rows)
+        return _Projector(stored_state(rows, book, head), rows)
 
     def view(self, name: str) -> View:
         """The book as it stands, from the stored projections.
@@ -196,10 +196,11 @@ class Bookkeeper:
         """
         with self.database.reading() as connection:
             book, head = store.require_book(connection, name)
-            return View(book, head, _state(projection_store.load_rows(connection, name), book, head))
+            return View(book, head, stored_state(projection_store.load_rows(connection, name), book, head))
 
 
-def _state(rows: Rows, book: Book, head: Head) -> BookState:
+def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
+    """The state that stored rows hold. Raises StorageError `projections_behind` when it is not the head's."""
     state = projection_store.state_of(rows, book)
     if state.version != head.version:
         raise StorageError(

@@ -56,6 +56,7 @@ class Refusal(StrEnum):
     # Fields against each other and against the book
     BOOK_UNKNOWN = "book_unknown"
     BOOK_REQUIRED = "book_required"
+    VERSION_UNKNOWN = "version_unknown"
     BOOK_DIFFERS = "book_differs"
     BOOK_ALREADY_OPEN = "book_already_open"
     POLICY_UNKNOWN = "policy_unknown"

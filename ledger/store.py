@@ -91,6 +91,14 @@ def find_reversal(connection: Connection, book: str, version: int) -> int | None
     return connection.scalar(select(events.c.version).where(events.c.book == book, events.c.reverses == version))
 
 
+def reversals(connection: Connection, book: str, *, where: ColumnElement[bool]) -> dict[int, int]:
+    """By the version of each event that was reversed, the version of its reversal."""
+    query = select(events.c.reverses, events.c.version).where(
+        events.c.book == book, events.c.reverses.is_not(None), where
+    )
+    return {row.reverses: row.version for row in connection.execute(query)}
+
+
 def starting_value(connection: Connection, book: str) -> Decimal:
     """The starting value after the newest event: the sum of its deltas over the log, in the numeraire.
 

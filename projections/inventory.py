@@ -9,7 +9,7 @@ from decimal import Decimal
 from ledger.amounts import ZERO, add, total
 from ledger.effects import Effects
 
-_PART_OF = {"fill": "fills", "deposit": "capital", "withdrawal": "capital", "adjustment": "adjustments"}
+PART_OF = {"fill": "fills", "deposit": "capital", "withdrawal": "capital", "adjustment": "adjustments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ EMPTY = Inventory()
 
 def apply(inventory: Inventory, effects: Effects) -> Inventory:
     """The inventory after an event's postings."""
-    part = _PART_OF.get(effects.effect_of)
+    part = PART_OF.get(effects.effect_of)
     if part is None:
         return inventory
     holdings = dict(inventory)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ledger.amounts import subtract, total, value
+from ledger.amounts import ZERO, subtract, total, value
 from projections.inventory import Inventory
 from projections.marks import Marks, Price
 from projections.state import BookState
@@ -57,6 +57,31 @@ def pnl(state: BookState, prices: Marks, numeraire: str) -> Pnl:
         fees=state.fees.paid,
         marks={asset: prices[asset] for asset in held if asset in prices},
     )
+
+
+def change(start: Pnl, end: Pnl) -> Pnl:
+    """What changed between two ends: end − start, figure by figure; None where an end is unknown."""
+    fees = {
+        asset: subtract(end.fees.get(asset, ZERO), start.fees.get(asset, ZERO))
+        for asset in sorted({*start.fees, *end.fees})
+    }
+    return Pnl(
+        total_value=_difference(start.total_value, end.total_value),
+        net_deposits=subtract(end.net_deposits, start.net_deposits),
+        net_basis=subtract(end.net_basis, start.net_basis),
+        starting_value=subtract(end.starting_value, start.starting_value),
+        total_pnl=_difference(start.total_pnl, end.total_pnl),
+        retained_profit=_difference(start.retained_profit, end.retained_profit),
+        withdrawn_profit=subtract(end.withdrawn_profit, start.withdrawn_profit),
+        missing_marks=tuple(sorted({*start.missing_marks, *end.missing_marks})),
+        unknown_fees=end.unknown_fees - start.unknown_fees,
+        fees=fees,
+        marks={},
+    )
+
+
+def _difference(start: Decimal | None, end: Decimal | None) -> Decimal | None:
+    return None if start is None or end is None else subtract(end, start)
 
 
 def total_value(inventory: Inventory, prices: Marks, numeraire: str) -> Decimal:

@@ -1,0 +1,45 @@
+"""`netbasis.toml`: the database and book of a folder, so that they need not be said each time.
+
+    db = "live.db"      # a path is relative to the file
+    book = "main"
+
+It is looked for in the current folder and upward. A flag wins over the environment, the environment over the file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+NAME = "netbasis.toml"
+_KEYS = frozenset({"db", "book"})
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """What the file says; None for what it leaves out."""
+
+    db: str | None = None
+    book: str | None = None
+
+
+def read_settings(folder: Path) -> FileSettings:
+    """The settings of the nearest file in the folder or above it. A file that is wrong is a usage error."""
+    folder = folder.absolute()
+    found = next((path for place in (folder, *folder.parents) if (path := place / NAME).is_file()), None)
+    if found is None:
+        return FileSettings()
+    try:
+        values = tomllib.loads(found.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise typer.BadParameter(f"{found} cannot be read: {error}") from error
+    for key, value in values.items():
+        if key not in _KEYS or not isinstance(value, str):
+            raise typer.BadParameter(f"{found}: {key!r}: expected db and book, each a text in quotes")
+    db = values.get("db")
+    if db is not None and "://" not in db:
+        db = str(found.parent / db)
+    return FileSettings(db, values.get("book"))
