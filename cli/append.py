@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from cli.append_file import append_file, append_stream
 from cli.options import Output, OutputOption, target
 from cli.output import emit, shown
+from cli.usage import WrongUsage
 from ledger.events import (
     Adjustment,
     Baseline,
@@ -93,16 +94,16 @@ def append(
     """
     if context.invoked_subcommand is not None:
         if file is not None:
-            raise typer.BadParameter("--file goes without an event type: the types stand in the file")
+            raise WrongUsage("--file goes without an event type: the types stand in the file")
         return
     if file is None:
-        raise typer.BadParameter("say what to append: an event type (see `netbasis append --help`), or --file FILE")
+        raise WrongUsage("say what to append: an event type (see `netbasis append --help`), or --file FILE")
     if file != "-" and not Path(file).is_file():
-        raise typer.BadParameter(f"there is no file {file!r}")
+        raise WrongUsage(f"there is no file {file!r}")
     if batch is None:
         append_file(target(context), file, expect_version, output)
     elif expect_version is not None:
-        raise typer.BadParameter("--expect-version goes with one transaction, --batch makes many")
+        raise WrongUsage("--expect-version goes with one transaction, --batch makes many")
     else:
         append_stream(target(context), file, batch, output)
 

@@ -8,6 +8,7 @@ import typer
 
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, harmless, progress
+from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.check import ExpectedHead
@@ -46,7 +47,7 @@ def check(
     names = only.split(",") if only else list(NAMES)
     for name in names:
         if name not in NAMES:
-            raise typer.BadParameter(f"no such invariant: {name!r}; there are {', '.join(NAMES)}")
+            raise WrongUsage(f"no such invariant: {name!r}; there are {', '.join(NAMES)}")
     expected = _expected_head(expect_head)
     named = target(context)
     with named.open("read") as keeper, progress("checking") as on_progress:
@@ -97,9 +98,7 @@ def _expected_head(given: str | None) -> ExpectedHead | None:
             raise ValueError(given)
         return ExpectedHead(hash_bytes, int(version) if version else None)
     except ValueError:
-        raise typer.BadParameter(
-            f"not a head: {given!r}; expected [VERSION:]HASH as `netbasis head` prints it"
-        ) from None
+        raise WrongUsage(f"not a head: {given!r}; expected [VERSION:]HASH as `netbasis head` prints it") from None
 
 
 def head(context: typer.Context, output: OutputOption = Output.TEXT) -> None:

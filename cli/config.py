@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
+from cli.usage import WrongUsage
 
 NAME = "netbasis.toml"
 _KEYS = frozenset({"db", "book"})
@@ -35,10 +35,10 @@ def read_settings(folder: Path) -> FileSettings:
     try:
         values = tomllib.loads(found.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise typer.BadParameter(f"{found} cannot be read: {error}") from error
+        raise WrongUsage(f"{found} cannot be read: {error}") from error
     for key, value in values.items():
         if key not in _KEYS or not isinstance(value, str):
-            raise typer.BadParameter(f"{found}: {key!r}: expected db and book, each a text in quotes")
+            raise WrongUsage(f"{found}: {key!r}: expected db and book, each a text in quotes")
     db = values.get("db")
     if db is not None and "://" not in db:
         db = str(found.parent / db)

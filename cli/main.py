@@ -14,10 +14,10 @@ import typer
 
 from cli import append, audit, balance, check, db, demo, init, pnl, rebuild, register
 from cli.options import Target
+from cli.usage import EXIT_USAGE
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
 
 EXIT_REFUSED = 1
-EXIT_USAGE = 2
 EXIT_CONFLICT = 3
 EXIT_STORAGE = 4
 EXIT_INTERRUPTED = 130

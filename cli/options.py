@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from cli.config import FileSettings, read_settings
+from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
@@ -52,7 +53,7 @@ class Target:
         """The database's path; a usage error when none was named."""
         location = self._given.db or self._file.db
         if location is None:
-            raise typer.BadParameter(
+            raise WrongUsage(
                 'say which database: netbasis --db PATH …, or set NETBASIS_DB, or write db = "PATH" into netbasis.toml'
             )
         return location

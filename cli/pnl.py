@@ -12,6 +12,7 @@ from cli.moment import AsOfOption, FromOption, KnownAtOption, ToOption, moment_o
 from cli.options import Output, OutputOption, Target, target
 from cli.output import Table, counted, emit, pairs, shown, signed, text_table
 from cli.prices import parse_prices
+from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.views import Period
@@ -56,7 +57,7 @@ def pnl(
     Example: netbasis --db live.db pnl --price XRP=1.33
     """
     if (start or end) and as_of:
-        raise typer.BadParameter("--as-of is a moment, --from and --to are a period: give one of them")
+        raise WrongUsage("--as-of is a moment, --from and --to are a period: give one of them")
     if start or end:
         _show_period(target(context), price or (), time_of(start), time_of(end), time_of(known_at), output)
     else:

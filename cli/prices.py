@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-import typer
-
+from cli.usage import WrongUsage
 from ledger.book import Book
 from ledger.events import Mark
 from ledger.rules import complete
@@ -21,7 +20,7 @@ def parse_prices(given: Iterable[str], book: Book, at: datetime) -> dict[str, Pr
     for text in given:
         asset, equals, price = text.partition("=")
         if not equals:
-            raise typer.BadParameter(f"not ASSET=PRICE: {text!r}; expected such as XRP=1.33")
+            raise WrongUsage(f"not ASSET=PRICE: {text!r}; expected such as XRP=1.33")
         mark = complete(Mark.model_validate({"asset": asset, "price": price}), book)
         assert isinstance(mark, Mark)
         prices[mark.asset] = Price(mark.price, SOURCE, at)

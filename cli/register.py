@@ -11,6 +11,7 @@ import typer
 from cli.moment import AsOfOption, FromOption, KnownAtOption, ToOption, moment_of, time_of
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit_stream
+from cli.usage import WrongUsage
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +45,7 @@ def show(
     from projections.register import RegisterRow
 
     if event_type is not None and event_type not in EVENT_TYPES:
-        raise typer.BadParameter(f"no such type: {event_type!r}; there are {', '.join(EVENT_TYPES)}")
+        raise WrongUsage(f"no such type: {event_type!r}; there are {', '.join(EVENT_TYPES)}")
     named = target(context)
     moment = moment_of(as_of, known_at)
     shown = RegisterFilter(asset, event_type, session, time_of(start), time_of(end))

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from engine.invariants import INVARIANTS
+from engine.invariants import INVARIANTS, Step
 from engine.projection_store import difference, load_rows, rows_of
 from ledger import store
 from ledger.amounts import amount_text, subtract
@@ -90,11 +90,12 @@ class _Run:
         for proved in prove_log(self._connection, self._book, self._head):
             if CHAIN in self._only:
                 yield from proved.findings
-            if proved.stored is None:
+            if proved.stored is None or proved.event is None:
                 continue
-            self.state = apply(self.state, proved.stored)
+            before, self.state = self.state, apply(self.state, proved.stored)
+            step = Step(self._book, proved.stored, proved.event, before, self.state)
             for invariant in invariants:
-                yield from invariant.observe(proved.stored, self.state)
+                yield from invariant.observe(step)
             expected_stands = expected_stands or _stands_at(expected_head, proved.stored)
             if on_progress is not None and proved.version % store.ROWS_AT_ONCE == 0:
                 on_progress(proved.version)

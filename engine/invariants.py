@@ -1,20 +1,69 @@
-"""The invariants of the projections, each a small class that watches the log go by.
+"""The invariants of SPEC 6 that hold event by event; `check` runs them over the log, the property tests over invented ones.
 
-`observe` gets an event, recomputed from its bytes, and the state after it; it yields a finding for whatever does not hold.
-Each keeps a tally of its own, by another way than the fold's, so that a wrong fold shows.
+    watch = [invariant() for invariant in INVARIANTS.values()]
+    for step in steps:                      # Step(book, stored, event, before, after)
+        findings = [finding for invariant in watch for finding in invariant.observe(step)]
+
+Each is a small class that watches the log go by and keeps what it needs by another way than the fold, so that a wrong fold
+shows. The Δ of total value of an event is the sum of the values of its own postings at the event's own price, each value
+rounded once, so that the equalities are exact. A reversal is held to the same equalities as what it reverses, negated.
+`chain` is in `ledger.integrity`, `projections_match` in `engine.check`: they are about the storage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from ledger.amounts import ZERO, add, amount_text, subtract
+from engine.evidence import verify_evidence
+from ledger.amounts import ZERO, add, amount_text, negate, subtract, total, value
+from ledger.book import Book
+from ledger.errors import Refused
+from ledger.events import Event, Withdrawal
 from ledger.findings import Finding
 from ledger.stored import StoredEvent
 from projections import basis
 from projections.state import BookState
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event, recomputed from its bytes, between the states before and after it."""
+
+    book: Book
+    stored: StoredEvent
+    event: Event
+    before: BookState
+    after: BookState
+
+    @property
+    def sign(self) -> int:
+        """1, or −1 for a reversal, which is held to the negated equalities."""
+        return 1 if self.stored.reverses is None else -1
+
+    @property
+    def total_value_delta(self) -> Decimal:
+        """The sum of the values of the event's own postings, at its own price; the numeraire's is 1."""
+        return total(self._worth(posting.asset, posting.delta) for posting in self.stored.effects.postings)
+
+    def _worth(self, asset: str, delta: Decimal) -> Decimal:
+        if asset == self.book.numeraire or self.stored.price is None:
+            return delta
+        return value(delta, self.stored.price)
+
+    @property
+    def net_deposits_delta(self) -> Decimal:
+        return subtract(self.after.basis.net_deposits, self.before.basis.net_deposits)
+
+    @property
+    def basis_delta(self) -> Decimal:
+        return subtract(self.after.basis.net_basis, self.before.basis.net_basis)
+
+    @property
+    def starting_value_delta(self) -> Decimal:
+        return subtract(self.after.engine_state.starting_value, self.before.engine_state.starting_value)
 
 
 class Invariant(Protocol):
@@ -22,7 +71,7 @@ class Invariant(Protocol):
 
     name: str
 
-    def observe(self, event: StoredEvent, after: BookState) -> Iterator[Finding]:
+    def observe(self, step: Step) -> Iterator[Finding]:
         """What does not hold after this event."""
 
 
@@ -34,14 +83,14 @@ class Conservation:
     def __init__(self) -> None:
         self._balances: dict[str, Decimal] = {}
 
-    def observe(self, event: StoredEvent, after: BookState) -> Iterator[Finding]:
+    def observe(self, step: Step) -> Iterator[Finding]:
         """What does not hold after this event."""
-        for posting in event.effects.postings:
-            balance = add(self._balances.get(posting.asset, ZERO), posting.delta)
-            self._balances[posting.asset] = balance
-        for asset in {posting.asset for posting in event.effects.postings}:
+        postings = list(step.stored.effects.postings)
+        for posting in postings:
+            self._balances[posting.asset] = add(self._balances.get(posting.asset, ZERO), posting.delta)
+        for asset in sorted({posting.asset for posting in postings}):
             detail = f"the balance of {asset} is not the sum of its postings"
-            yield from _unequal(self.name, event, detail, self._balances[asset], after.inventory.balance(asset))
+            yield from _unequal(self, step, detail, self._balances[asset], step.after.inventory.balance(asset))
 
 
 class BasisSum:
@@ -52,11 +101,11 @@ class BasisSum:
     def __init__(self) -> None:
         self._sum = ZERO
 
-    def observe(self, event: StoredEvent, after: BookState) -> Iterator[Finding]:
+    def observe(self, step: Step) -> Iterator[Finding]:
         """What does not hold after this event."""
-        self._sum = add(self._sum, event.effects.basis_delta)
+        self._sum = add(self._sum, step.stored.effects.basis_delta)
         detail = "net basis is not the sum of the basis deltas"
-        yield from _unequal(self.name, event, detail, self._sum, after.basis.net_basis)
+        yield from _unequal(self, step, detail, self._sum, step.after.basis.net_basis)
 
 
 class BasisBridge:
@@ -64,18 +113,113 @@ class BasisBridge:
 
     name = "basis_bridge"
 
-    def observe(self, event: StoredEvent, after: BookState) -> Iterator[Finding]:
+    def observe(self, step: Step) -> Iterator[Finding]:
         """What does not hold after this event."""
         detail = "net basis is not net deposits + withdrawn profit + basis commits + deposits' basis over value"
-        yield from _unequal(self.name, event, detail, basis.bridge(after.basis), after.basis.net_basis)
+        yield from _unequal(self, step, detail, basis.bridge(step.after.basis), step.after.basis.net_basis)
 
 
-def _unequal(name: str, event: StoredEvent, detail: str, expected: Decimal, actual: Decimal) -> Iterator[Finding]:
+class InjectionNeutral:
+    """A deposit of value x: Δ net deposits = Δ total value = x, Δ total PnL = Δ trading value = 0."""
+
+    name = "injection_neutral"
+
+    def observe(self, step: Step) -> Iterator[Finding]:
+        """What does not hold after this event."""
+        if step.stored.effects.effect_of == "deposit":
+            yield from _capital_is_neutral(self, step, "deposit")
+
+
+class WithdrawalNeutral:
+    """A withdrawal of value x: Δ total value = −x, Δ total PnL = 0; its evidence agrees with the log and the policy."""
+
+    name = "withdrawal_neutral"
+
+    def observe(self, step: Step) -> Iterator[Finding]:
+        """What does not hold after this event."""
+        if step.stored.effects.effect_of != "withdrawal":
+            return
+        yield from _capital_is_neutral(self, step, "withdrawal")
+        if not isinstance(step.event, Withdrawal) or step.event.evidence is None:
+            return
+        worth, parts = negate(step.total_value_delta), (step.event.evidence.profit, step.event.evidence.principal)
+        yield from _unequal(self, step, "profit + principal is not the withdrawal's value", worth, total(parts))
+        try:
+            verify_evidence(step.event, step.before, step.book)
+        except Refused as refused:
+            yield Finding(self.name, step.stored.version, refused.what, refused.expected, refused.actual)
+
+
+class BasisCommitPure:
+    """A basis commit moves neither inventory, nor total value, nor starting value, nor net deposits."""
+
+    name = "basis_commit_pure"
+
+    def observe(self, step: Step) -> Iterator[Finding]:
+        """What does not hold after this event."""
+        if step.stored.effects.effect_of != "basis_commit":
+            return
+        for posting in step.stored.effects.postings:
+            yield from _unequal(self, step, f"a basis commit moved {posting.asset}", ZERO, posting.delta)
+        yield from _unequal(self, step, "a basis commit moved the starting value", ZERO, step.starting_value_delta)
+        yield from _unequal(self, step, "a basis commit moved net deposits", ZERO, step.net_deposits_delta)
+
+
+class FillNeutral:
+    """A fill moves neither basis, nor net deposits, nor starting value."""
+
+    name = "fill_neutral"
+
+    def observe(self, step: Step) -> Iterator[Finding]:
+        """What does not hold after this event."""
+        if step.stored.effects.effect_of != "fill":
+            return
+        yield from _unequal(self, step, "a fill moved net basis", ZERO, step.basis_delta)
+        yield from _unequal(self, step, "a fill moved net deposits", ZERO, step.net_deposits_delta)
+        yield from _unequal(self, step, "a fill moved the starting value", ZERO, step.starting_value_delta)
+
+
+class BasisFloor:
+    """A withdrawal that the engine decided from a net basis ≥ 0 leaves it ≥ 0; its evidence tells that it did."""
+
+    name = "basis_floor"
+
+    def observe(self, step: Step) -> Iterator[Finding]:
+        """What does not hold after this event."""
+        decided = isinstance(step.event, Withdrawal) and step.event.evidence is not None
+        before, after = step.before.basis.net_basis, step.after.basis.net_basis
+        if decided and before >= 0 > after:
+            detail = "a withdrawal that the engine decided left net basis below 0"
+            yield Finding(self.name, step.stored.version, detail, "≥ 0", amount_text(after), amount_text(after))
+
+
+def _capital_is_neutral(invariant: Invariant, step: Step, noun: str) -> Iterator[Finding]:
+    """The equalities of a deposit and of a withdrawal, which are the same: what is moved is not earned."""
+    worth = step.total_value_delta
+    what = f"a {noun}" if step.sign > 0 else f"the reversal of a {noun}"
+    pnl_delta = subtract(worth, step.starting_value_delta)
+    yield from _unequal(invariant, step, f"{what} moved net deposits by another value", worth, step.net_deposits_delta)
+    yield from _unequal(invariant, step, f"{what} moved total PnL", ZERO, pnl_delta)
+
+
+def _unequal(invariant: Invariant, step: Step, detail: str, expected: Decimal, actual: Decimal) -> Iterator[Finding]:
     if expected != actual:
         difference = amount_text(subtract(actual, expected))
-        yield Finding(name, event.version, detail, amount_text(expected), amount_text(actual), difference)
+        yield Finding(
+            invariant.name, step.stored.version, detail, amount_text(expected), amount_text(actual), difference
+        )
 
 
-INVARIANTS: dict[str, type[Conservation] | type[BasisSum] | type[BasisBridge]] = {
-    invariant.name: invariant for invariant in (Conservation, BasisSum, BasisBridge)
+INVARIANTS: dict[str, type[Invariant]] = {
+    invariant.name: invariant
+    for invariant in (
+        Conservation,
+        BasisSum,
+        BasisBridge,
+        InjectionNeutral,
+        WithdrawalNeutral,
+        BasisCommitPure,
+        FillNeutral,
+        BasisFloor,
+    )
 }
