@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,11 +94,11 @@ def append(
     if context.invoked_subcommand is not None:
         if file is not None:
             raise WrongUsage("--file goes without an event type: the types stand in the file")
+        if (batch, expect_version, output) != (None, None, Output.TEXT):
+            raise WrongUsage("give the options of an event type after it")
         return
     if file is None:
         raise WrongUsage("say what to append: an event type (see `netbasis append --help`), or --file FILE")
-    if file != "-" and not Path(file).is_file():
-        raise WrongUsage(f"there is no file {file!r}")
     if batch is None:
         append_file(target(context), file, expect_version, output)
     elif expect_version is not None:

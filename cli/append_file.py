@@ -1,24 +1,24 @@
 """`append --file`: all of a file in one transaction, or a stream in batches.
 
 A file is read twice: first to validate every line, without any lock; then to append. So the memory stays flat, and the
-write lock is held only while there is something to write. Standard input is copied aside for that.
+write lock is held only while there is something to write. What cannot be read twice (standard input, a pipe) is copied
+aside for that.
 """
 
 from __future__ import annotations
 
-import queue
-import shutil
+import select
 import sys
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from io import FileIO
 from itertools import islice
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from cli.options import Output, Target
 from cli.output import emit, progress, shown
+from cli.usage import WrongUsage
 from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event
 from ledger.parsing import LINE_BYTES, parse_lines
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from ledger.book import Book
 
 QUIET_S = 1.0
+READ_BYTES = 1 << 16
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs begin a UTF-8 file with it; it says nothing
 Numbered = tuple[int, Event]
 
 
 def append_file(target: Target, file: str, expected_version: int | None, output: Output) -> None:
     """Append a whole file in one transaction: all of its new events or none."""
-    with target.open("write") as keeper, _seekable(file) as source:
+    with _opened(file) as given, target.open("write") as keeper, _seekable(given) as source:
         book = keeper.view(keeper.resolve(target.book)).book
         with progress("validating") as on_progress:
             for count, _ in enumerate(_validated(_lines(source), book), 1):
@@ -48,17 +50,19 @@ def append_file(target: Target, file: str, expected_version: int | None, output:
 
 def append_stream(target: Target, file: str, batch: int, output: Output) -> None:
     """Append in batches of `batch` lines; what a quiet second leaves is a batch, too. Each batch is answered."""
-    with target.open("write") as keeper, ExitStack() as stack:
+    with _opened(file) as source, target.open("write") as keeper:
         book = keeper.view(keeper.resolve(target.book)).book
-        source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
         committed = 0
-        for lines in _batches(_lines(source), batch):
+        for lines in _batches(source, batch):
+            if committed == 0:
+                lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
             try:
                 numbered = list(_validated(iter(lines), book, start=committed + 1))
                 _append_batch(keeper, book, numbered, output)
             except NetbasisError as error:
                 if committed:
-                    error.advice = f"{error.advice + '; ' if error.advice else ''}lines 1 to {committed} are committed"
+                    done = "line 1 is" if committed == 1 else f"lines 1 to {committed} are"
+                    error.advice = f"{error.advice + '; ' if error.advice else ''}{done} committed"
                 raise
             committed += len(lines)
 
@@ -109,8 +113,10 @@ def _validated(lines: Iterator[bytes], book: Book, *, start: int = 1) -> Iterato
 
 def _lines(source: IO[bytes]) -> Iterator[bytes]:
     """The lines, none of them read further than an event may be long."""
-    while line := source.readline(LINE_BYTES + 1):
+    line = source.readline(LINE_BYTES + 1).removeprefix(BYTE_ORDER_MARK)
+    while line:
         yield line
+        line = source.readline(LINE_BYTES + 1)
 
 
 def _counted(events: Iterable[Event], on_progress: object) -> Iterator[Event]:
@@ -133,46 +139,62 @@ def _naming_lines(source: IO[bytes]) -> Iterator[None]:
         raise
 
 
+def _opened(file: str) -> FileIO:
+    """The file, a pipe or another file that is none on a disk included; `-` is standard input."""
+    try:
+        if file != "-":
+            return FileIO(file)
+        if sys.stdin is None:
+            raise OSError("it is closed")
+        return FileIO(sys.stdin.fileno(), closefd=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        name = "standard input" if file == "-" else repr(file)
+        raise WrongUsage(f"cannot read {name}: {reason}") from error
+
+
 @contextmanager
-def _seekable(file: str) -> Iterator[IO[bytes]]:
-    if file != "-":
-        with Path(file).open("rb") as source:
+def _seekable(given: FileIO) -> Iterator[IO[bytes]]:
+    """The file itself, where it can be read twice, else a copy of it. Standard input may have been read in part."""
+    if given.closefd and given.seekable():
+        with open(given.fileno(), "rb", closefd=False) as source:
             yield source
         return
     with tempfile.TemporaryFile() as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
+        while arrived := _read(given, None):
+            copy.write(arrived)
         copy.seek(0)
         yield copy
 
 
-def _batches(lines: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+def _read(source: FileIO, timeout_s: float | None) -> bytes | None:
+    """What has arrived, at the end b""; None when nothing did for that long."""
+    while select.select([source], [], [], timeout_s)[0]:
+        arrived: bytes | None = source.read(READ_BYTES)
+        if arrived is not None:  # a non-blocking stream that was not ready after all
+            return arrived
+    return None
+
+
+def _batches(source: FileIO, size: int) -> Iterator[list[bytes]]:
     """Lists of `size` lines, or of fewer after a second without input and at the end."""
-    arrived: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=max(1000, size))
-
-    def read() -> None:
-        try:
-            for line in lines:
-                arrived.put(line)
-            arrived.put(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised again by the reader of the queue
-            arrived.put(error)
-
-    threading.Thread(target=read, daemon=True).start()
-    waiting: list[bytes] = []
+    lines: list[bytes] = []
+    rest = b""
     while True:
-        try:
-            line = arrived.get(timeout=QUIET_S if waiting else None)
-        except queue.Empty:
-            yield waiting
-            waiting = []
+        arrived = _read(source, QUIET_S if lines else None)
+        if arrived is None:
+            yield lines
+            lines = []
             continue
-        if isinstance(line, BaseException):
-            raise line
-        if line is None:
+        *whole, rest = (rest + arrived).split(b"\n")
+        lines += whole
+        if rest and (not arrived or len(rest) > LINE_BYTES):  # a last line without its end, or one to be refused
+            lines.append(rest)
+            rest = b""
+        while len(lines) >= size:
+            yield lines[:size]
+            lines = lines[size:]
+        if not arrived:
             break
-        waiting.append(line)
-        if len(waiting) == size:
-            yield waiting
-            waiting = []
-    if waiting:
-        yield waiting
+    if lines:
+        yield lines

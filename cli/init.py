@@ -44,18 +44,27 @@ def init(
 
     Example: netbasis --db live.db init --mode live
     """
-    from ledger.events import Opened
+    from engine.classification import policy_named
+    from ledger.errors import KeyConflict, shown
+    from ledger.events import Opened, undeclared
+    from ledger.texts import BOOK_CHARACTERS, parse_text
 
     given = {"numeraire": numeraire, "base_asset": base_asset, "withdrawal_policy": policy}
     fields = {name: text for name, text in given.items() if text is not None}
     # Live by default; as a default it is not compared with an open book's mode.
     opened = Opened.model_validate({"mode": mode.value if mode else BookMode.LIVE.value, **fields})
     if mode is None:
-        opened.model_fields_set.discard("mode")
+        opened = undeclared(opened, "mode")
     named = target(context)
-    name = named.book or DEFAULT_BOOK
+    name = parse_text(DEFAULT_BOOK if named.book is None else named.book, characters=BOOK_CHARACTERS)
+    policy_named(opened.withdrawal_policy)  # before there is a file
     with named.open("create") as keeper:
-        outcome = keeper.open_book(name, opened)
+        try:
+            outcome = keeper.open_book(name, opened)
+        except KeyConflict as conflict:
+            conflict.what = f"the book {shown(name)} is open already, with another {conflict.field}"
+            conflict.advice = "a book keeps its terms; open another with `netbasis --book NAME init`"
+            raise
         view = keeper.view(name)
     book = view.book
     document = {

@@ -6,13 +6,32 @@ else wrote first; 4 the storage cannot be trusted or reached.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, TextIO
 
 import typer
 
-from cli import append, audit, balance, check, db, demo, init, pnl, rebuild, register
+from cli import (
+    append,
+    audit,
+    backfill,
+    balance,
+    check,
+    db,
+    demo,
+    init,
+    inject,
+    pnl,
+    rebuild,
+    register,
+    reverse,
+    verify_injection,
+    withdraw,
+)
 from cli.options import Target
 from cli.usage import EXIT_USAGE
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
@@ -20,7 +39,11 @@ from ledger.errors import Conflict, NetbasisError, Refused, StorageError
 EXIT_REFUSED = 1
 EXIT_CONFLICT = 3
 EXIT_STORAGE = 4
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130  # typer's for Ctrl-C
+
+AFTER_A_STOP = (
+    "a transaction that was not finished left nothing; run it again: an event whose key is there is not added twice"
+)
 
 app = typer.Typer(
     name="netbasis",
@@ -69,11 +92,16 @@ def _target(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    context.obj = Target(db or None, book or None)
+    context.obj = Target(db or None, book)
 
 
 init.register(app)
 append.register(app)
+inject.register(app)
+withdraw.register(app)
+backfill.register(app)
+reverse.register(app)
+verify_injection.register(app)
 balance.register(app)
 register.register(app)
 pnl.register(app)
@@ -104,13 +132,26 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         typer.echo(f"error[usage]: {error.format_message()}; try `netbasis --help`", err=True)
         return EXIT_USAGE
-    except typer.Abort:
-        return EXIT_INTERRUPTED
-    return result if isinstance(result, int) else 0
+    except OSError as error:
+        typer.echo(f"error[input_output_failed]: {error}; {AFTER_A_STOP}", err=True)
+        return EXIT_STORAGE
+    code = result if isinstance(result, int) else 0
+    if code == EXIT_INTERRUPTED:
+        typer.echo(f"error[interrupted]: stopped before the end; {AFTER_A_STOP}", err=True)
+    return code
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w")
 
 
 def main() -> None:
     """The entry point of the script."""
+    # A stream that the caller has closed is None; what is printed to it goes nowhere.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
     sys.exit(run(sys.argv[1:]))
 
 

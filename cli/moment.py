@@ -12,6 +12,8 @@ from ledger.times import parse_time
 if TYPE_CHECKING:
     from engine.views import Moment
 
+VERSION_DIGITS = 18
+
 AsOfOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -34,7 +36,7 @@ def moment_of(as_of: str | None, known_at: str | None) -> Moment:
     """The moment that the options name. Raises Refused for what is no time."""
     from engine.views import Moment
 
-    if as_of is not None and as_of.isascii() and as_of.isdecimal():
+    if as_of is not None and as_of.isascii() and as_of.isdecimal() and len(as_of) <= VERSION_DIGITS:
         return Moment(int(as_of), time_of(known_at))
     return Moment(time_of(as_of), time_of(known_at))
 

@@ -47,7 +47,7 @@ class Target:
     @property
     def book(self) -> str | None:
         """The book's name; None for the one there is."""
-        return self._given.book or self._file.book
+        return self._file.book if self._given.book is None else self._given.book
 
     def location(self) -> str:
         """The database's path; a usage error when none was named."""

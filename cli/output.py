@@ -129,13 +129,20 @@ def emit_stream(output: Output, document: Mapping[str, Any], name: str, table: T
 
 
 def print_lines(lines: Iterable[str], end: str = "\n") -> None:
-    """Print lines to stdout. A reader that went away is no error."""
+    """Print lines to stdout. A reader that went away is no error, and does not change what the command does."""
     try:
         sys.stdout.writelines(f"{line}{end}" for line in lines)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        _discard_output()
+    except OSError:
+        _discard_output()
+        raise
+
+
+def _discard_output() -> None:
+    """What is still to be printed goes nowhere, so that Python does not stumble over it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ndjson(table: Table) -> Iterator[str]:

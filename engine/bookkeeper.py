@@ -27,7 +27,7 @@ from engine.classification import policy_named
 from engine.evidence import verify_evidence
 from engine.projection_store import Rows
 from ledger import store
-from ledger.appender import Appender, Clock, NewId, Outcome, open_book
+from ledger.appender import Appender, Clock, NewId, Outcome, book_of, find_repeated, open_book
 from ledger.book import Book, Head
 from ledger.database import BUSY_TIMEOUT_S, Database, Mode
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
@@ -139,12 +139,12 @@ class Bookkeeper:
         """
         policy_named(opened.withdrawal_policy)
         with self.database.writing() as connection:
-            projector = _Projector(EMPTY, {})
-            appender, outcome = open_book(
+            projector = _Projector(book_of(name, opened), EMPTY, {})
+            outcome = open_book(
                 connection, name, opened, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
             )
             if not outcome.existed:
-                projector.save(connection, appender.book)
+                projector.save(connection)
         return outcome
 
     def append(self, name: str, event: Event, *, expected_version: int | None = None) -> Outcome:
@@ -152,9 +152,8 @@ class Bookkeeper:
 
         Raises Refused, VersionPassed, KeyConflict, StorageError; then nothing was written.
         """
-        with self._appending(name) as appender:
-            (outcome,) = appender.append([event], expected_version=expected_version)
-        return outcome
+        with self.transaction(name) as transaction:
+            return transaction.append(event, expected_version=expected_version)
 
     def append_all(self, name: str, events: Iterable[Event], *, expected_version: int | None = None) -> Appended:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
@@ -162,32 +161,43 @@ class Bookkeeper:
         Raises as `append` does, the error's `index` being that of its event.
         """
         counts = [0, 0]
-        with self._appending(name) as appender:
-            for outcome in appender.append(events, expected_version=expected_version):
+        with self.transaction(name) as transaction:
+            for outcome in transaction.append_all(events, expected_version=expected_version):
                 counts[outcome.existed] += 1
-        return Appended(counts[False], counts[True], appender.head)
+            return Appended(counts[False], counts[True], transaction.head)
 
     @contextmanager
-    def _appending(self, name: str) -> Iterator[Appender]:
-        """A transaction that ends with the projections saved. What was kept in memory is kept only of a commit."""
+    def transaction(self, name: str) -> Iterator[Transaction]:
+        """The book, locked until the end: what is read is what is appended to. An exception leaves nothing.
+
+        Raises Refused `book_unknown`; StorageError.
+        """
         with self.database.writing() as connection:
             book, head = store.require_book(connection, name, lock=True)
             projector = self._projector(connection, book, head)
-            projector.book = book
             appender = Appender(
                 connection, book, head, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
             )
-            yield appender
+            yield Transaction(connection, appender, projector)
             if appender.head != head:
-                projector.save(connection, book)
+                projector.save(connection)
         self._kept[name] = (appender.head.hash, projector.state, projector.rows)
 
     def _projector(self, connection: Connection, book: Book, head: Head) -> _Projector:
         kept = self._kept.get(book.name)
         if kept is not None and kept[0] == head.hash:
-            return _Projector(kept[1], kept[2])
+            return _Projector(book, kept[1], kept[2])
         rows = projection_store.load_rows(connection, book.name)
-        return _Projector(stored_state(rows, book, head), rows)
+        return _Projector(book, stored_state(rows, book, head), rows)
+
+    def find_repeated(self, name: str, given: Event) -> StoredEvent | None:
+        """The event that is in the book already when this one is a repeat of it. Raises KeyConflict."""
+        with self.database.reading() as connection:
+            return find_repeated(connection, name, given)
+
+    def now(self) -> datetime:
+        """The time by this bookkeeper's clock."""
+        return self._clock()
 
     def view(self, name: str) -> View:
         """The book as it stands, from the stored projections.
@@ -216,20 +226,56 @@ def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
 class _Projector:
     """The projections during one transaction: folded event by event, written once."""
 
-    def __init__(self, state: BookState, rows: Rows) -> None:
+    def __init__(self, book: Book, state: BookState, rows: Rows) -> None:
         self.state = state
         self.rows = rows
-        self.book: Book | None = None
+        self._book = book
 
     def observe(self, stored: StoredEvent, event: Event) -> None:
         """Fold one new event; a withdrawal's evidence is verified against the state that it lands on."""
         if isinstance(event, Withdrawal):
-            assert self.book is not None
-            verify_evidence(event, self.state, self.book)
+            verify_evidence(event, self.state, self._book)
         self.state = apply(self.state, stored)
 
-    def save(self, connection: Connection, book: Book) -> None:
+    def save(self, connection: Connection) -> None:
         """Write what changed."""
-        wanted = projection_store.rows_of(self.state, book)
-        projection_store.save_rows(connection, book.name, self.rows, wanted)
+        wanted = projection_store.rows_of(self.state, self._book)
+        projection_store.save_rows(connection, self._book.name, self.rows, wanted)
         self.rows = wanted
+
+
+class Transaction:
+    """A locked book: its terms, its head, what it adds up to, and appending to it. See `Bookkeeper.transaction`."""
+
+    def __init__(self, connection: Connection, appender: Appender, projector: _Projector) -> None:
+        self._connection = connection
+        self._appender = appender
+        self._projector = projector
+
+    @property
+    def book(self) -> Book:
+        """The book's terms."""
+        return self._appender.book
+
+    @property
+    def head(self) -> Head:
+        """The end of the log, with what this transaction appended."""
+        return self._appender.head
+
+    @property
+    def state(self) -> BookState:
+        """What the log adds up to, with what this transaction appended."""
+        return self._projector.state
+
+    def find_repeated(self, given: Event) -> StoredEvent | None:
+        """The event that was there already when this one is a repeat of it. Raises KeyConflict when it is not the same."""
+        return find_repeated(self._connection, self.book.name, given)
+
+    def append(self, event: Event, *, expected_version: int | None = None) -> Outcome:
+        """Append one event; it is there when the transaction ends without an exception."""
+        (outcome,) = self.append_all([event], expected_version=expected_version)
+        return outcome
+
+    def append_all(self, events: Iterable[Event], *, expected_version: int | None = None) -> Iterator[Outcome]:
+        """Append events, a stream that is to be run to its end."""
+        return self._appender.append(events, expected_version=expected_version)

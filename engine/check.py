@@ -11,13 +11,23 @@ from typing import Any
 from sqlalchemy import Connection
 
 from engine.invariants import INVARIANTS, Step
-from engine.projection_store import difference, load_rows, rows_of
+from engine.projection_store import difference, read_rows, rows_of
 from ledger import store
 from ledger.amounts import amount_text, subtract
 from ledger.book import Book, Head
 from ledger.database import Database
+from ledger.errors import StorageError
+from ledger.events import Event
 from ledger.findings import Finding
-from ledger.integrity import CHAIN, check_orphans, check_triggers, prove_log, require_sound_file
+from ledger.integrity import (
+    CHAIN,
+    Prover,
+    any_text,
+    check_orphans,
+    check_triggers,
+    require_sound_file,
+    shown_raw,
+)
 from ledger.stored import StoredEvent
 from ledger.times import time_text
 from projections.state import EMPTY, BookState, apply
@@ -62,51 +72,56 @@ def check(
 
     Raises StorageError `database_damaged` when the file itself is; Refused `book_unknown`.
     """
-    with database.reading() as connection:
+    with database.reading() as connection, any_text(connection):
         require_sound_file(connection)
-        book, head = store.require_book(connection, name)
-        run = _Run(connection, book, head, only)
+        run = _Run(connection, Prover(connection, name), only)
         findings = list(run.findings(expected_head, on_progress))
-        return Checked(book, head, findings, list(_notes(run.state)))
+        return Checked(run.prover.book, run.prover.head, findings, list(_notes(run.state)))
 
 
 class _Run:
-    """One pass over the log; `state` is what the recomputed events add up to so far."""
+    """One pass over the log; `state` is what the proved events add up to so far."""
 
-    def __init__(self, connection: Connection, book: Book, head: Head, only: Collection[str]) -> None:
+    def __init__(self, connection: Connection, prover: Prover, only: Collection[str]) -> None:
+        self.prover = prover
         self.state = EMPTY
         self._connection = connection
-        self._book = book
-        self._head = head
         self._only = only
+        self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in only]
 
     def findings(self, expected_head: ExpectedHead | None, on_progress: OnProgress | None) -> Iterator[Finding]:
         """All that does not hold."""
         if CHAIN in self._only:
             yield from check_triggers(self._connection)
             yield from check_orphans(self._connection)
-        invariants = [INVARIANTS[name]() for name in INVARIANTS if name in self._only]
         expected_stands = expected_head is None
-        for proved in prove_log(self._connection, self._book, self._head):
+        for proved in self.prover.run():
             if CHAIN in self._only:
                 yield from proved.findings
-            if proved.stored is None or proved.event is None:
-                continue
-            before, self.state = self.state, apply(self.state, proved.stored)
-            step = Step(self._book, proved.stored, proved.event, before, self.state)
-            for invariant in invariants:
-                yield from invariant.observe(step)
-            expected_stands = expected_stands or _stands_at(expected_head, proved.stored)
-            if on_progress is not None and proved.version % store.ROWS_AT_ONCE == 0:
+            if proved.stored is not None:
+                yield from self._watch(proved.stored, proved.event)
+            expected_stands = expected_stands or _stands_at(expected_head, self.prover.head)
+            if on_progress is not None and proved.stored is not None and proved.version % store.ROWS_AT_ONCE == 0:
                 on_progress(proved.version)
         if expected_head is not None and not expected_stands:
-            yield _head_is_gone(expected_head, self._head)
+            yield _head_is_gone(expected_head, self.prover.head)
         if PROJECTIONS_MATCH in self._only:
-            yield from _compare_projections(self._connection, self._book, self.state)
+            yield from _compare_projections(self._connection, self.prover.book, self.state)
+
+    def _watch(self, stored: StoredEvent, event: Event | None) -> Iterator[Finding]:
+        """Fold one event, and hold the invariants against what it did."""
+        before = self.state
+        try:
+            self.state = apply(before, stored)
+        except StorageError:
+            return  # a mark whose bytes cannot be read: found by the prover
+        step = Step(self.prover.book, stored, event, before, self.state)
+        for invariant in self._invariants:
+            yield from invariant.observe(step)
 
 
-def _stands_at(expected: ExpectedHead | None, stored: StoredEvent) -> bool:
-    return expected is not None and stored.hash == expected.hash and expected.version in (None, stored.version)
+def _stands_at(expected: ExpectedHead | None, head: Head) -> bool:
+    return expected is not None and head.hash == expected.hash and expected.version in (None, head.version)
 
 
 def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
@@ -116,7 +131,7 @@ def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
 
 
 def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:
-    for change in difference(load_rows(connection, book.name), rows_of(state, book)):
+    for change in difference(read_rows(connection, book.name), rows_of(state, book)):
         both = isinstance(change.stored, Decimal) and isinstance(change.rebuilt, Decimal)
         yield Finding(
             PROJECTIONS_MATCH,
@@ -134,7 +149,7 @@ def figure_text(figure: Any) -> str | None:
         return amount_text(figure)
     if isinstance(figure, datetime):
         return time_text(figure)
-    return None if figure is None else str(figure)
+    return None if figure is None else shown_raw(figure)
 
 
 def _notes(state: BookState) -> Iterator[str]:

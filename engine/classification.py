@@ -1,6 +1,9 @@
 """How a withdrawal divides into profit and principal: the policies, as sibling functions in a dispatch table.
 
-equity 200, basis 150, withdrawal 80      profit_first/1: profit 50, principal 30; basis_delta −30
+A policy is chosen when a book is opened, and named with its version in the evidence of every withdrawal.
+
+    equity 200, basis 150, withdrawal 80      profit_first/1:    profit 50, principal 30; basis_delta −30
+                                              principal_first/1: profit  0, principal 80; basis_delta −80
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from ledger.errors import Refusal, Refused
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The parts of a withdrawal, in the numeraire: `profit + principal` is its value."""
+    """The parts of a withdrawal, in the numeraire: `profit + principal` is its value, neither is negative."""
 
     profit: Decimal
     principal: Decimal
@@ -36,6 +39,25 @@ def classify_withdrawal_basis(withdrawal: Decimal, equity_before: Decimal, basis
     In a drawdown all of it is principal. Nothing is rounded: parts below 10⁻¹² stay what they are. Raises Refused
     `amount_must_not_be_negative`.
     """
+    _require_not_negative(withdrawal)
+    profit = min(withdrawal, max(subtract(equity_before, basis_before), ZERO))
+    return Classification(profit, subtract(withdrawal, profit))
+
+
+def classify_principal_first(withdrawal: Decimal, equity_before: Decimal, basis_before: Decimal) -> Classification:
+    """Principal leaves first (`principal_first/1`): capital is paid back before profit is taken.
+
+        principal = min(withdrawal, max(basis_before, 0));  profit = withdrawal − principal
+
+    Arguments and errors as for `classify_withdrawal_basis`; the equity does not matter to it.
+    """
+    del equity_before
+    _require_not_negative(withdrawal)
+    principal = min(withdrawal, max(basis_before, ZERO))
+    return Classification(subtract(withdrawal, principal), principal)
+
+
+def _require_not_negative(withdrawal: Decimal) -> None:
     if withdrawal < 0:
         raise Refused(
             Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE,
@@ -43,13 +65,14 @@ def classify_withdrawal_basis(withdrawal: Decimal, equity_before: Decimal, basis
             expected="a value ≥ 0",
             actual=amount_text(withdrawal),
         )
-    profit = min(withdrawal, max(subtract(equity_before, basis_before), ZERO))
-    return Classification(profit, subtract(withdrawal, profit))
 
 
 Policy = Callable[[Decimal, Decimal, Decimal], Classification]
 
-POLICIES: dict[str, Policy] = {"profit_first/1": classify_withdrawal_basis}
+POLICIES: dict[str, Policy] = {
+    "profit_first/1": classify_withdrawal_basis,
+    "principal_first/1": classify_principal_first,
+}
 
 
 def policy_named(name: str) -> Policy:

@@ -30,11 +30,11 @@ from projections.state import BookState
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event, recomputed from its bytes, between the states before and after it."""
+    """One event between the states before and after it; `event` is None when its bytes cannot be read."""
 
     book: Book
     stored: StoredEvent
-    event: Event
+    event: Event | None
     before: BookState
     after: BookState
 

@@ -6,7 +6,7 @@ book), so that one writer and one diff serve every projection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, s
 from engine import projection_tables as tables
 from ledger.amounts import ZERO
 from ledger.book import Book
+from ledger.errors import StorageError, StorageFault, shown
+from ledger.integrity import raw_columns
+from ledger.mapper import require_sound
 from projections.basis import Basis
 from projections.engine_state import EngineState, starting_value_key
 from projections.fees import Fees
@@ -75,14 +78,55 @@ def state_of(rows: Rows, book: Book) -> BookState:
 
 
 def load_rows(connection: Connection, book: str) -> Rows:
-    """A book's stored rows."""
+    """A book's stored rows. Raises StorageError `projections_behind` when a row holds what cannot be a figure."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for table in tables.TABLES:
-        key_column = _key_column(table)
-        for row in connection.execute(select(table).where(table.c.book == book)).mappings():
-            columns = {name: value for name, value in row.items() if name not in ("book", key_column)}
-            rows[table.name, row[key_column] if key_column else ""] = columns
+        for row in connection.execute(select(table).where(table.c.book == book)):
+            try:
+                require_sound(row, table)
+            except StorageError as error:
+                raise StorageError(
+                    StorageFault.PROJECTIONS_BEHIND,
+                    f"the stored projection {table.name} of the book {shown(book)} is damaged",
+                    actual=error.actual,
+                    advice="rebuild it with `netbasis rebuild`",
+                ) from error
+            _take(rows, table, dict(row._mapping))
     return rows
+
+
+def read_rows(connection: Connection, book: str) -> Rows:
+    """A book's stored rows as they are: what cannot be a figure stays what the database has there."""
+    rows: dict[RowKey, Mapping[str, Any]] = {}
+    for table in tables.TABLES:
+        readers = [
+            column.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)
+            for column in table.columns
+        ]
+        for row in connection.execute(select(*raw_columns(table)).where(table.c.book == book)):
+            figures = map(_figure, readers, row)
+            _take(rows, table, dict(zip(table.columns.keys(), figures, strict=True)))
+    return rows
+
+
+def _figure(reader: Callable[[Any], Any] | None, raw: Any) -> Any:
+    try:
+        return reader(raw) if reader else raw
+    except StorageError:
+        return raw
+
+
+def _take(rows: dict[RowKey, Mapping[str, Any]], table: Table, row: Mapping[str, Any]) -> None:
+    key_column = _key_column(table)
+    columns = {name: value for name, value in row.items() if name not in ("book", key_column)}
+    rows[table.name, row[key_column] if key_column else ""] = columns
+
+
+def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
+    """Put the wanted rows in place of all of a book's stored ones, whatever these are."""
+    for table in tables.TABLES:
+        connection.execute(delete(table).where(table.c.book == book))
+    save_rows(connection, book, {}, wanted)
 
 
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
@@ -101,7 +145,7 @@ def difference(stored: Rows, rebuilt: Rows) -> list[Change]:
     """The figures in which two sets of rows differ, by table, key and column."""
     changes = []
     order = {table.name: index for index, table in enumerate(tables.TABLES)}
-    for name, key in sorted(stored.keys() | rebuilt.keys(), key=lambda row: (order[row[0]], row[1])):
+    for name, key in sorted(stored.keys() | rebuilt.keys(), key=lambda row: (order[row[0]], str(row[1]))):
         before, after = stored.get((name, key), {}), rebuilt.get((name, key), {})
         for column in dict.fromkeys([*before, *after]):
             if before.get(column) != after.get(column):

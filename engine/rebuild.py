@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from engine.projection_store import Change, difference, load_rows, rows_of, save_rows
+from engine.projection_store import Change, Rows, difference, read_rows, replace_rows, rows_of
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database import Database
+from ledger.integrity import any_text
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState, fold
 
@@ -43,14 +44,21 @@ def rebuild(database: Database, name: str, *, dry_run: bool = False, on_progress
         book, head = store.require_book(connection, name)
         state = _fold(connection, name, EMPTY, on_progress)
         if dry_run:
-            changes = difference(load_rows(connection, name), rows_of(state, book))
+            changes = _changes(connection, rows_of(state, book), name)
             return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
     with database.writing() as connection:
         book, head = store.require_book(connection, name, lock=True)
         state = _fold(connection, name, state, on_progress)
-        stored, wanted = load_rows(connection, name), rows_of(state, book)
-        save_rows(connection, name, stored, wanted)
-    return Rebuilt(book, head, state.version, difference(stored, wanted), time.perf_counter() - started)
+        wanted = rows_of(state, book)
+        changes = _changes(connection, wanted, name)
+        if changes:
+            replace_rows(connection, name, wanted)
+    return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
+
+
+def _changes(connection: Connection, wanted: Rows, name: str) -> list[Change]:
+    with any_text(connection):
+        return difference(read_rows(connection, name), wanted)
 
 
 def _fold(connection: Connection, name: str, state: BookState, on_progress: OnProgress | None) -> BookState:

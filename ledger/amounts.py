@@ -92,7 +92,7 @@ def _fitting(number: Decimal, digits_before_point: int, given: str) -> Decimal:
             actual=given,
             advice="check the unit: an amount this large is usually one in drops or wei",
         )
-    if exponent < -DIGITS_AFTER_POINT and any(digits[-DIGITS_AFTER_POINT - exponent :]):
+    if exponent < -DIGITS_AFTER_POINT and any(digits[DIGITS_AFTER_POINT + exponent :]):
         raise Refused(
             Refusal.AMOUNT_TOO_PRECISE,
             "the amount has too many decimals",

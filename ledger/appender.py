@@ -8,7 +8,7 @@ transaction to its owner, who rolls it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ from ledger.mapper import row_of, stored_event
 from ledger.rules import complete
 from ledger.stored import StoredEvent, chain_hash, json_value, seal_body
 from ledger.tables import books, events
-from ledger.texts import BOOK_CHARACTERS, parse_text
+from ledger.texts import KEY_CHARACTERS
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -61,14 +61,6 @@ class Appender:
         self._unwritten: dict[int, StoredEvent] = {}
         self._log = _Log(self)
 
-    @classmethod
-    def lock(
-        cls, connection: Connection, name: str, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
-    ) -> Appender:
-        """An appender to an open book, whose row it locks. Raises Refused `book_unknown`."""
-        book, head = store.require_book(connection, name, lock=True)
-        return cls(connection, book, head, clock=clock, new_id=new_id, on_recorded=on_recorded)
-
     def append(self, given: Iterable[Event], *, expected_version: int | None = None) -> Iterator[Outcome]:
         """Append the events that are new, in order, and say for each what became of it; to be run to its end.
 
@@ -81,12 +73,11 @@ class Appender:
         recorded_at = max(self._clock(), self.head.recorded_at)
         numbered = enumerate(given)
         while chunk := list(islice(numbered, EVENTS_AT_ONCE)):
-            keyed = [(index, event, self._with_key(event)) for index, event in chunk]
-            keys = [event.key for _, _, event in keyed if event.key is not None]
+            keys = [event.key for _, event in chunk if event.key is not None]
             known = store.find_keys(self._connection, self.book.name, keys)
-            for index, event, with_key in keyed:
+            for index, event in chunk:
                 try:
-                    outcome = self._append_one(event, with_key, known, recorded_at, passed)
+                    outcome = self._append_one(event, known, recorded_at, passed)
                 except NetbasisError as error:
                     error.index = index
                     raise
@@ -97,11 +88,13 @@ class Appender:
     def _append_one(
         self,
         given: Event,
-        event: Event,
-        known: Mapping[str, StoredEvent],
+        known: dict[str, StoredEvent],
         recorded_at: datetime,
         passed: VersionPassed | None,
     ) -> Outcome:
+        event = self._with_key(given)
+        if given.key is None and event.key is not None:  # so it was not looked up with those that were given
+            known |= store.find_keys(self._connection, self.book.name, [event.key])
         there = known.get(event.key) if event.key else None
         if there is not None:
             require_same(given, there)
@@ -122,7 +115,19 @@ class Appender:
         if isinstance(event, Opened):
             return event.model_copy(update={"key": OPENED_KEY})
         corrected = self.find(event.corrects) if event.corrects is not None else None
-        return event if corrected is None else event.model_copy(update={"key": next_key(corrected)})
+        if corrected is None:
+            return event
+        key = next_key(corrected)
+        if len(key) > KEY_CHARACTERS:
+            raise Refused(
+                Refusal.TEXT_TOO_LONG,
+                "key: the default key of the correction is too long",
+                expected=f"at most {KEY_CHARACTERS} characters",
+                actual=key,
+                advice="give the correction a key of its own",
+                field="key",
+            )
+        return event.model_copy(update={"key": key})
 
     def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
         """The stored form of a new event, its time and key filled in, and the event so completed."""
@@ -133,7 +138,7 @@ class Appender:
                 advice="open another book with `netbasis --book NAME init`",
             )
         self._require_correctable(event)
-        reversed_event = self._require_reversible(event.reverses) if isinstance(event, Reversal) else None
+        reversed_event = self._reversible(event.reverses) if isinstance(event, Reversal) else None
         event_id = self._new_id()
         at = event.at or (reversed_event.at if reversed_event else recorded_at)
         event = event.model_copy(update={"at": at, "key": event.key or event_id})
@@ -172,33 +177,8 @@ class Appender:
                 field="corrects",
             )
 
-    def _require_reversible(self, version: int) -> StoredEvent:
-        target = self.find(version)
-        if target is None:
-            raise Refused(
-                Refusal.REVERSED_VERSION_UNKNOWN,
-                "the event to reverse is not in the book",
-                expected=f"a version from 1 to {self.head.version}",
-                actual=version,
-                field="reverses",
-            )
-        if target.type not in REVERSIBLE:
-            raise Refused(
-                Refusal.REVERSAL_NOT_ALLOWED,
-                f"version {version} is of a type that cannot be reversed",
-                expected=f"one of {', '.join(sorted(REVERSIBLE))}",
-                actual=target.type,
-                field="reverses",
-            )
-        reversal = self._reversal_of(version)
-        if reversal is not None:
-            raise Refused(
-                Refusal.ALREADY_REVERSED,
-                f"version {version} was reversed already, by version {reversal}",
-                expected="an event that still stands",
-                field="reverses",
-            )
-        return target
+    def _reversible(self, version: int) -> StoredEvent:
+        return require_reversible(version, self.find(version), self._reversal_of(version), self.head.version)
 
     def find(self, version: int) -> StoredEvent | None:
         """The event at a version, written or about to be."""
@@ -240,7 +220,7 @@ class _Log:
 
     def effects_at(self, version: int) -> Effects:
         stored = self._appender.find(version)
-        assert stored is not None  # _require_reversible
+        assert stored is not None  # require_reversible
         return stored.effects
 
     def moved(self, effects: Effects) -> None:
@@ -248,22 +228,25 @@ class _Log:
             self._starting_value = add(self._starting_value, effects.starting_value_delta)
 
 
+def book_of(name: str, opened: Opened) -> Book:
+    """The book that an opening event opens."""
+    return Book(name, opened.mode, opened.numeraire, opened.base_asset, opened.withdrawal_policy)
+
+
 def open_book(
     connection: Connection, name: str, opened: Opened, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
-) -> tuple[Appender, Outcome]:
+) -> Outcome:
     """Open a book; an `existed` outcome when it is open already on the terms that were given.
 
     Raises KeyConflict when it is open on other terms; Refused.
     """
     found = store.find_book(connection, name)
     if found is None:
-        parse_text(name, characters=BOOK_CHARACTERS)
-        book = Book(name, opened.mode, opened.numeraire, opened.base_asset, opened.withdrawal_policy)
-        found = book, Head(0, GENESIS_HASH, clock())
+        found = book_of(name, opened), Head(0, GENESIS_HASH, clock())
         connection.execute(insert(books).values(_book_row(*found)))
     appender = Appender(connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded)
     (outcome,) = appender.append([opened])
-    return appender, outcome
+    return outcome
 
 
 def _book_row(book: Book, head: Head) -> dict[str, object]:
@@ -279,12 +262,53 @@ def _book_row(book: Book, head: Head) -> dict[str, object]:
     }
 
 
+def require_reversible(version: int, target: StoredEvent | None, reversal: int | None, newest: int) -> StoredEvent:
+    """The event at `version`, when it may be reversed; `reversal` is the version of its reversal, None without one.
+
+    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`.
+    """
+    if target is None:
+        raise Refused(
+            Refusal.REVERSED_VERSION_UNKNOWN,
+            "the event to reverse is not in the book",
+            expected=f"a version from 1 to {newest}",
+            actual=version,
+            field="reverses",
+        )
+    if target.type not in REVERSIBLE:
+        raise Refused(
+            Refusal.REVERSAL_NOT_ALLOWED,
+            f"version {version} is of a type that cannot be reversed",
+            expected=f"one of {', '.join(sorted(REVERSIBLE))}",
+            actual=target.type,
+            field="reverses",
+        )
+    if reversal is not None:
+        raise Refused(
+            Refusal.ALREADY_REVERSED,
+            f"version {version} was reversed already, by version {reversal}",
+            expected="an event that still stands",
+            field="reverses",
+        )
+    return target
+
+
 def next_key(corrected: StoredEvent) -> str:
     """The default key of a correction: `<old key>#2`, and `#3` for the correction of that one."""
     base, mark, count = corrected.key.rpartition("#")
     if corrected.event.corrects is not None and mark and count.isdecimal():
         return f"{base}#{int(count) + 1}"
     return f"{corrected.key}#2"
+
+
+def find_repeated(connection: Connection, book: str, given: Event) -> StoredEvent | None:
+    """The event of the same key, when what was given is what is stored; None for a new key. Raises KeyConflict."""
+    if given.key is None:
+        return None
+    stored = store.find_keys(connection, book, [given.key]).get(given.key)
+    if stored is not None:
+        require_same(given, stored)
+    return stored
 
 
 def require_same(given: Event, stored: StoredEvent) -> None:

@@ -14,6 +14,8 @@ from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_B
 from ledger.errors import Refused, StorageError, StorageFault
 from ledger.times import parse_time, time_text
 
+_TEXT_CHARACTERS = SUM_DIGITS_BEFORE_POINT + DIGITS_AFTER_POINT + len("-.")
+
 
 class ExactDecimal(TypeDecorator[Decimal]):
     """NUMERIC on PostgreSQL; canonical decimal text on SQLite, which has no decimal type and would go through float.
@@ -44,9 +46,15 @@ class ExactDecimal(TypeDecorator[Decimal]):
         try:
             number = Decimal(value)
         except (InvalidOperation, TypeError, ValueError):
-            raise _unreadable("a decimal", value) from None
-        if not number.is_finite():
-            raise _unreadable("a decimal", value)
+            raise unreadable("a decimal", value) from None
+        # Of a size and a length that the program's arithmetic takes: it does not round.
+        too_long = isinstance(value, str) and len(value) > _TEXT_CHARACTERS
+        if (
+            too_long
+            or not number.is_finite()
+            or not -DIGITS_AFTER_POINT <= number.adjusted() < self.digits_before_point
+        ):
+            raise unreadable("a decimal", value)
         return number
 
 
@@ -77,10 +85,11 @@ class UtcTime(TypeDecorator[datetime]):
         try:
             return parse_time(value)
         except Refused as refused:
-            raise _unreadable("a time", value) from refused
+            raise unreadable("a time", value) from refused
 
 
-def _unreadable(expected: str, value: object) -> StorageError:
+def unreadable(expected: str, value: object) -> StorageError:
+    """The error of a stored column that holds something else than `expected`."""
     return StorageError(
         StorageFault.EVENT_UNREADABLE,
         "a stored column does not hold what it should",

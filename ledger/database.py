@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import StorageError, StorageFault
@@ -74,6 +74,13 @@ class Database:
         ):
             yield connection
 
+    def backup_to(self, copy: sqlite3.Connection) -> None:
+        """Copy the whole database, as one consistent state, into another SQLite database."""
+        with self.reading() as connection:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)
+            source.backup(copy)
+
     def close(self) -> None:
         """Close all connections; the last one of a SQLite file moves the WAL into it."""
         with translated(self.location):
@@ -94,11 +101,12 @@ def without_password(url: str) -> str:
 
 
 def _require_file(path: Path, mode: Mode) -> None:
-    if path.is_dir():
+    # os.path answers also for a path that is too long or that may not be looked at; Path raises.
+    if os.path.isdir(path):  # noqa: PTH112
         raise StorageError(
             StorageFault.NOT_A_DATABASE, f"{path} is a folder", expected="a file", advice="give the path of the file"
         )
-    if mode != "create" and not path.exists():
+    if mode != "create" and not os.path.exists(path):  # noqa: PTH110
         raise StorageError(
             StorageFault.DATABASE_MISSING,
             f"there is no database at {path}",
@@ -107,8 +115,8 @@ def _require_file(path: Path, mode: Mode) -> None:
 
 
 def _sqlite_engine(path: Path, mode: Mode, busy_timeout_s: float) -> Engine:
-    uri = f"file:{quote(str(path))}?mode={_OPEN_AS[mode]}"
-    if mode == "read" and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+    uri = f"file:{quote(os.fsencode(path))}?mode={_OPEN_AS[mode]}"
+    if mode == "read" and not os.access(path.parent, os.W_OK) and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
         uri += "&immutable=1"
 
     def connect() -> sqlite3.Connection:
@@ -116,13 +124,15 @@ def _sqlite_engine(path: Path, mode: Mode, busy_timeout_s: float) -> Engine:
             uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256
         )
 
-    engine = create_engine("sqlite+pysqlite://", creator=connect)
+    # Without a file in the URL SQLAlchemy would share one connection among all transactions of a thread.
+    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=QueuePool, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        if mode == "create":
+        if mode == "create" and connection.execute("PRAGMA schema_version").fetchone() == (0,):
+            # Only of a file that is new: the mode is written to the file, and this one may be somebody else's.
             connection.execute("PRAGMA journal_mode = WAL")
         if mode == "read":
             connection.execute("PRAGMA query_only = ON")
@@ -183,6 +193,10 @@ def translated(location: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         raise _storage_error(error, location) from error
+    except UnicodeDecodeError as error:
+        # sqlite3 quotes the damaged schema in its message, and that cannot be decoded.
+        fault, what, advice = _FAULTS["SQLITE_CORRUPT"]
+        raise StorageError(fault, f"{location}: {what}", actual=error, advice=advice) from error
 
 
 def _storage_error(error: DBAPIError | sqlite3.Error, location: str) -> StorageError:

@@ -78,6 +78,12 @@ class Refusal(StrEnum):
     REVERSAL_NOT_ALLOWED = "reversal_not_allowed"
     ALREADY_REVERSED = "already_reversed"
     EVIDENCE_MISMATCH = "evidence_mismatch"
+    # A decision of the engine
+    BASIS_INCOMPLETE = "basis_incomplete"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    MARK_MISSING = "mark_missing"
+    MARK_STALE = "mark_stale"
+    EXCEEDS_EQUITY = "exceeds_equity"
 
 
 class StorageFault(StrEnum):
@@ -101,11 +107,10 @@ class StorageFault(StrEnum):
 
 def shown(value: object) -> str:
     """`value` for an error message: quoted and escaped where it is text, and cut so that it stays on one line."""
-    if not isinstance(value, str):
-        return str(value)
-    if len(value) > SHOWN_CHARACTERS:
-        return f"{value[:SHOWN_CHARACTERS]!r}… ({len(value)} characters)"
-    return repr(value)
+    text = value if isinstance(value, str) else str(value)
+    start = text[:SHOWN_CHARACTERS]
+    cut = f"… ({len(text)} characters)" if len(text) > SHOWN_CHARACTERS else ""
+    return (repr(start) if isinstance(value, str) else start) + cut
 
 
 class NetbasisError(Exception):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -129,17 +129,29 @@ def _refused(details: ErrorDetails, model: type[BaseModel]) -> Refused:
             refused = details["ctx"]["refused"]
         case "missing":
             refused = Refused(Refusal.FIELD_REQUIRED, "is missing", expected=f"the field {field}")
-        case "extra_forbidden":
-            fields = ", ".join(model.model_fields)
-            refused = Refused(Refusal.FIELD_UNKNOWN, "no such field", expected=f"one of {fields}", actual=field)
-        case "literal_error":
-            expected = details["ctx"]["expected"]
+        case "string_unicode" if not field:  # a name with half of a surrogate pair, in place of all else
+            return _no_such_field(details["input"], model)
+        case "extra_forbidden" | "invalid_key":
+            return _no_such_field(field, model)
+        case "literal_error" | "string_unicode":
+            expected = details.get("ctx", {}).get("expected")
             refused = Refused(Refusal.CHOICE_UNKNOWN, "no such choice", expected=expected, actual=details["input"])
         case _:
             refused = Refused(Refusal.NOT_AN_OBJECT, "not an object", actual=details["input"])
-    if refused.field is None:
-        refused.field = field
-        refused.what = f"{field}: {refused.what}" if field else refused.what
+    return _named(refused, field) if field else refused
+
+
+def _no_such_field(name: str, model: type[BaseModel]) -> Refused:
+    """The name is the caller's own, so it is shown only as `actual` is."""
+    fields = ", ".join(model.model_fields)
+    return Refused(Refusal.FIELD_UNKNOWN, "no such field", expected=f"one of {fields}", actual=name, field=name)
+
+
+def _named(refused: Refused, field: str) -> Refused:
+    """The refusal of a field, or of a field within that field."""
+    path = f"{field}." if refused.what.startswith(f"{refused.field}: ") else f"{field}: "
+    refused.what = path + refused.what
+    refused.field = f"{field}.{refused.field}" if refused.field else field
     return refused
 
 
@@ -238,7 +250,9 @@ class Withdrawal(Event):
     amount: PositiveAmount = Field(description="how much of it, > 0")
     price: Price | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
     basis_delta: Amount = Field(description="what it does to net basis, ≤ 0: minus the principal")
-    evidence: Evidence | None = Field(None, description="what it was classified from; verified when it is there")
+    evidence: Annotated[Evidence, _field(Evidence.model_validate)] | None = Field(
+        None, description="what it was classified from; verified when it is there"
+    )
 
 
 class BasisCommit(Event):
@@ -293,6 +307,21 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 
 REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline"})
+
+
+_AnyEvent = TypeVar("_AnyEvent", bound=Event)
+
+
+def with_defaults(event: _AnyEvent, **defaults: object) -> _AnyEvent:
+    """The event with fields filled in that the caller left out; like every default they are not compared on a repeat."""
+    missing = {name: value for name, value in defaults.items() if getattr(event, name) is None}
+    return undeclared(event.model_copy(update=missing), *missing)
+
+
+def undeclared(event: _AnyEvent, *names: str) -> _AnyEvent:
+    """The event with these fields counted as defaults, not as given."""
+    event.model_fields_set.difference_update(names)
+    return event
 
 
 def event_from(fields: Mapping[str, object]) -> Event:

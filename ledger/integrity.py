@@ -1,19 +1,26 @@
 """Proving a book's log: every event is recomputed from its bytes and compared with all that is stored beside them.
 
 For each row, in order: the version has no gap, the hash follows from the predecessor's hash and the body, `recorded_at`
-does not decrease, and every column is what the body gives. At the end the book's row agrees with the last event. A
-changed body shows at its version only: the next event is accepted when it follows from the stored hash or from the
-recomputed one. A tail that was cut off together with the book's row shows only against a head that was kept elsewhere.
+does not decrease, and every column is what the body gives. At the end the book's row agrees with the last event and its
+terms with the first.
+
+A change shows at its version and nowhere else. The next event is accepted when it follows from the stored hash or from
+the recomputed one. Bytes that are not what was hashed are not believed: what later events need of such an event (a
+reversal its effects, a baseline the starting value) is taken from its columns. Nothing that stands in a column, be it
+text where a number belongs, stops the proof. A tail that was cut off together with the book's row shows only against a
+head that was kept elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text, type_coerce
+from sqlalchemy import Connection, LargeBinary, Row, Table, func, select, text, type_coerce
 from sqlalchemy.types import NullType
 
 from ledger import store, triggers
@@ -24,16 +31,26 @@ from ledger.errors import NetbasisError, StorageError, StorageFault
 from ledger.events import Event, Opened, Reversal
 from ledger.findings import Finding
 from ledger.mapper import row_of, stored_event
-from ledger.stored import StoredEvent, chain_hash, open_body
+from ledger.stored import Sealed, StoredEvent, chain_hash, open_body
 from ledger.tables import books, events
+from ledger.times import time_text
 
 CHAIN = "chain"
 _PROVED_BY_HASH = frozenset({"body", "hash"})
+_TERMS = ("mode", "numeraire", "base_asset", "withdrawal_policy")
+# Of neighbours that were all changed, each leaves one more hash that its successor may follow from.
+_HASHES_KEPT = 8
+# What bytes and columns that somebody else wrote can raise.
+_UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """One row of the log, recomputed: the event as its bytes give it (None when unreadable), and what was found."""
+    """One row of the log, proved: the event as its bytes give it, its stored form, and what was found.
+
+    `event` is None when the bytes are unreadable. `stored` is recomputed from the bytes, or from the columns when the
+    bytes are not what was hashed; None when neither can be read.
+    """
 
     version: int
     stored: StoredEvent | None
@@ -55,10 +72,29 @@ def require_sound_file(connection: Connection) -> None:
         )
 
 
+@contextmanager
+def any_text(connection: Connection) -> Iterator[None]:
+    """Within it, SQLite's texts that are not UTF-8 are read, with surrogates, where else the whole read would fail."""
+    driver = connection.connection.dbapi_connection
+    if connection.dialect.name != "sqlite" or driver is None:
+        yield
+        return
+    driver.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        driver.text_factory = str
+
+
+def raw_columns(table: Table) -> list[Any]:
+    """The columns of a table, to be selected as the driver gives them."""
+    return [type_coerce(column, NullType).label(column.name) for column in table.columns]
+
+
 def check_triggers(connection: Connection) -> Iterator[Finding]:
     """A finding for each trigger that no longer guards the events as the migrations made it."""
     query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'")
-    found: dict[str, str] = dict(connection.execute(query).tuples().all())
+    found: dict[str, str] = {row.name: row.sql for row in connection.execute(query)}
     for name, statement in triggers.SQLITE.items():
         if name not in found:
             yield Finding(CHAIN, None, f"the trigger {name} is missing: events can be changed", expected=name)
@@ -75,145 +111,207 @@ def check_orphans(connection: Connection) -> Iterator[Finding]:
         .group_by(events.c.book)
     )
     for name, count, version in connection.execute(query):
-        yield Finding(CHAIN, version, f"{count} events belong to the book {name!r}, which does not exist")
+        place = version if isinstance(version, int) else None
+        yield Finding(CHAIN, place, f"{count} events belong to the book {shown_raw(name)!r}, which does not exist")
 
 
-def prove_log(connection: Connection, book: Book, head: Head) -> Iterator[Proved]:
-    """Every row of the book's log, recomputed, in order and with flat memory; the last item is about the head."""
-    return _Prover(connection, book, head).run()
+class Prover:
+    """Proves a book's log. `run` yields every row in order, with flat memory; the last item is about the book's row.
 
+    `book`: the terms as the first event gives them, once it was passed. `head`: the end of what was proved so far.
+    Raises Refused `book_unknown`.
+    """
 
-class _Prover:
-    def __init__(self, connection: Connection, book: Book, head: Head) -> None:
+    def __init__(self, connection: Connection, name: str) -> None:
+        row = connection.execute(select(*raw_columns(books)).where(books.c.book == name)).one_or_none()
+        if row is None:
+            raise store.unknown_book(connection, name)
+        self.book = Book(name, *(shown_raw(getattr(row, term)) for term in _TERMS))
+        self.head = Head(0, GENESIS_HASH, datetime.min.replace(tzinfo=UTC))
+        self._book_row = row
         self._connection = connection
-        self._book = book
-        self._head = head
-        self._version = 0
-        self._hashes = (GENESIS_HASH, GENESIS_HASH)
-        self._recorded_at = ""
-        self._history = _Recomputed(connection, book)
-        dialect = connection.dialect
-        self._stored_forms = {
-            column.name: column.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
-            for column in events.columns
-        }
+        self._hashes: tuple[bytes, ...] = (GENESIS_HASH,)
+        self._history = _History(connection, self.book)
+        self._opened: Opened | None = None
+        self._event_forms = _stored_forms(connection, events)
+        self._book_forms = _stored_forms(connection, books)
 
     def run(self) -> Iterator[Proved]:
-        raw: list[Any] = [type_coerce(column, NullType).label(column.name) for column in events.columns]
-        query = select(*raw).where(events.c.book == self._book.name).order_by(events.c.version)
+        """Each row of the log, proved; at last what is found about the book's row."""
+        query = select(*raw_columns(events)).where(events.c.book == self.book.name).order_by(events.c.version)
         with self._connection.execution_options(yield_per=store.ROWS_AT_ONCE).execute(query) as rows:
             for row in rows:
-                yield self._prove(row)
-        yield Proved(self._version, None, None, tuple(self._check_head()))
+                stray = self._stray(row)
+                yield self._prove(row) if stray is None else Proved(self.head.version, None, None, (stray,))
+        yield Proved(self.head.version, None, None, tuple(self._check_book_row()))
+
+    def _stray(self, row: Row[Any]) -> Finding | None:
+        """A finding for a row that has no place in the chain; the versions are unique, so it is a forged one."""
+        if type(row.version) is int and row.version >= 1:
+            return None
+        place = row.version if type(row.version) is int else self.head.version + 1
+        detail = "a row whose version is not a whole number from 1"
+        return Finding(CHAIN, place, detail, str(self.head.version + 1), shown_raw(row.version))
 
     def _prove(self, row: Row[Any]) -> Proved:
-        findings = list(self._check_place(row))
+        broken = list(self._check_hash(row))
+        findings = [*self._check_gap(row), *broken]
         event, stored = None, None
         try:
-            event, stored = self._recompute(row)
+            sealed = open_body(_bytes(row.body))
+            event = sealed.event
+            if not broken:
+                self._learn_terms(sealed)
+            stored = self._recompute(row, sealed)
             findings += self._compare(row, stored)
-        except (NetbasisError, AssertionError, TypeError, ValueError, AttributeError) as error:
-            findings.append(Finding(CHAIN, self._version, f"the event cannot be read: {error}"))
-        return Proved(self._version, stored, event, tuple(findings))
+        except _UNREADABLE as error:
+            findings.append(Finding(CHAIN, row.version, f"the event cannot be read: {shown_raw(error)}"))
+        if stored is not None and not broken:
+            findings += self._check_recorded_at(stored)
+        else:
+            stored = self._history.distrust(row.version)
+        recorded_at = self.head.recorded_at if stored is None else max(stored.recorded_at, self.head.recorded_at)
+        self.head = Head(row.version, _bytes(row.hash), recorded_at)
+        if stored is not None:
+            self._history.passed(stored)
+        return Proved(row.version, stored, event, tuple(findings))
 
-    def _check_place(self, row: Row[Any]) -> Iterator[Finding]:
-        expected = self._version + 1
-        self._version = row.version if isinstance(row.version, int) else expected
+    def _check_gap(self, row: Row[Any]) -> Iterator[Finding]:
+        expected = self.head.version + 1
         if row.version != expected:
             missing = f"{expected}" if row.version == expected + 1 else f"{expected} to {row.version - 1}"
             yield Finding(CHAIN, expected, f"version {missing} is missing", str(expected), str(row.version))
-        computed = [chain_hash(previous, _bytes(row.body)) for previous in self._hashes]
-        if _bytes(row.hash) not in computed:
-            detail = "the hash does not follow from the event's bytes and its predecessor's hash"
-            yield Finding(CHAIN, self._version, detail, computed[0].hex(), _bytes(row.hash).hex())
-        self._hashes = (_bytes(row.hash), computed[0])
-        recorded_at = str(row.recorded_at)
-        if recorded_at < self._recorded_at:
-            detail = "it was recorded before its predecessor"
-            yield Finding(CHAIN, self._version, detail, f"at or after {self._recorded_at}", recorded_at)
-        self._recorded_at = max(recorded_at, self._recorded_at)
 
-    def _recompute(self, row: Row[Any]) -> tuple[Event, StoredEvent]:
-        """The event and its stored form as the bytes give them, hash included."""
-        sealed = open_body(_bytes(row.body))
+    def _check_hash(self, row: Row[Any]) -> Iterator[Finding]:
+        """The hash follows from the body and one of the hashes that the predecessor may have had."""
+        digest, body = _bytes(row.hash), _bytes(row.body)
+        computed = [chain_hash(previous, body) for previous in self._hashes]
+        if digest in computed and digest == row.hash and body == row.body:
+            self._hashes = (digest,)
+            return
+        self._hashes = (digest, *computed)[:_HASHES_KEPT]
+        detail = "the hash does not follow from the event's bytes and its predecessor's hash"
+        yield Finding(CHAIN, row.version, detail, computed[0].hex(), shown_raw(row.hash))
+
+    def _learn_terms(self, sealed: Sealed) -> None:
+        """The book's terms are those that its first event gives; its row may have been changed."""
+        if isinstance(sealed.event, Opened) and self._opened is None:
+            self._opened = sealed.event
+            self.book = Book(self.book.name, *(getattr(self._opened, term) for term in _TERMS))
+            self._history.book = self.book
+
+    def _recompute(self, row: Row[Any], sealed: Sealed) -> StoredEvent:
+        """The stored form as the bytes give it, hash included."""
         event = sealed.event
         if isinstance(event, Opened) is not (sealed.version == 1):
             raise StorageError(StorageFault.EVENT_UNREADABLE, "a book is opened by its first event and no other")
-        reversed_event = self._history.stored_at(event.reverses) if isinstance(event, Reversal) else None
-        stored = stored_event(
+        return stored_event(
             event,
-            self._history.effects(event, sealed.version),
+            effects_of(event, self.book, self._history),
             book=sealed.book,
             version=sealed.version,
             event_id=sealed.event_id,
             recorded_at=sealed.recorded_at,
             body=_bytes(row.body),
             digest=_bytes(row.hash),
-            reversed_event=reversed_event,
+            reversed_event=self._history.stored_at(event.reverses) if isinstance(event, Reversal) else None,
         )
-        return event, stored
 
     def _compare(self, row: Row[Any], stored: StoredEvent) -> Iterator[Finding]:
         for name, value in row_of(stored).items():
             if name in _PROVED_BY_HASH:
                 continue
-            expected, actual = self._stored_forms[name](value), getattr(row, name)
+            expected, actual = self._event_forms[name](value), getattr(row, name)
             if expected != actual or type(expected) is not type(actual):
                 detail = f"the column {name} is not what the event's bytes give"
-                yield Finding(CHAIN, self._version, detail, _shown(expected), _shown(actual))
+                yield Finding(CHAIN, row.version, detail, shown_raw(expected), shown_raw(actual))
 
-    def _check_head(self) -> Iterator[Finding]:
-        head = self._head
-        if head.version != self._version:
-            detail = "the book's head is not at the last event: the tail was cut off, or events were put in"
-            yield Finding(CHAIN, min(head.version, self._version) + 1, detail, str(head.version), str(self._version))
-        elif head.hash != self._hashes[0]:
-            detail = "the book's head has another hash than the last event"
-            yield Finding(CHAIN, self._version, detail, head.hash.hex(), self._hashes[0].hex())
-        yield from self._check_terms()
+    def _check_recorded_at(self, stored: StoredEvent) -> Iterator[Finding]:
+        if stored.recorded_at < self.head.recorded_at:
+            expected, actual = f"at or after {time_text(self.head.recorded_at)}", time_text(stored.recorded_at)
+            yield Finding(CHAIN, stored.version, "it was recorded before its predecessor", expected, actual)
 
-    def _check_terms(self) -> Iterator[Finding]:
-        first = store.find_event(self._connection, self._book.name, 1)
-        try:
-            opened = first.event if first else None
-        except StorageError:
-            return  # found above
-        if isinstance(opened, Opened):
-            for name in ("mode", "numeraire", "base_asset", "withdrawal_policy"):
-                expected, actual = getattr(opened, name), getattr(self._book, name)
-                if expected != actual:
-                    yield Finding(CHAIN, 1, f"the book's row has another {name} than its first event", expected, actual)
+    def _check_book_row(self) -> Iterator[Finding]:
+        for term in _TERMS if self._opened is not None else ():
+            yield from self._compare_book_row(term, getattr(self._opened, term), "the first event", 1)
+        stored, last = self._book_row.head_version, self.head.version
+        if stored != last or last == 0:
+            detail = "the book's head_version is not at the last event: the tail was cut off, or events were put in"
+            place = min(stored, last) + 1 if type(stored) is int else last
+            yield Finding(CHAIN, place, detail, str(last), shown_raw(stored))
+            return
+        yield from self._compare_book_row("head_hash", self.head.hash, "the last event", last)
+        yield from self._compare_book_row("head_recorded_at", self.head.recorded_at, "the last event", last)
+
+    def _compare_book_row(self, name: str, value: Any, event: str, version: int) -> Iterator[Finding]:
+        expected, actual = self._book_forms[name](value), getattr(self._book_row, name)
+        if expected != actual or type(expected) is not type(actual):
+            detail = f"the book's row has another {name} than {event}"
+            yield Finding(CHAIN, version, detail, shown_raw(expected), shown_raw(actual))
 
 
-class _Recomputed:
-    """The log so far, recomputed from the bodies. Of the events only the baselines' effects are kept."""
+class _History:
+    """The log so far, as later events need it. Of the events only the baselines' effects are kept."""
 
     def __init__(self, connection: Connection, book: Book) -> None:
+        self.book = book
         self._connection = connection
-        self._book = book
         self._starting_value = ZERO
         self._baselines: dict[int, Effects] = {}
+        self._distrusted: set[int] = set()
 
-    def effects(self, event: Event, version: int) -> Effects:
-        """The effects of the next event, whose deltas are added to what is known."""
-        effects = effects_of(event, self._book, self)
-        self._starting_value = add(self._starting_value, effects.starting_value_delta)
-        if effects.effect_of == "baseline":
-            self._baselines[version] = effects
-        return effects
+    def passed(self, stored: StoredEvent) -> None:
+        """Takes the next event's effects into account."""
+        self._starting_value = add(self._starting_value, stored.effects.starting_value_delta)
+        if stored.effects.effect_of == "baseline":
+            self._baselines[stored.version] = stored.effects
+
+    def distrust(self, version: int) -> StoredEvent | None:
+        """The event as its columns give it, now and whenever it is asked for; None when they cannot be read either."""
+        self._distrusted.add(version)
+        try:
+            return store.find_event(self._connection, self.book.name, version)
+        except StorageError:
+            return None
 
     def starting_value(self) -> Decimal:
         return self._starting_value
 
     def effects_at(self, version: int) -> Effects:
-        kept = self._baselines.get(version)
-        return kept or effects_of(self.stored_at(version).event, self._book, self)
+        return self.stored_at(version).effects
 
     def stored_at(self, version: int) -> StoredEvent:
-        stored = store.find_event(self._connection, self._book.name, version)
-        if stored is None:
+        """An earlier event: from its bytes, or from its columns when the bytes are not what was hashed."""
+        if version in self._distrusted:
+            stored = store.find_event(self._connection, self.book.name, version)
+            if stored is not None:
+                return stored
+        place = events.c.book == self.book.name, events.c.version == version
+        row = self._connection.execute(select(*raw_columns(events)).where(*place)).one_or_none()
+        if row is None:
             raise StorageError(StorageFault.EVENT_UNREADABLE, f"it reverses version {version}, which is not there")
-        return stored
+        sealed = open_body(_bytes(row.body))
+        return stored_event(
+            sealed.event,
+            self._baselines.get(version) or effects_of(sealed.event, self.book, self),
+            book=sealed.book,
+            version=version,
+            event_id=sealed.event_id,
+            recorded_at=sealed.recorded_at,
+            body=_bytes(row.body),
+            digest=_bytes(row.hash),
+            reversed_event=None,
+        )
+
+
+def _stored_forms(connection: Connection, table: Table) -> dict[str, Any]:
+    """By column, what turns a value into the form that the driver gives when it is selected raw."""
+    dialect = connection.dialect
+    forms: dict[str, Any] = {}
+    for column in table.columns:
+        bind = column.type.dialect_impl(dialect).bind_processor(dialect)
+        forms[column.name] = _unchanged if bind is None or isinstance(column.type, LargeBinary) else bind
+    return forms
 
 
 def _unchanged(value: Any) -> Any:
@@ -224,5 +322,6 @@ def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
-def _shown(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+def shown_raw(value: Any) -> str:
+    """A value of a damaged row as a text that can be printed."""
+    return value.hex() if isinstance(value, bytes) else str(value).encode("utf-8", "backslashreplace").decode()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import LargeBinary, Row, String, Table
+from sqlalchemy.types import TypeEngine
 
+from ledger.columns import ExactDecimal, UtcTime, unreadable
 from ledger.effects import Effects, Posting
 from ledger.events import Event
 from ledger.stored import StoredEvent
+from ledger.tables import events
+
+_Types = tuple[type, ...]
+# The types of rows that were found sound, so that a row costs one look-up: there are few, as few columns may be null.
+_SOUND: set[tuple[str, _Types]] = set()
 
 
 def stored_event(
@@ -81,7 +89,8 @@ def row_of(stored: StoredEvent) -> dict[str, object]:
 
 
 def event_of(row: Row[Any]) -> StoredEvent:
-    """The stored event of a row of `events`."""
+    """The stored event of a row of `events`. Raises StorageError `event_unreadable`."""
+    require_sound(row, events)
     effects = Effects(
         effect_of=row.effect_of,
         own=_posting(row.asset, row.asset_delta),
@@ -109,6 +118,35 @@ def event_of(row: Row[Any]) -> StoredEvent:
         body=row.body,
         hash=row.hash,
     )
+
+
+def require_sound(row: Row[Any], table: Table) -> None:
+    """Raises StorageError `event_unreadable` when a row of a table holds what the program never put there.
+
+    SQLite keeps text in a column of whole numbers, and bytes in one of texts, if somebody writes them.
+    """
+    types: _Types = tuple(map(type, row))
+    if (table.name, types) in _SOUND:
+        return
+    for column, value in zip(table.columns, row, strict=True):
+        expected = _python_type(column.type)
+        if type(value) is not expected and not (value is None and column.nullable):
+            raise unreadable(f"{column.name} of type {expected.__name__}", value)
+    _SOUND.add((table.name, types))
+
+
+def _python_type(column_type: TypeEngine[Any]) -> type:
+    match column_type:
+        case ExactDecimal():
+            return Decimal
+        case UtcTime():
+            return datetime
+        case LargeBinary():
+            return bytes
+        case String():
+            return str
+        case _:
+            return int
 
 
 def _split(posting: Posting | None) -> tuple[str | None, Decimal | None]:

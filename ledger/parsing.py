@@ -24,8 +24,8 @@ class BareNumber:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def __str__(self) -> str:
-        return self.text if len(self.text) <= 80 else f"{self.text[:80]}… ({len(self.text)} characters)"
+    def __repr__(self) -> str:
+        return self.text
 
 
 def _whole_number(text: str) -> int | BareNumber:
@@ -74,7 +74,10 @@ def parse_line(line: bytes) -> Event:
             expected='an object such as {"type": "fill", …}',
             actual=type(fields).__name__,
         )
-    return event_from(fields)
+    try:
+        return event_from(fields)
+    except RecursionError as error:
+        raise _nested_too_deeply() from error
 
 
 def parse_json(text: str) -> object:
@@ -87,7 +90,11 @@ def parse_json(text: str) -> object:
     except json.JSONDecodeError as error:
         _refuse_json(error)
     except RecursionError as error:
-        raise Refused(Refusal.NOT_JSON, "nested too deeply", expected="one flat JSON object") from error
+        raise _nested_too_deeply() from error
+
+
+def _nested_too_deeply() -> Refused:
+    return Refused(Refusal.NOT_JSON, "nested too deeply", expected="one flat JSON object")
 
 
 def _refuse_json(error: json.JSONDecodeError) -> NoReturn:

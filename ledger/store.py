@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
 from ledger.errors import Refusal, Refused, shown
-from ledger.mapper import event_of
+from ledger.mapper import event_of, require_sound
 from ledger.stored import StoredEvent
 from ledger.tables import books, events
+from ledger.texts import BOOK_CHARACTERS, parse_text
 
 ROWS_AT_ONCE = 1000
 
@@ -27,8 +28,11 @@ def book_names(connection: Connection) -> list[str]:
 
 
 def find_book(connection: Connection, name: str, *, lock: bool = False) -> tuple[Book, Head] | None:
-    """A book's terms and the end of its log; with `lock`, until the transaction ends nobody else appends to it."""
-    query = select(books).where(books.c.book == name)
+    """A book's terms and the end of its log; with `lock`, until the transaction ends nobody else appends to it.
+
+    Raises Refused for a name that no book can have (see `ledger.texts.parse_text`).
+    """
+    query = select(books).where(books.c.book == parse_text(name, characters=BOOK_CHARACTERS))
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else _book_of(row)
 
@@ -37,18 +41,24 @@ def require_book(connection: Connection, name: str, *, lock: bool = False) -> tu
     """Like `find_book`; raises Refused `book_unknown`."""
     found = find_book(connection, name, lock=lock)
     if found is None:
-        there = ", ".join(shown(book) for book in book_names(connection)) or "none"
-        raise Refused(
-            Refusal.BOOK_UNKNOWN,
-            "there is no such book",
-            expected=f"one of the books that are there: {there}",
-            actual=name,
-            advice="check --book, or open it with `netbasis --book NAME init`",
-        )
+        raise unknown_book(connection, name)
     return found
 
 
+def unknown_book(connection: Connection, name: str) -> Refused:
+    """The refusal of a name that no book has."""
+    there = ", ".join(shown(book) for book in book_names(connection)) or "none"
+    return Refused(
+        Refusal.BOOK_UNKNOWN,
+        "there is no such book",
+        expected=f"one of the books that are there: {there}",
+        actual=name,
+        advice="check --book, or open it with `netbasis --book NAME init`",
+    )
+
+
 def _book_of(row: Row[Any]) -> tuple[Book, Head]:
+    require_sound(row, books)
     book = Book(row.book, row.mode, row.numeraire, row.base_asset, row.withdrawal_policy)
     return book, Head(row.head_version, row.head_hash, row.head_recorded_at)
 
@@ -91,11 +101,10 @@ def find_reversal(connection: Connection, book: str, version: int) -> int | None
     return connection.scalar(select(events.c.version).where(events.c.book == book, events.c.reverses == version))
 
 
-def reversals(connection: Connection, book: str, *, where: ColumnElement[bool]) -> dict[int, int]:
+def reversals(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> dict[int, int]:
     """By the version of each event that was reversed, the version of its reversal."""
-    query = select(events.c.reverses, events.c.version).where(
-        events.c.book == book, events.c.reverses.is_not(None), where
-    )
+    query = select(events.c.reverses, events.c.version).where(events.c.book == book, events.c.reverses.is_not(None))
+    query = query if where is None else query.where(where)
     return {row.reverses: row.version for row in connection.execute(query)}
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from ledger.errors import Refusal, Refused
 
 _TIME = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<clock>\d\d:\d\d(:\d\d)?)([.,](?P<fraction>\d+))?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?",
+    r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<clock>([01]\d|2[0-3]):\d\d(:\d\d)?)"
+    r"((?<=:\d\d:\d\d)[.,](?P<fraction>\d+))?(?P<zone>[Zz]|[+-]\d\d:?[0-5]\d)?",
     re.ASCII,
 )
 _MICROSECOND_DIGITS = 6
@@ -20,7 +21,7 @@ def parse_time(given: object) -> datetime:
     Raises Refused: `time_malformed`, `time_without_zone`, `time_too_precise`, `time_out_of_range`.
     """
     if isinstance(given, datetime):
-        return _in_utc(given, given.isoformat()) if given.tzinfo else _without_zone(given.isoformat())
+        return _in_utc(given, given.isoformat()) if given.utcoffset() is not None else _without_zone(given.isoformat())
     match = _TIME.fullmatch(given) if isinstance(given, str) else None
     if match is None or not isinstance(given, str):
         raise Refused(

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
+from ledger.errors import StorageError, StorageFault
 from ledger.events import Mark
 from ledger.stored import StoredEvent
 
@@ -35,7 +36,12 @@ def apply(marks: Marks, event: StoredEvent) -> Marks:
     if event.type != "mark":
         return marks
     mark = event.event
-    assert isinstance(mark, Mark)
+    if not isinstance(mark, Mark):
+        raise StorageError(
+            StorageFault.EVENT_UNREADABLE,
+            f"the event at version {event.version} is kept as a mark, but its bytes are not one",
+            advice="run `netbasis check`, and restore the file from a backup",
+        )
     newest = marks.get(mark.asset)
     if newest is not None and newest.at > event.at:
         return marks

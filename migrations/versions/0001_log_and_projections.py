@@ -90,27 +90,33 @@ def _index(name: str, columns: list[str], where: str, *, unique: bool = False) -
     op.create_index(name, "events", columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
+def _book() -> sa.Column[str]:
+    return sa.Column("book", sa.String(), sa.ForeignKey("books.book"), primary_key=True)
+
+
+def _asset() -> sa.Column[str]:
+    return sa.Column("asset", sa.String(), primary_key=True)
+
+
 def _projections() -> None:
-    book = sa.Column("book", sa.String(), sa.ForeignKey("books.book"), primary_key=True)
-    asset = sa.Column("asset", sa.String(), primary_key=True)
     op.create_table(
         "projection_heads",
-        book.copy(),
+        _book(),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("unknown_fees", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "inventory",
-        book.copy(),
-        asset.copy(),
+        _book(),
+        _asset(),
         *(sa.Column(name, SUM, nullable=False) for name in ("total", "fills", "capital", "adjustments")),
         sqlite_with_rowid=False,
     )
     sums = ("net_basis", "net_deposits", "withdrawn_profit", "basis_commits", "deposit_basis_excess")
     op.create_table(
         "basis",
-        book.copy(),
+        _book(),
         *(sa.Column(name, SUM, nullable=False) for name in sums),
         sa.Column("unknown_bases", sa.BigInteger(), nullable=False),
         sa.Column("initial_basis_version", sa.BigInteger()),
@@ -118,15 +124,15 @@ def _projections() -> None:
     )
     op.create_table(
         "engine_state",
-        book.copy(),
+        _book(),
         sa.Column("key", sa.String(), primary_key=True),
         sa.Column("value", SUM, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "marks",
-        book.copy(),
-        asset.copy(),
+        _book(),
+        _asset(),
         sa.Column("price", AMOUNT, nullable=False),
         sa.Column("source", sa.String()),
         sa.Column("at", TIME, nullable=False),
@@ -135,8 +141,8 @@ def _projections() -> None:
     )
     op.create_table(
         "fees",
-        book.copy(),
-        asset.copy(),
+        _book(),
+        _asset(),
         sa.Column("amount", SUM, nullable=False),
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,73 @@
+"""`netbasis backfill-basis`: the one synthetic basis commit of a book whose history predates the basis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cli.capital_options import ActorOption, AmountOption, AtOption, DryRunOption
+from cli.options import Output, OutputOption, target
+from cli.output import emit, pairs
+
+if TYPE_CHECKING:
+    from engine.capital import Backfill, Done
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="backfill-basis")(backfill_basis)
+
+
+def backfill_basis(
+    context: typer.Context,
+    amount: AmountOption,
+    at: AtOption = None,
+    actor: ActorOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Commit the initial basis of a book that is older than its basis, once.
+
+    Moves neither inventory nor the starting value. A second time it says so and changes nothing. Made by a person, never
+    by a scheduler.
+
+    Example: netbasis --db live.db backfill-basis --amount 137.284078 --actor owner
+    """
+    from engine.capital import backfill_basis as run
+
+    named = target(context)
+    with named.open("read" if dry_run else "write") as keeper:
+        done = run(keeper, keeper.resolve(named.book), amount, at=at, actor=actor, dry_run=dry_run)
+    emit(output, _document(done), _lines(done))
+
+
+def _document(done: Done[Backfill]) -> dict[str, Any]:
+    plan, outcome = done.plan, done.outcome
+    stored = done.existing or (outcome.stored if outcome else None)
+    return {
+        "book": done.book.name,
+        "written": outcome is not None,
+        "existed": done.existing is not None,
+        "version": stored.version if stored else None,
+        "net_basis_before": plan.net_basis.before if plan else None,
+        "net_basis_after": plan.net_basis.after if plan else None,
+        "net_deposits": plan.net_deposits if plan else None,
+    }
+
+
+def _lines(done: Done[Backfill]) -> Iterator[str]:
+    plan = done.plan
+    if plan is None:
+        yield "synthetic_initial_basis already present; no-op"
+        return
+    yield f"synthetic_initial_basis{'' if done.outcome else ', dry run'}, in {done.book.numeraire}"
+    yield from pairs(
+        (
+            ("net basis before", plan.net_basis.before),
+            ("net basis after", plan.net_basis.after),
+            ("net deposits", plan.net_deposits),
+        )
+    )
+    yield f"recorded at version {done.outcome.stored.version}" if done.outcome else "No changes made."

@@ -1,0 +1,51 @@
+"""Options that the commands on capital share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from cli.output import shown
+from cli.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from ledger.stored import StoredEvent
+
+AmountOption: TypeAlias = Annotated[
+    str, typer.Option("--amount", metavar="AMOUNT", help="How much, more than 0, in the asset's own unit.")
+]
+AssetOption: TypeAlias = Annotated[
+    str | None, typer.Option("--asset", metavar="ASSET", help="Which asset; the numeraire if left out.")
+]
+PriceOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--price", metavar="ASSET=PRICE", help="A price in the numeraire, before any mark. Repeatable."),
+]
+NoteOption: TypeAlias = Annotated[
+    str | None, typer.Option("--source-note", metavar="TEXT", help="Your words about it; kept with the event.")
+]
+TxHashOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--tx-hash", metavar="HASH", help="The transaction on a chain; given again, nothing is written twice."
+    ),
+]
+AtOption: TypeAlias = Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it happened; else now.")]
+ActorOption: TypeAlias = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Who decided or approved it.")
+]
+DryRunOption: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done; opens the database read-only.")
+]
+
+
+def exists_line(existing: StoredEvent) -> str:
+    """The answer to a repeat."""
+    return f"exists: {existing.type} at version {existing.version}, key {shown(existing.key)}; nothing was written"
+
+
+def require_no_other_price(given: dict[str, object], asset: str) -> None:
+    """A usage error when a price is given for an asset that the command does not value."""
+    for other in given.keys() - {asset}:
+        raise WrongUsage(f"--price {other}=… has nothing to do with {asset}: give the price of {asset} only")

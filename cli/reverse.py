@@ -1,0 +1,99 @@
+"""`netbasis reverse`: take an earlier event back, having seen what that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.capital_options import ActorOption, AtOption, DryRunOption, NoteOption
+from cli.options import Output, OutputOption, target
+from cli.output import Table, emit, shown, signed, text_table
+from ledger.amounts import subtract
+
+if TYPE_CHECKING:
+    from engine.reversal import ReversalPreview
+    from ledger.appender import Outcome
+
+FIGURES = ("net_basis", "net_deposits", "starting_value", "total_pnl", "retained_profit", "withdrawn_profit")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reverse)
+
+
+def reverse(
+    context: typer.Context,
+    version: Annotated[int, typer.Argument(help="The version of the event, as `register` and `audit basis` show it.")],
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with the event.")] = None,
+    source_note: NoteOption = None,
+    at: AtOption = None,
+    actor: ActorOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take an earlier event back, by an event that negates its effects.
+
+    Shows what that does to balances, basis, starting value and PnL. A withdrawal gives back profit and principal as they
+    were taken. --at is the reversed event's own time if left out, so that no earlier view keeps the mistake. Append the
+    right event afterwards with --corrects VERSION.
+
+    Example: netbasis --db live.db reverse 18 --reason "sent twice" --dry-run
+    """
+    from engine.reversal import preview_reversal
+    from engine.reversal import reverse as run
+    from ledger.events import Reversal
+
+    named = target(context)
+    given = {"reason": reason, "source_note": source_note, "at": at, "actor": actor}
+    fields = {name: text for name, text in given.items() if text is not None}
+    with named.open("read" if dry_run else "write") as keeper:
+        preview = preview_reversal(keeper, keeper.resolve(named.book), version)
+        reversal = Reversal.model_validate({"reverses": version, **fields})
+        outcome = None if dry_run else run(keeper, preview, reversal)
+    emit(output, _document(preview, outcome), _lines(preview, outcome))
+
+
+def _document(preview: ReversalPreview, outcome: Outcome | None) -> dict[str, Any]:
+    parts = {"before": preview.pnl_before, "after": preview.pnl_after}
+    return {
+        "book": preview.book.name,
+        "written": outcome is not None,
+        "reverses": preview.target.version,
+        "version": outcome.stored.version if outcome else None,
+        "balances": preview.balances,
+        **{when: {name: getattr(part, name) for name in FIGURES} for when, part in parts.items()},
+        "missing_marks": preview.pnl_after.missing_marks,
+        "warnings": list(_warnings(preview)),
+    }
+
+
+def _lines(preview: ReversalPreview, outcome: Outcome | None) -> Iterator[str]:
+    target = preview.target
+    title = "reversal" if outcome else "reversal, dry run"
+    yield f"{title} of version {target.version}: {target.type} of {shown(target.at)}"
+    rows = [(change.asset, change.before, change.after) for change in preview.balances]
+    before, after = preview.pnl_before, preview.pnl_after
+    rows += [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in FIGURES]
+    columns = ("", "before", "after", "Δ")
+    yield from text_table(Table(columns, [(*row, _difference(row[1], row[2])) for row in rows]))
+    for warning in _warnings(preview):
+        yield f"warning: {warning}"
+    yield f"recorded at version {outcome.stored.version}" if outcome else "No changes made."
+
+
+def _difference(before: Any, after: Any) -> Any:
+    return None if before is None or after is None else signed(subtract(after, before))
+
+
+def _warnings(preview: ReversalPreview) -> Iterator[str]:
+    if preview.basis_falls_below_zero:
+        yield f"net basis falls below 0, to {shown(preview.pnl_after.net_basis)}"
+    if preview.classified_later:
+        versions = ", ".join(str(version) for version in preview.classified_later)
+        yield (
+            f"withdrawals at version {versions} were classified on top of it and stay as they are; "
+            "reverse the newest first to have them classified anew"
+        )

@@ -1,0 +1,100 @@
+"""`reverse`: take an earlier event back, having seen what that does.
+
+A preview is computed from the present state; carrying it out names the version that the preview was made at, so that what
+was shown is what is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from engine.bookkeeper import Bookkeeper
+from ledger import store
+from ledger.appender import Outcome, require_reversible
+from ledger.book import Book
+from ledger.effects import negated
+from ledger.events import Reversal, Withdrawal
+from ledger.stored import StoredEvent
+from ledger.tables import events
+from projections.pnl import Pnl, pnl
+from projections.state import BookState, apply
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceChange:
+    """One asset's balance before and after, in its own unit."""
+
+    asset: str
+    before: Decimal
+    after: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalPreview:
+    """What reversing an event does; `pnl_before` and `pnl_after` are valued with the newest marks.
+
+    `classified_later`: versions of later withdrawals that were classified on top of the event and still stand.
+    """
+
+    book: Book
+    head_version: int
+    target: StoredEvent
+    balances: list[BalanceChange]
+    pnl_before: Pnl
+    pnl_after: Pnl
+    classified_later: list[int]
+
+    @property
+    def basis_falls_below_zero(self) -> bool:
+        """Whether net basis is below 0 afterwards, and was not before."""
+        return self.pnl_before.net_basis >= 0 > self.pnl_after.net_basis
+
+
+def preview_reversal(keeper: Bookkeeper, name: str, version: int) -> ReversalPreview:
+    """What reversing the event at a version would do.
+
+    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`; StorageError.
+    """
+    view = keeper.view(name)
+    with keeper.database.reading() as connection:
+        target = store.find_event(connection, name, version)
+        reversal = store.find_reversal(connection, name, version)
+        target = require_reversible(version, target, reversal, view.head.version)
+        later = store.read_events(connection, name, after=version, where=events.c.type == "withdrawal")
+        reversed_versions = store.reversals(connection, name)
+        classified = [
+            event.version for event in later if _is_classified(event) and event.version not in reversed_versions
+        ]
+    after = apply(view.state, _as_reversal(target, view.head.version + 1))
+    return ReversalPreview(
+        book=view.book,
+        head_version=view.head.version,
+        target=target,
+        balances=_balance_changes(view.state, after),
+        pnl_before=pnl(view.state, view.state.marks, view.book.numeraire),
+        pnl_after=pnl(after, view.state.marks, view.book.numeraire),
+        classified_later=classified,
+    )
+
+
+def reverse(keeper: Bookkeeper, preview: ReversalPreview, reversal: Reversal) -> Outcome:
+    """Carry out what was previewed. Raises VersionPassed when the book has moved on since; Refused; StorageError."""
+    return keeper.append(preview.book.name, reversal, expected_version=preview.head_version)
+
+
+def _is_classified(event: StoredEvent) -> bool:
+    withdrawal = event.event
+    return isinstance(withdrawal, Withdrawal) and withdrawal.evidence is not None
+
+
+def _as_reversal(target: StoredEvent, version: int) -> StoredEvent:
+    return replace(target, version=version, type="reversal", reverses=target.version, effects=negated(target.effects))
+
+
+def _balance_changes(before: BookState, after: BookState) -> list[BalanceChange]:
+    changes = (
+        BalanceChange(asset, before.inventory.balance(asset), after.inventory.balance(asset))
+        for asset in sorted(after.inventory)
+    )
+    return [change for change in changes if change.before != change.after]

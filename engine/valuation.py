@@ -1,0 +1,47 @@
+"""The prices that a decision values a book with: given ones first, else the newest mark, if it is fresh enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from ledger.book import Book
+from ledger.errors import Refusal, Refused
+from ledger.times import time_text
+from projections.marks import Price
+from projections.state import BookState
+
+MAX_MARK_AGE = timedelta(minutes=15)
+
+
+def fresh_prices(
+    state: BookState, book: Book, given: Mapping[str, Price], *, at: datetime, max_mark_age: timedelta | None
+) -> dict[str, Price]:
+    """A price for every asset held other than the numeraire.
+
+    A mark counts when its `at` is not more than `max_mark_age` before `at`; None for any age. Raises Refused
+    `mark_missing`, `mark_stale`.
+    """
+    held = [asset for asset in state.inventory.held() if asset != book.numeraire]
+    return {asset: given.get(asset) or _fresh_mark(asset, state, at, max_mark_age) for asset in held}
+
+
+def _fresh_mark(asset: str, state: BookState, at: datetime, max_mark_age: timedelta | None) -> Price:
+    mark = state.marks.get(asset)
+    advice = f"append a mark, or give a price with --price {asset}=…"
+    if mark is None:
+        raise Refused(
+            Refusal.MARK_MISSING,
+            f"there is {asset} in the book, and nobody has said what it is worth",
+            expected=f"a mark of {asset}",
+            advice=advice,
+        )
+    if max_mark_age is not None and mark.at < at - max_mark_age:
+        raise Refused(
+            Refusal.MARK_STALE,
+            f"the newest mark of {asset} is too old",
+            expected=f"one of {time_text(at - max_mark_age)} or later",
+            actual=time_text(mark.at),
+            advice=advice,
+        )
+    return mark
