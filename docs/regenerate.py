@@ -19,6 +19,7 @@ from typing import Any
 import typer
 
 from cli.main import app
+from docs import event_pages
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "commands.md"
@@ -107,7 +108,8 @@ def _help_of(command: Any, path: str, parent: Any) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Write the reference and the pages."""
+    """Write the references and the pages."""
+    event_pages.main()
     REFERENCE.write_text(reference(), "utf-8")
     for page in pages():
         page.write_text(regenerated(page), "utf-8")

@@ -13,13 +13,18 @@ import pytest
 import typer
 
 from cli.main import app
-from docs import regenerate
+from docs import event_pages, regenerate
 
 README = regenerate.ROOT / "README.md"
 
 
 def test_the_command_reference_is_what_help_says() -> None:
     assert regenerate.REFERENCE.read_text("utf-8") == regenerate.reference(), "run `make docs`"
+
+
+def test_the_event_pages_are_what_the_engine_answers() -> None:
+    for path, text in event_pages.pages():
+        assert path.read_text("utf-8") == text, f"{path.name}: run `make docs`"
 
 
 @pytest.mark.parametrize("page", regenerate.pages(), ids=lambda page: page.name)
