@@ -67,6 +67,7 @@ class Appender:
         Raises VersionPassed when something is new and the head is not at `expected_version`; KeyConflict; Refused. The
         error's `index` is that of its event in `given`.
         """
+        self.require_all_written()
         passed = None
         if expected_version is not None and expected_version != self.head.version:
             passed = VersionPassed(self.book.name, expected_version, self.head.version)
@@ -192,6 +193,11 @@ class Appender:
         """The starting value at the head, summed over the log."""
         unwritten = total(stored.effects.starting_value_delta for stored in self._unwritten.values())
         return add(store.starting_value(self._connection, self.book.name), unwritten)
+
+    def require_all_written(self) -> None:
+        """Raises RuntimeError when a list was not appended to its end: half of it would be left, or its projections."""
+        if self._unwritten:
+            raise RuntimeError("a list of this transaction was not appended to its end; let the transaction fail")
 
     def _write(self) -> None:
         """Insert what is sealed and move the book's head to the last of it."""

@@ -84,6 +84,11 @@ class Refusal(StrEnum):
     MARK_MISSING = "mark_missing"
     MARK_STALE = "mark_stale"
     EXCEEDS_EQUITY = "exceeds_equity"
+    # A strategy, a tape and a paper session
+    NOT_YAML = "not_yaml"
+    SETTING_RETIRED = "setting_retired"
+    TAPE_MALFORMED = "tape_malformed"
+    BOOK_IS_LIVE = "book_is_live"
 
 
 class StorageFault(StrEnum):
@@ -101,6 +106,10 @@ class StorageFault(StrEnum):
     SCHEMA_OLDER = "schema_older"
     SCHEMA_NEWER = "schema_newer"
     URL_NOT_SUPPORTED = "url_not_supported"
+    EXTRA_MISSING = "extra_missing"
+    DATABASE_UNREACHABLE = "database_unreachable"
+    DATABASE_ENCODING = "database_encoding"
+    ACCESS_DENIED = "access_denied"
     EVENT_UNREADABLE = "event_unreadable"
     PROJECTIONS_BEHIND = "projections_behind"
 
@@ -198,7 +207,10 @@ class KeyConflict(Conflict):
 
 
 class StorageError(NetbasisError):
-    """The storage cannot be trusted or reached; nothing was written."""
+    """The storage cannot be trusted or reached; nothing was written.
+
+    `is_passing`: the same again may succeed at once, as after a lost connection.
+    """
 
     def __init__(
         self,
@@ -211,3 +223,4 @@ class StorageError(NetbasisError):
     ) -> None:
         super().__init__(code.value, what, expected=expected, actual=actual, advice=advice)
         self.fault = code
+        self.is_passing = False

@@ -40,6 +40,7 @@ _PROVED_BY_HASH = frozenset({"body", "hash"})
 _TERMS = ("mode", "numeraire", "base_asset", "withdrawal_policy")
 # Of neighbours that were all changed, each leaves one more hash that its successor may follow from.
 _HASHES_KEPT = 8
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 # What bytes and columns that somebody else wrote can raise.
 _UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
 
@@ -93,9 +94,8 @@ def raw_columns(table: Table) -> list[Any]:
 
 def check_triggers(connection: Connection) -> Iterator[Finding]:
     """A finding for each trigger that no longer guards the events as the migrations made it."""
-    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'")
-    found: dict[str, str] = {row.name: row.sql for row in connection.execute(query)}
-    for name, statement in triggers.SQLITE.items():
+    found = triggers.found(connection)
+    for name, statement in triggers.expected(connection.dialect.name).items():
         if name not in found:
             yield Finding(CHAIN, None, f"the trigger {name} is missing: events can be changed", expected=name)
         elif found[name] != statement:
@@ -127,7 +127,8 @@ class Prover:
         if row is None:
             raise store.unknown_book(connection, name)
         self.book = Book(name, *(shown_raw(getattr(row, term)) for term in _TERMS))
-        self.head = Head(0, GENESIS_HASH, datetime.min.replace(tzinfo=UTC))
+        self.head = Head(0, GENESIS_HASH, _BEGINNING)
+        self._recorded_at = _BEGINNING
         self._book_row = row
         self._connection = connection
         self._hashes: tuple[bytes, ...] = (GENESIS_HASH,)
@@ -169,8 +170,9 @@ class Prover:
         if stored is not None and not broken:
             findings += self._check_recorded_at(stored)
         else:
-            stored = self._history.distrust(row.version)
-        recorded_at = self.head.recorded_at if stored is None else max(stored.recorded_at, self.head.recorded_at)
+            self._history.distrusted.add(row.version)
+            stored = self._history.from_columns(row.version) or stored
+        recorded_at = self.head.recorded_at if stored is None else stored.recorded_at
         self.head = Head(row.version, _bytes(row.hash), recorded_at)
         if stored is not None:
             self._history.passed(stored)
@@ -227,9 +229,10 @@ class Prover:
                 yield Finding(CHAIN, row.version, detail, shown_raw(expected), shown_raw(actual))
 
     def _check_recorded_at(self, stored: StoredEvent) -> Iterator[Finding]:
-        if stored.recorded_at < self.head.recorded_at:
-            expected, actual = f"at or after {time_text(self.head.recorded_at)}", time_text(stored.recorded_at)
+        if stored.recorded_at < self._recorded_at:
+            expected, actual = f"at or after {time_text(self._recorded_at)}", time_text(stored.recorded_at)
             yield Finding(CHAIN, stored.version, "it was recorded before its predecessor", expected, actual)
+        self._recorded_at = max(stored.recorded_at, self._recorded_at)
 
     def _check_book_row(self) -> Iterator[Finding]:
         for term in _TERMS if self._opened is not None else ():
@@ -251,14 +254,17 @@ class Prover:
 
 
 class _History:
-    """The log so far, as later events need it. Of the events only the baselines' effects are kept."""
+    """The log so far, as later events need it. Of the events only the baselines' effects are kept.
+
+    `distrusted`: the versions whose bytes are not what was hashed.
+    """
 
     def __init__(self, connection: Connection, book: Book) -> None:
         self.book = book
+        self.distrusted: set[int] = set()
         self._connection = connection
         self._starting_value = ZERO
         self._baselines: dict[int, Effects] = {}
-        self._distrusted: set[int] = set()
 
     def passed(self, stored: StoredEvent) -> None:
         """Takes the next event's effects into account."""
@@ -266,9 +272,8 @@ class _History:
         if stored.effects.effect_of == "baseline":
             self._baselines[stored.version] = stored.effects
 
-    def distrust(self, version: int) -> StoredEvent | None:
-        """The event as its columns give it, now and whenever it is asked for; None when they cannot be read either."""
-        self._distrusted.add(version)
+    def from_columns(self, version: int) -> StoredEvent | None:
+        """The event as its columns give it; None when they cannot be read."""
         try:
             return store.find_event(self._connection, self.book.name, version)
         except StorageError:
@@ -282,10 +287,9 @@ class _History:
 
     def stored_at(self, version: int) -> StoredEvent:
         """An earlier event: from its bytes, or from its columns when the bytes are not what was hashed."""
-        if version in self._distrusted:
-            stored = store.find_event(self._connection, self.book.name, version)
-            if stored is not None:
-                return stored
+        stored = self.from_columns(version) if version in self.distrusted else None
+        if stored is not None:
+            return stored
         place = events.c.book == self.book.name, events.c.version == version
         row = self._connection.execute(select(*raw_columns(events)).where(*place)).one_or_none()
         if row is None:

@@ -91,7 +91,7 @@ def open_body(body: bytes) -> Sealed:
         recorded_at = parse_time(envelope["recorded_at"])
     except StorageError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, NetbasisError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NetbasisError) as error:
         raise _unreadable(body, str(error)) from error
     return Sealed(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event)
 

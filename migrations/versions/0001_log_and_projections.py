@@ -30,8 +30,9 @@ def upgrade() -> None:
     _books()
     _events()
     _projections()
-    for statement in triggers.SQLITE.values():
-        op.execute(sa.text(statement.replace(":", "\\:")))
+    connection = op.get_bind()
+    for statement in triggers.statements(connection.dialect.name):
+        connection.exec_driver_sql(statement)
 
 
 def _books() -> None:

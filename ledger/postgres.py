@@ -1,0 +1,155 @@
+"""PostgreSQL as an engine: how a server is reached, and what its errors mean.
+
+A writer's transaction is READ COMMITTED: it locks its book's row first, and what it reads after that is what it appends to.
+A reader's is REPEATABLE READ, READ ONLY: one consistent state however long it reads, and no lock that a writer would wait
+for. Times are UTC, commits are synchronous, and nobody waits for a lock longer than the busy timeout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ledger.errors import StorageError, StorageFault
+from ledger.faults import WRITES, Fault, Mode
+
+CONNECT_TIMEOUT_S = 10
+_DRIVER = "postgresql+psycopg"
+
+
+def is_url(location: str) -> bool:
+    """Whether a location names a PostgreSQL server."""
+    return location.startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
+
+
+def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
+    """An engine on a server's database, which must exist.
+
+    Raises StorageError `url_not_supported`, `extra_missing`; the first transaction raises what only the server can tell.
+    """
+    engine = _create_engine(_url(location, mode, busy_timeout_s))
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StorageError(
+                StorageFault.DATABASE_ENCODING,
+                "the database cannot hold every text",
+                expected="a database of encoding UTF8",
+                actual=encoding,
+                advice="create one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+            )
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(WRITES, False):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    return engine
+
+
+def _url(location: str, mode: Mode, busy_timeout_s: float) -> URL:
+    try:
+        url = make_url(location).set(drivername=_DRIVER)
+    except (ArgumentError, ValueError) as error:
+        raise StorageError(
+            StorageFault.URL_NOT_SUPPORTED,
+            "not a database URL",
+            expected="postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE",
+        ) from error
+    settings = {
+        "TimeZone": "UTC",
+        "synchronous_commit": "on",
+        "lock_timeout": f"{int(busy_timeout_s * 1000)}",
+        "default_transaction_read_only": "on" if mode == "read" else "off",
+    }
+    own = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    given = url.query.get("options", "")
+    options = f"{given if isinstance(given, str) else ' '.join(given)} {own}".strip()
+    return url.update_query_dict(
+        {"options": options, "application_name": "netbasis", "connect_timeout": str(CONNECT_TIMEOUT_S)}
+    )
+
+
+def _create_engine(url: URL) -> Engine:
+    try:
+        return create_engine(url)
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            StorageFault.EXTRA_MISSING,
+            "PostgreSQL needs a driver that is not installed",
+            expected="the extra postgres",
+            advice="install it with: pip install 'netbasis[postgres]'",
+        ) from error
+
+
+_LOST = Fault(
+    StorageFault.DATABASE_UNREACHABLE,
+    "the connection to the server was lost",
+    "check the server; an append with a key may safely be repeated",
+    passing=True,
+)
+_DENIED = Fault(
+    StorageFault.ACCESS_DENIED,
+    "the server does not let this role do that",
+    "check the user, the password and the grants; see docs/postgresql.md",
+)
+_FULL = Fault(
+    StorageFault.DATABASE_FULL, "the server is out of room", "make room there and repeat: nothing of it was written"
+)
+_BUSY = Fault(
+    StorageFault.DATABASE_BUSY,
+    "another transaction has held the book too long",
+    "find who holds it (pg_stat_activity); an append with a key may safely be repeated",
+)
+_CLASHED = _BUSY._replace(what="two transactions got into each other's way", passing=True)
+
+# SQLSTATEs, then their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_FAULTS: dict[str, Fault] = {
+    "3D000": Fault(
+        StorageFault.DATABASE_MISSING, "the server has no such database", "create it, then run `netbasis init`"
+    ),
+    "3F000": Fault(StorageFault.DATABASE_MISSING, "the database has no such schema", "create it, or name another"),
+    "42501": _DENIED,
+    "55P03": _BUSY,
+    "40001": _CLASHED,
+    "40P01": _CLASHED,
+    "25006": Fault(
+        StorageFault.DATABASE_NOT_WRITABLE, "the database is read-only", "is this a replica? write to the primary"
+    ),
+    "57P01": _LOST,
+    "57P02": _LOST,
+    "57P03": _LOST,
+    "53100": _FULL,
+    "53200": _FULL,
+    "53300": Fault(
+        StorageFault.DATABASE_UNREACHABLE,
+        "the server has no connection left",
+        "close some, or allow more",
+        passing=True,
+    ),
+    "08": _LOST,
+    "28": _DENIED,
+    "53": _FULL,
+    "58": Fault(
+        StorageFault.DATABASE_FAILED, "the server's disk refused to read or write", "check the server's disk and log"
+    ),
+    "XX": Fault(
+        StorageFault.DATABASE_DAMAGED, "the server found its own data damaged", "check the server's log and its disk"
+    ),
+}
+# What a connection that could not be made says where the server gives no SQLSTATE.
+_MESSAGES = (("password", _DENIED), ("authentication", _DENIED), ("does not exist", _FAULTS["3D000"]))
+
+
+def fault_of(error: BaseException) -> Fault | None:
+    """What an error of the driver means; None for one that is not known."""
+    state: str | None = getattr(error, "sqlstate", None)
+    if state is not None:
+        return _FAULTS.get(state) or _FAULTS.get(state[:2])
+    if type(error).__name__ not in ("OperationalError", "ConnectionTimeout"):
+        return None
+    return next((fault for words, fault in _MESSAGES if words in str(error)), _LOST)
