@@ -28,7 +28,7 @@ def upgrade(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     from ledger.database import Database
 
     location = target(context).location()
-    with Database.open(location, "write") as database, database.writing() as connection:
+    with Database.open(location, "create") as database, database.writing() as connection:
         before, after = schema.upgrade(connection)
     text = f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
     emit(output, {"before": before, "after": after}, [text])

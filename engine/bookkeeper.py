@@ -12,13 +12,14 @@ of it is there.
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -29,9 +30,11 @@ from engine.projection_store import Rows
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, Outcome, book_of, find_repeated, open_book
 from ledger.book import Book, Head
-from ledger.database import BUSY_TIMEOUT_S, Database, Mode
+from ledger.database import BUSY_TIMEOUT_S, Database
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
 from ledger.events import Event, Opened, Withdrawal
+from ledger.faults import Mode
+from ledger.integrity import require_sound_file
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState, apply
 
@@ -82,11 +85,15 @@ class Bookkeeper:
         clock: Clock = utc_now,
         new_id: NewId = new_uuid,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
+        sound_file: bool = False,
     ) -> Self:
         """Open a ledger. `create` makes and migrates it; else its schema must be the newest.
 
-        Raises StorageError.
+        `sound_file`: for the start of a session (SPEC 8): SQLite checks all pages of the file first, and a damaged one
+        raises before anything is written. Raises StorageError.
         """
+        if sound_file:
+            _require_sound_file(location)
         database = Database.open(location, mode, busy_timeout_s=busy_timeout_s)
         try:
             if mode == "create":
@@ -95,6 +102,8 @@ class Bookkeeper:
             else:
                 with database.reading() as connection:
                     schema.require_newest(connection)
+                if mode == "write":
+                    database.use_wal()
         except BaseException:
             database.close()
             raise
@@ -152,19 +161,29 @@ class Bookkeeper:
 
         Raises Refused, VersionPassed, KeyConflict, StorageError; then nothing was written.
         """
-        with self.transaction(name) as transaction:
-            return transaction.append(event, expected_version=expected_version)
+
+        def work() -> Outcome:
+            with self.transaction(name) as transaction:
+                return transaction.append(event, expected_version=expected_version)
+
+        return _repeated(work, repeatable=event.key is not None)
 
     def append_all(self, name: str, events: Iterable[Event], *, expected_version: int | None = None) -> Appended:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
 
         Raises as `append` does, the error's `index` being that of its event.
         """
-        counts = [0, 0]
-        with self.transaction(name) as transaction:
-            for outcome in transaction.append_all(events, expected_version=expected_version):
-                counts[outcome.existed] += 1
-            return Appended(counts[False], counts[True], transaction.head)
+
+        def work() -> Appended:
+            counts = [0, 0]
+            with self.transaction(name) as transaction:
+                for outcome in transaction.append_all(events, expected_version=expected_version):
+                    counts[outcome.existed] += 1
+                return Appended(counts[False], counts[True], transaction.head)
+
+        if not isinstance(events, Sequence):
+            return work()  # a stream can be gone through once
+        return _repeated(work, repeatable=all(event.key is not None for event in events))
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Transaction]:
@@ -179,6 +198,7 @@ class Bookkeeper:
                 connection, book, head, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
             )
             yield Transaction(connection, appender, projector)
+            appender.require_all_written()
             if appender.head != head:
                 projector.save(connection)
         self._kept[name] = (appender.head.hash, projector.state, projector.rows)
@@ -209,6 +229,12 @@ class Bookkeeper:
             return View(book, head, stored_state(projection_store.load_rows(connection, name), book, head))
 
 
+def _require_sound_file(location: str) -> None:
+    """Checked read-only: the last one that closes a file opened for writing moves the WAL into it, sound or not."""
+    with Database.open(location, "read") as database, database.reading() as connection:
+        require_sound_file(connection)
+
+
 def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
     """The state that stored rows hold. Raises StorageError `projections_behind` when it is not the head's."""
     state = projection_store.state_of(rows, book)
@@ -221,6 +247,27 @@ def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
             advice="rebuild them with `netbasis rebuild`",
         )
     return state
+
+
+# How long to wait before the second, third, … attempt: a server that restarts is back within a few seconds.
+_PAUSES_S = (0.1, 0.5, 1.5, 4.0)
+ResultT = TypeVar("ResultT")
+
+
+def _repeated(work: Callable[[], ResultT], *, repeatable: bool) -> ResultT:
+    """Do the work again after a fault that passes, where that cannot write anything twice.
+
+    That is so when the transaction did not get as far as its commit, and always when every event has a key (`repeatable`):
+    what was written after all is found by it and answered.
+    """
+    for pause in _PAUSES_S:
+        try:
+            return work()
+        except StorageError as error:
+            if not error.is_passing or (error.outcome_is_unknown and not repeatable):
+                raise
+        time.sleep(pause)
+    return work()
 
 
 class _Projector:

@@ -6,11 +6,23 @@ book), so that one writer and one diff serve every projection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    TypeDecorator,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from engine import projection_tables as tables
 from ledger.amounts import ZERO
@@ -99,19 +111,17 @@ def read_rows(connection: Connection, book: str) -> Rows:
     """A book's stored rows as they are: what cannot be a figure stays what the database has there."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for table in tables.TABLES:
-        readers = [
-            column.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)
-            for column in table.columns
-        ]
         for row in connection.execute(select(*raw_columns(table)).where(table.c.book == book)):
-            figures = map(_figure, readers, row)
+            figures = (_figure(column, raw, connection.dialect) for column, raw in zip(table.columns, row, strict=True))
             _take(rows, table, dict(zip(table.columns.keys(), figures, strict=True)))
     return rows
 
 
-def _figure(reader: Callable[[Any], Any] | None, raw: Any) -> Any:
+def _figure(column: Column[Any], raw: Any, dialect: Dialect) -> Any:
+    if not isinstance(column.type, TypeDecorator):
+        return raw
     try:
-        return reader(raw) if reader else raw
+        return column.type.process_result_value(raw, dialect)
     except StorageError:
         return raw
 

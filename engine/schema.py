@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 NEWEST = migrations.REVISIONS[-1]
+_MIGRATION_LOCK = int.from_bytes(b"netbasis", "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,9 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
     """Bring the database to the newest schema in the connection's transaction; the revisions before and after."""
     from alembic import command
 
+    if connection.dialect.name == "postgresql":
+        # Two that migrate at once do it one after the other. (SQLite's writers are one at a time anyway.)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     before = current(connection)
     if before is not None:
         require_known(before)

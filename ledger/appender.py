@@ -249,13 +249,14 @@ def open_book(
     found = store.find_book(connection, name)
     if found is None:
         found = book_of(name, opened), Head(0, GENESIS_HASH, clock())
-        connection.execute(insert(books).values(_book_row(*found)))
+        connection.execute(insert(books).values(book_row(*found)))
     appender = Appender(connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded)
     (outcome,) = appender.append([opened])
     return outcome
 
 
-def _book_row(book: Book, head: Head) -> dict[str, object]:
+def book_row(book: Book, head: Head) -> dict[str, object]:
+    """The columns of `books` for a book."""
     return {
         "book": book.name,
         "mode": book.mode,

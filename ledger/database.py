@@ -73,12 +73,18 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its start; it commits at the end or leaves nothing."""
         assert self.mode != "read", "a database opened for reading is not written"
-        with (
-            translated(self),
-            self._engine.connect().execution_options(**{WRITES: True}) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        is_committing = False
+        try:
+            with (
+                translated(self),
+                self._engine.connect().execution_options(**{WRITES: True}) as connection,
+                connection.begin(),
+            ):
+                yield connection
+                is_committing = True
+        except StorageError as error:
+            error.outcome_is_unknown = is_committing and error.is_passing
+            raise
 
     def backup_to(self, copy: sqlite3.Connection) -> None:
         """Copy the whole database, as one consistent state, into another SQLite database."""
@@ -86,6 +92,14 @@ class Database:
             source = connection.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)
             source.backup(copy)
+
+    def use_wal(self) -> None:
+        """See to it that a SQLite file has a WAL: a copy made by `VACUUM INTO` has not, nor has one that was set back."""
+        if self.dialect == "sqlite":
+            with translated(self), self._engine.connect() as connection:
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                driver.execute("PRAGMA journal_mode = WAL")
 
     def close(self) -> None:
         """Close all connections; the last one of a SQLite file moves the WAL into it."""

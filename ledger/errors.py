@@ -79,6 +79,7 @@ class Refusal(StrEnum):
     ALREADY_REVERSED = "already_reversed"
     EVIDENCE_MISMATCH = "evidence_mismatch"
     # A decision of the engine
+    COPY_DIFFERS = "copy_differs"
     BASIS_INCOMPLETE = "basis_incomplete"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     MARK_MISSING = "mark_missing"
@@ -209,7 +210,8 @@ class KeyConflict(Conflict):
 class StorageError(NetbasisError):
     """The storage cannot be trusted or reached; nothing was written.
 
-    `is_passing`: the same again may succeed at once, as after a lost connection.
+    `is_passing`: the same again may succeed at once, as after a lost connection. `outcome_is_unknown`: the connection was
+    lost while it committed, so it may have been written after all; with a key it is safe to append it again.
     """
 
     def __init__(
@@ -224,3 +226,4 @@ class StorageError(NetbasisError):
         super().__init__(code.value, what, expected=expected, actual=actual, advice=advice)
         self.fault = code
         self.is_passing = False
+        self.outcome_is_unknown = False

@@ -35,7 +35,8 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
     path = Path(location).absolute()
     _require_file(path, mode)
     uri = f"file:{quote(os.fsencode(path))}?mode={_OPEN_AS[mode]}"
-    if mode == "read" and not os.access(path.parent, os.W_OK) and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
+    writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    if mode == "read" and not writable and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
         uri += "&immutable=1"
 
     def connect() -> sqlite3.Connection:

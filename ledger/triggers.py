@@ -1,7 +1,7 @@
 """The triggers by which the database itself refuses to change an event.
 
-SQLite's `REPLACE` deletes without firing DELETE triggers, so there an INSERT is refused too when its version, key or reversed
-version is there. PostgreSQL has no REPLACE, and its unique indexes refuse the rest; it has TRUNCATE.
+SQLite's `REPLACE` deletes without firing DELETE triggers, so there an INSERT is refused too when its version, key or
+reversed version is there. PostgreSQL has no REPLACE, and its unique indexes refuse the rest; it has TRUNCATE.
 `ledger.integrity` reports a trigger that is missing or altered.
 """
 

@@ -1,0 +1,46 @@
+"""`netbasis copy`: books from one database into another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.options import Output, OutputOption, target
+from cli.output import Table, counted, emit, progress, shown
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(copy)
+
+
+def copy(
+    context: typer.Context,
+    to: Annotated[str, typer.Option("--to", metavar="PATH_OR_URL", help="The database to copy into.")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Copy a book, or all books, into another database, byte for byte.
+
+    Versions, times, bodies and hashes stay the same, and so does the head. A copy that was cut short goes on where it
+    ended; a second one adds nothing. Make the target with `netbasis --db TARGET db upgrade`.
+
+    Example: netbasis --db live.db copy --to postgresql+psycopg://desk@db.example/ledger
+    """
+    from engine.bookkeeper import Bookkeeper
+    from engine.copying import copy_book
+    from ledger import store
+
+    named = target(context)
+    with named.open("read") as source, Bookkeeper.open(to, "write") as into, progress("copying") as on_progress:
+        with source.database.reading() as connection:
+            names = [named.book] if named.book else store.book_names(connection)
+        copies = [copy_book(source.database, into.database, name, on_progress=on_progress) for name in names]
+    columns = ("book", "copied", "existed", "version", "head")
+    rows = [(copy.book.name, copy.copied, copy.existed, copy.head.version, copy.head.hash) for copy in copies]
+    table = Table(columns, rows)
+    lines = [
+        f"{shown(name)}: {counted(copied, 'event')} copied, {existed} existed; head {version}:{shown(head)} on both"
+        for name, copied, existed, version, head in rows
+    ]
+    emit(output, {"books": table.as_dicts()}, lines, table)

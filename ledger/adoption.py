@@ -1,0 +1,75 @@
+"""Taking over a book that was sealed elsewhere: the same versions, times, bodies and hashes, proved while they are taken.
+
+The other way in is `ledger.appender`, which seals new events. Everything takes a transaction that the caller owns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, update
+
+from ledger import store
+from ledger.appender import book_row
+from ledger.book import GENESIS_HASH, Book, Head
+from ledger.errors import Refusal, Refused, StorageError, StorageFault
+from ledger.mapper import row_of
+from ledger.stored import StoredEvent, chain_hash
+from ledger.tables import books, events
+
+
+def open_copy(connection: Connection, book: Book, source_head: Head) -> Head:
+    """The head of a book's copy, locked; the copy is begun when it is not there.
+
+    Raises Refused `copy_differs` when the book is there on other terms.
+    """
+    found = store.find_book(connection, book.name, lock=True)
+    if found is None:
+        head = Head(0, GENESIS_HASH, source_head.recorded_at)
+        connection.execute(insert(books).values(book_row(book, head)))
+        return head
+    there, head = found
+    if there != book:
+        raise Refused(
+            Refusal.COPY_DIFFERS,
+            f"the target has a book {book.name!r} that was opened on other terms",
+            expected=book,
+            actual=there,
+            advice="copy into another database",
+        )
+    return head
+
+
+def require_prefix(head: Head, source: StoredEvent | None) -> None:
+    """Raises Refused `copy_differs` unless the copy's head is the source's event of that version."""
+    if head.version > 0 and (source is None or source.hash != head.hash):
+        raise Refused(
+            Refusal.COPY_DIFFERS,
+            "the target holds another history of this book",
+            expected=f"{source.version}:{source.hash.hex()}" if source else "a copy that is not longer than its source",
+            actual=f"{head.version}:{head.hash.hex()}",
+            advice="copy into another database; compare the two with `netbasis head` and `netbasis check`",
+        )
+
+
+def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[StoredEvent]) -> Head:
+    """Insert events that follow the head, byte for byte; the new head.
+
+    Raises StorageError `event_unreadable` when one does not follow from its predecessor.
+    """
+    for event in sealed:
+        if event.version != head.version + 1 or event.hash != chain_hash(head.hash, event.body):
+            raise StorageError(
+                StorageFault.EVENT_UNREADABLE,
+                f"version {event.version} of the source does not follow from its predecessor",
+                advice="run `netbasis check` on the source",
+            )
+        head = Head(event.version, event.hash, event.recorded_at)
+    if sealed:
+        connection.execute(insert(events), [row_of(event) for event in sealed])
+        connection.execute(
+            update(books)
+            .where(books.c.book == book)
+            .values(head_version=head.version, head_hash=head.hash, head_recorded_at=head.recorded_at)
+        )
+    return head
