@@ -1,0 +1,177 @@
+"""Runs the installed script `netbasis` as a user does: a child process, a folder of its own, a clean environment.
+
+`Cli.here` runs the same command line in this process, for tables of many cases; an exception that escapes fails the
+test. Both refuse a traceback.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cli.main import run as run_in_process
+
+SCRIPT = Path(sys.executable).with_name("netbasis")
+LEDGER = "ledger.db"
+GIVE_UP_S = 60  # a child that hangs fails its test; no test depends on how long a child takes
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout; floats are refused, since no amount may be one."""
+        return json.loads(self.out, parse_float=_no_float)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of stdout."""
+        return self.out.splitlines()
+
+
+def _no_float(text: str) -> None:
+    raise AssertionError(f"a binary float in JSON: {text}")
+
+
+class Cli:
+    """A folder, and in it a ledger with the book `main` at version 1 unless `empty`."""
+
+    def __init__(self, folder: Path, *, empty: bool = False) -> None:
+        self.folder = folder
+        self.db = folder / LEDGER
+        if not empty:
+            self.db.write_bytes(_initialised())
+
+    def run(
+        self,
+        *arguments: str | os.PathLike[str],
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        before_exec: Callable[[], None] | None = None,
+        target: tuple[str, ...] = ("--db", LEDGER),
+    ) -> Ran:
+        """Run the script to its end. `target` stands before the arguments; `before_exec` runs in the child."""
+        done = subprocess.run(
+            [SCRIPT, *target, *arguments],
+            input=stdin,
+            capture_output=True,
+            cwd=self.folder,
+            env=clean_environment(self.folder, env),
+            preexec_fn=before_exec,
+            timeout=GIVE_UP_S,
+            check=False,
+        )
+        return _checked(Ran(done.returncode, done.stdout.decode(), done.stderr.decode()))
+
+    def start(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
+        """The script, started with pipes; use it as a context manager inside `ended`."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            [SCRIPT, "--db", LEDGER, *arguments],
+            cwd=self.folder,
+            env=clean_environment(self.folder),
+            **{**pipes, **how},
+        )
+
+    def here(self, *arguments: str, target: tuple[str, ...] | None = None) -> Ran:
+        """Run a command line in this process; `target` is this ledger and the book `main` unless it is given."""
+        out, err = io.StringIO(), io.StringIO()
+        target = ("--db", str(self.db), "--book", "main") if target is None else target
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run_in_process([*target, *arguments])
+        return _checked(Ran(code, out.getvalue(), err.getvalue()))
+
+    def write(self, name: str, content: bytes | str) -> str:
+        """A file in the folder; its name."""
+        data = content.encode() if isinstance(content, str) else content
+        (self.folder / name).write_bytes(data)
+        return name
+
+    def append(self, *events: Mapping[str, object]) -> None:
+        """Append events by `append --file`, in this process."""
+        path = self.folder / self.write("given.ndjson", ndjson(events))
+        ran = self.here("append", "--file", str(path))
+        assert ran.code == 0, ran.err
+
+    def head(self) -> int:
+        """The version of the newest event of the book `main`, read past the program."""
+        with closing(sqlite3.connect(self.db)) as connection:
+            found = connection.execute("SELECT head_version FROM books WHERE book = 'main'").fetchone()
+        assert isinstance(found[0], int)
+        return found[0]
+
+
+def _checked(ran: Ran) -> Ran:
+    assert "Traceback" not in ran.err, ran.err
+    assert "Fatal Python error" not in ran.err, ran.err
+    return ran
+
+
+def clean_environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a child sees: no NETBASIS_…, no PYTHON…, no terminal size, a home of its own."""
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "LANG": "C.UTF-8", **(more or {})}
+
+
+@cache
+def _initialised() -> bytes:
+    """The bytes of a new ledger: made by the script once per process, then copied, which is much quicker."""
+    with TemporaryDirectory() as folder:
+        ran = Cli(Path(folder), empty=True).run("init")
+        assert ran.code == 0, ran.err
+        assert [path.name for path in Path(folder).iterdir()] == [LEDGER], "a closed ledger is one file"
+        return (Path(folder) / LEDGER).read_bytes()
+
+
+def ended(child: subprocess.Popen[bytes]) -> Ran:
+    """What a started child did, once it has ended. Its stdin stays as it is."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    code = child.wait(GIVE_UP_S)
+    return _checked(Ran(code, child.stdout.read().decode(), child.stderr.read().decode()))
+
+
+def ndjson(events: Iterable[Mapping[str, object]]) -> bytes:
+    """Events as NDJSON, amounts being texts already."""
+    return b"".join(json.dumps(event, ensure_ascii=False).encode() + b"\n" for event in events)
+
+
+def deposit(key: str, amount: str = "1", **fields: object) -> dict[str, object]:
+    """A deposit of the numeraire, as a line of a file."""
+    return {"type": "deposit", "key": key, "asset": "RLUSD", "amount": amount, **fields}
+
+
+def contents(path: Path) -> str:
+    """All that a SQLite file holds, schema and triggers included, as SQL; in the order of the text, not of the file."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return "\n".join(sorted(connection.iterdump()))
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def assert_refused(ran: Ran, code: int, error: str, *words: str) -> None:
+    """The command failed with an exit code and one line `error[code]: …` that has the words, and printed nothing."""
+    assert ran.err.startswith(f"error[{error}]: "), ran
+    assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1), ran
+    for word in words:
+        assert word in ran.err, ran.err

@@ -1,0 +1,90 @@
+"""What several test modules share: a clock and ids that tests own, and a real ledger in a temporary folder."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from engine.bookkeeper import Bookkeeper
+from ledger import store
+from ledger.events import Event, Opened, event_from
+from ledger.stored import StoredEvent
+
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+BOOK = "main"
+
+# The fewest fields that make an event of each type legal in the book that `open_keeper` opens; version 2 is reversed.
+SMALLEST: dict[str, dict[str, object]] = {
+    "opened": {"mode": "live"},
+    "fill": {"side": "buy", "base_asset": "XRP", "base_amount": "10", "quote_asset": "RLUSD", "quote_amount": "13.30"},
+    "deposit": {"asset": "RLUSD", "amount": "50"},
+    "withdrawal": {"asset": "RLUSD", "amount": "20", "basis_delta": "-12.5"},
+    "basis_commit": {"basis_delta": "137.284078"},
+    "mark": {"asset": "XRP", "price": "1.3314"},
+    "adjustment": {"asset": "XRP", "amount": "-0.000012", "reason": "network_fee"},
+    "baseline": {"starting_value": "137.284078"},
+    "reversal": {"reverses": 2},
+}
+
+
+class TickingClock:
+    """A clock that moves on by `step` each time it is read. The first reading is `now`."""
+
+    def __init__(self, now: datetime = START, step: timedelta = timedelta(seconds=1)) -> None:
+        self.now = now
+        self.step = step
+
+    def __call__(self) -> datetime:
+        now = self.now
+        self.now += self.step
+        return now
+
+
+class SequentialIds:
+    """Event ids in the form of a UUID: …000000000001, …000000000002 and so on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> str:
+        self.count += 1
+        return f"00000000-0000-4000-8000-{self.count:012d}"
+
+
+def ledger_file(folder: Path, name: str = "ledger.db") -> Path:
+    """The path of a new, migrated ledger without a book. Migrated once per process, then copied: it is much quicker."""
+    path = folder / name
+    path.write_bytes(_migrated())
+    return path
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "migrated.db"
+        Bookkeeper.open(str(path), "create").close()
+        return path.read_bytes()
+
+
+def open_keeper(folder: Path, *, name: str = "ledger.db", book: str | None = BOOK, **terms: object) -> Bookkeeper:
+    """A Bookkeeper on a new ledger in `folder`, with ticking clock and sequential ids; to be closed by the caller.
+
+    With a `book`, it is open at version 1: numeraire RLUSD, base asset XRP, mode live, or what `terms` say.
+    """
+    keeper = Bookkeeper.open(str(ledger_file(folder, name)), "write", clock=TickingClock(), new_id=SequentialIds())
+    if book is not None:
+        keeper.open_book(book, Opened.model_validate({"mode": "live", **terms}))
+    return keeper
+
+
+def event(kind: str, **fields: object) -> Event:
+    """The event that JSON fields would give: `event("deposit", asset="RLUSD", amount="50")`."""
+    return event_from({"type": kind, **fields})
+
+
+def log_of(keeper: Bookkeeper, book: str = BOOK, *, after: int = 0) -> list[StoredEvent]:
+    """The book's stored events, read back from the database."""
+    with keeper.database.reading() as connection:
+        return list(store.read_events(connection, book, after=after))

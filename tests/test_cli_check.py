@@ -1,0 +1,178 @@
+"""`check`, and `rebuild` of what somebody changed behind the program's back."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.check import NAMES
+from tests.cli_support import Cli, Ran, assert_refused, contents, deposit
+
+FINDING = ["invariant", "version", "expected", "actual", "difference", "detail"]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A ledger with three deposits of 1 RLUSD, versions 2 to 4."""
+    made = Cli(tmp_path)
+    made.append(deposit("a"), deposit("b"), deposit("c"))
+    return made
+
+
+def tamper(cli: Cli, statement: str, *parameters: Any) -> None:
+    """Change the ledger behind the program's back, the trigger that refuses it dropped and put back."""
+    with closing(sqlite3.connect(cli.db)) as connection, connection:
+        (trigger,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'events_refuse_update'").fetchone()
+        connection.execute("DROP TRIGGER events_refuse_update")
+        connection.execute(statement, parameters)
+        connection.execute(trigger)
+
+
+def head(cli: Cli) -> str:
+    """The hash of the newest event, in hex."""
+    digest = cli.here("head", "-O", "json").json["hash"]
+    assert isinstance(digest, str)
+    return digest
+
+
+def assert_found(ran: Ran, *places: str) -> None:
+    """The check failed; each line of its text is a finding that begins with one of the places, in order."""
+    assert (ran.code, ran.err) == (1, "")
+    assert [line.split(": ")[0] for line in ran.lines] == list(places)
+
+
+def test_check_is_silent_when_all_holds(cli: Cli) -> None:
+    assert cli.run("check") == Ran(0, "", "")
+
+
+def test_check_as_json(cli: Cli) -> None:
+    ran = cli.run("check", "-O", "json")
+    assert (ran.code, ran.err, list(ran.json)) == (0, "", ["book", "version", "head", "ok", "findings", "notes"])
+    assert ran.json == {"book": "main", "version": 4, "head": head(cli), "ok": True, "findings": [], "notes": []}
+
+
+def test_a_note_is_no_finding(cli: Cli) -> None:
+    fill = {"type": "fill", "key": "f", "side": "sell", "base_asset": "XRP", "quote_asset": "RLUSD"}
+    cli.append({**fill, "base_amount": "2.5", "quote_amount": "3", "fee_asset": "XRP", "fee_amount": "0"})
+    text = cli.run("check")
+    assert (text.code, text.out, text.err) == (0, "", "note: the balance of XRP is negative: -2.5\n")
+    document = cli.run("check", "-O", "json")
+    assert (document.code, document.err) == (0, "")
+    assert (document.json["ok"], document.json["notes"]) == (True, ["the balance of XRP is negative: -2.5"])
+
+
+def test_a_changed_event_is_found_at_its_version(cli: Cli) -> None:
+    tamper(cli, "UPDATE events SET asset_delta = '1000' WHERE version = 3")
+    ran = cli.run("check")
+    assert_found(ran, "chain at version 3")
+    assert "asset_delta" in ran.out
+    assert "expected 1, actual 1000" in ran.out
+    document = cli.run("check", "-O", "json")
+    assert (document.code, document.json["ok"], document.json["version"]) == (1, False, 4)
+    assert [list(finding) for finding in document.json["findings"]] == [FINDING]
+    finding = document.json["findings"][0]
+    assert (finding["invariant"], finding["version"], finding["expected"], finding["actual"]) == (
+        "chain",
+        3,
+        "1",
+        "1000",
+    )
+
+
+def test_a_changed_projection_is_found_and_rebuilt(cli: Cli) -> None:
+    tamper(cli, "UPDATE inventory SET total = '1000000' WHERE asset = 'RLUSD'")
+    ran = cli.run("check")
+    assert_found(ran, "projections_match at version 4")
+    assert "inventory RLUSD.total" in ran.out
+    assert "expected 3, actual 1000000, difference 999997" in ran.out
+    change = {"projection": "inventory", "key": "RLUSD.total", "stored": "1000000", "rebuilt": "3"}
+    damaged = contents(cli.db)
+    dry = cli.run("rebuild", "--dry-run", "-O", "json")
+    assert (dry.code, dry.json["changed"], list(dry.json["changed"][0])) == (1, [change], list(change))
+    assert contents(cli.db) == damaged
+    done = cli.run("rebuild")
+    assert (done.code, done.lines[-1]) == (0, "4 events folded, 1 figure changed")
+    assert done.lines[1].split() == ["inventory", "RLUSD.total", "1000000.00", "3.00"]
+    assert cli.here("check").code == 0
+    assert cli.here("rebuild", "--dry-run").code == 0
+
+
+def test_projections_that_are_gone_are_rebuilt(cli: Cli) -> None:
+    """They can be thrown away at any time."""
+    before = contents(cli.db)
+    for table in ("inventory", "basis", "engine_state", "projection_heads"):
+        tamper(cli, f"DELETE FROM {table}")
+    assert_refused(cli.here("balance"), 4, "projections_behind", "netbasis rebuild")
+    line = ("append", "deposit", "--asset", "RLUSD", "--amount", "1")
+    assert_refused(cli.here(*line), 4, "projections_behind", "netbasis rebuild")
+    assert cli.here("rebuild").code == 0
+    assert contents(cli.db) == before
+
+
+def test_only_what_is_named_is_checked(cli: Cli) -> None:
+    tamper(cli, "UPDATE inventory SET total = '1000000' WHERE asset = 'RLUSD'")
+    tamper(cli, "UPDATE events SET asset_delta = '1000' WHERE version = 3")
+    assert_found(cli.here("check", "--only", "projections_match"), "projections_match at version 4")
+    assert_found(cli.here("check", "--only", "chain"), "chain at version 3")
+    assert_found(
+        cli.here("check", "--only", "projections_match,chain"), "chain at version 3", "projections_match at version 4"
+    )
+    for name in set(NAMES) - {"chain", "projections_match"}:
+        assert cli.here("check", "--only", name).code == 0
+
+
+def test_an_expected_head_must_stand_in_the_chain(cli: Cli) -> None:
+    digest = head(cli)
+    printed = cli.here("head").out.strip()
+    assert cli.here("check", "--expect-head", printed).code == 0
+    cli.append(deposit("d"))
+    # It stands there still, though it is the newest no more.
+    assert cli.here("check", "--expect-head", printed).code == 0
+    assert cli.here("check", "--expect-head", digest.upper()).code == 0
+    ran = cli.run("check", "--expect-head", f"3:{digest}")
+    assert_found(ran, "chain at version 3")
+    assert digest in ran.out
+    assert_found(cli.here("check", "--expect-head", "0" * 64), "chain")
+
+
+def test_a_tail_that_was_cut_off_shows_against_a_head_that_was_kept(cli: Cli) -> None:
+    kept = cli.here("head").out.strip()
+    with closing(sqlite3.connect(cli.db)) as connection, connection:
+        connection.execute("DROP TRIGGER events_refuse_delete")
+        (digest,) = connection.execute("SELECT hash FROM events WHERE version = 3").fetchone()
+        connection.execute("DELETE FROM events WHERE version = 4")
+        connection.execute("UPDATE books SET head_version = 3, head_hash = ?", [digest])
+    assert "chain: the trigger events_refuse_delete is missing" in cli.here("check").out
+    assert f"expected {kept.split(':')[1]}" in cli.here("check", "--expect-head", kept).out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--only", "chains"),
+        ("--only", "chain,"),
+        ("--expect-head", "12:abc"),
+        ("--expect-head", "x" * 64),
+        ("--expect-head", "-1:" + "0" * 64),
+        ("--expect-head", "9" * 5000 + ":" + "0" * 64),
+        ("--expect-head", ""),
+    ],
+)
+def test_a_wrong_command_line_exits_2(arguments: tuple[str, ...], cli: Cli) -> None:
+    assert_refused(cli.here("check", *arguments), 2, "usage")
+
+
+def test_findings_that_nobody_reads_are_findings(cli: Cli) -> None:
+    """`check | grep -q …` closes the pipe early: what was found still decides the exit code."""
+    tamper(cli, "UPDATE events SET asset_delta = '1000' WHERE version = 3")
+    reading, writing = os.pipe()
+    with cli.start("check", stdout=writing) as child:
+        os.close(writing)
+        os.close(reading)
+        _, err = child.communicate()
+    assert (child.returncode, err) == (1, b"")

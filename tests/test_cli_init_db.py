@@ -1,0 +1,344 @@
+"""`init`, `db`, and which database and book a command is about."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from migrations import REVISIONS
+from tests.cli_support import LEDGER, Cli, assert_refused, contents, ended, sha256
+
+NEWEST = REVISIONS[-1]
+
+
+def test_init_makes_the_ledger_and_opens_the_book_main(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    ran = cli.run("init", "-O", "json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json == {
+        "book": "main",
+        "opened": True,
+        "mode": "live",
+        "numeraire": "RLUSD",
+        "base_asset": "XRP",
+        "withdrawal_policy": "profit_first/1",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == [LEDGER]
+    assert cli.run("head").lines[0].startswith("1:")
+
+
+def test_init_opens_a_book_on_the_terms_that_are_given(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    terms = ["--mode", "paper", "--numeraire", "USDT", "--base-asset", "BTC", "--policy", "profit_first/1"]
+    ran = cli.run("--book", "second", "init", *terms)
+    assert ran.lines == [f"opened the book: second (paper, numeraire USDT) in {LEDGER}"]
+    assert cli.run("pnl", "-O", "json").json["numeraire"] == "USDT"
+
+
+@pytest.mark.parametrize("again", [(), ("--mode", "live", "--numeraire", "RLUSD", "--base-asset", "XRP")])
+def test_init_again_says_so_and_changes_nothing(again: tuple[str, ...], tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    before = contents(cli.db), sha256(cli.db)
+    ran = cli.run("init", *again)
+    assert (ran.code, len(ran.lines)) == (0, 1)
+    assert ran.lines[0].startswith("the book is open already; nothing was changed: main (live, numeraire RLUSD)")
+    assert cli.here("init", *again, "-O", "json").json["opened"] is False
+    assert (contents(cli.db), sha256(cli.db)) == before
+
+
+def test_init_again_is_not_compared_with_what_is_live_by_default(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    cli.here("init", "--mode", "paper", "--numeraire", "USDT")
+    assert cli.here("init").code == 0
+
+
+@pytest.mark.parametrize(
+    ("other", "field"),
+    [(("--mode", "paper"), "mode"), (("--numeraire", "USDT"), "numeraire"), (("--base-asset", "BTC"), "base_asset")],
+)
+def test_init_again_on_other_terms_is_a_conflict(other: tuple[str, ...], field: str, tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    before = contents(cli.db), sha256(cli.db)
+    ran = cli.run("init", *other)
+    assert_refused(ran, 3, f"exists_with_different_{field}", "'main' is open already", "--book NAME init")
+    assert (contents(cli.db), sha256(cli.db)) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (("init", "--policy", "profit_first/9"), 1, "policy_unknown"),
+        (("init", "--numeraire", "RL USD"), 1, "asset_has_blank"),
+        (("init", "--base-asset", ""), 1, "text_empty"),
+        (("init", "--mode", "real"), 2, "usage"),
+        (("--book", "x" * 65, "init"), 1, "text_too_long"),
+        (("--book", "", "init"), 1, "text_empty"),
+        (("--book", "a\nb", "init"), 1, "text_has_control_character"),
+        (("--book", "\udcff", "init"), 1, "text_has_lone_surrogate"),
+    ],
+)
+def test_an_init_that_is_refused_makes_no_file(
+    arguments: tuple[str, ...], code: int, error: str, tmp_path: Path
+) -> None:
+    cli = Cli(tmp_path, empty=True)
+    assert_refused(cli.here(*arguments, target=("--db", str(cli.db))), code, error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_inits_at_once_make_one_book(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    with cli.start("init") as one, cli.start("init") as other:
+        both = [ended(one), ended(other)]
+    assert [ran.code for ran in both] == [0, 0]
+    assert sorted(ran.out.split(":")[0] for ran in both) == [
+        "opened the book",
+        "the book is open already; nothing was changed",
+    ]
+    assert cli.head() == 1
+
+
+def foreign_database(folder: Path) -> Path:
+    """Somebody else's SQLite file."""
+    path = folder / LEDGER
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE contacts (name)")
+    return path
+
+
+@pytest.mark.parametrize("command", [("init",), ("db", "upgrade"), ("balance",)], ids=" ".join)
+def test_somebody_elses_database_is_left_alone(command: tuple[str, ...], tmp_path: Path) -> None:
+    before = sha256(foreign_database(tmp_path))
+    cli = Cli(tmp_path, empty=True)
+    assert_refused(cli.here(*command), 4, "not_a_ledger", "contacts")
+    assert sha256(cli.db) == before
+    assert [path.name for path in tmp_path.iterdir()] == [LEDGER]
+
+
+@pytest.mark.parametrize("command", [("init",), ("db", "upgrade"), ("balance",)], ids=" ".join)
+def test_a_file_that_is_no_database_is_left_alone(command: tuple[str, ...], tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    cli.write(LEDGER, "dear diary, today I sold everything\n" * 100)
+    before = sha256(cli.db)
+    assert_refused(cli.here(*command), 4, "not_a_database")
+    assert sha256(cli.db) == before
+
+
+def test_an_empty_file_is_a_place_for_a_new_ledger(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    cli.write(LEDGER, b"")
+    assert_refused(cli.here("balance"), 4, "not_a_ledger", "init")
+    assert cli.db.stat().st_size == 0
+    assert cli.here("init").code == 0
+
+
+# Which database, which book
+
+
+def test_a_database_must_be_named(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    assert_refused(cli.run("head", target=()), 2, "usage", "--db", "NETBASIS_DB")
+    assert_refused(cli.run("head", target=("--db", "")), 2, "usage", "--db", "NETBASIS_DB")
+
+
+@pytest.fixture
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Three ledgers, each with one book that tells which one it is; the last one is what `netbasis.toml` names."""
+    cli = Cli(tmp_path, empty=True)
+    for name in ("flag", "environment", "file"):
+        cli.here("init", target=("--db", str(tmp_path / f"{name}.db"), "--book", name))
+    cli.write("netbasis.toml", 'db = "file.db"\nbook = "file"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NETBASIS_DB", raising=False)
+    monkeypatch.delenv("NETBASIS_BOOK", raising=False)
+    return cli
+
+
+ENVIRONMENT = {"NETBASIS_DB": "environment.db", "NETBASIS_BOOK": "environment"}
+FLAGS = ("--db", "flag.db", "--book", "flag")
+
+
+def test_the_flag_wins_over_the_environment_and_that_over_the_file(three: Cli) -> None:
+    head = ("head", "-O", "json")
+    assert three.run(*head, target=FLAGS, env=ENVIRONMENT).json["book"] == "flag"
+    assert three.run(*head, target=(), env=ENVIRONMENT).json["book"] == "environment"
+    # An empty variable is one that is not set.
+    assert three.run(*head, target=(), env=dict.fromkeys(ENVIRONMENT, "")).json["book"] == "file"
+
+
+def test_database_and_book_are_each_decided_by_themselves(three: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flag's database has no book of the environment's name."""
+    monkeypatch.setenv("NETBASIS_BOOK", "environment")
+    assert_refused(three.here("head", target=("--db", "flag.db")), 1, "book_unknown", "'environment'", "'flag'")
+
+
+def test_the_file_is_found_from_a_folder_below_and_its_path_is_relative_to_it(
+    three: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (three.folder / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(three.folder / "a" / "b")
+    assert three.here("head", "-O", "json", target=()).json["book"] == "file"
+
+
+@pytest.mark.parametrize("content", ["db = ", "db = 5\n", 'dbs = "x"\n', b"\xff"])
+def test_a_settings_file_that_is_wrong_is_said(content: str | bytes, three: Cli) -> None:
+    three.write("netbasis.toml", content)
+    ran = three.here("head", target=())
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error[usage]: ")
+    assert "netbasis.toml" in ran.err
+
+
+def test_one_book_needs_no_name_and_of_several_one_must_be_said(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    alone = ("--db", str(cli.db))
+    assert cli.here("head", "-O", "json", target=alone).json["book"] == "main"
+    cli.here("init", target=(*alone, "--book", "second"))
+    for command in ("head", "balance", "check", "rebuild"):
+        assert_refused(cli.here(command, target=alone), 1, "book_required", "'main'", "'second'", "--book")
+    assert cli.here("head", "-O", "json", target=(*alone, "--book", "second")).json["book"] == "second"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("mian", "book_unknown"),
+        ("", "text_empty"),
+        ("x" * 65, "text_too_long"),
+        ("a\x1b[31m", "text_has_control_character"),
+        ("\udcff", "text_has_lone_surrogate"),
+    ],
+)
+@pytest.mark.parametrize("command", [("head",), ("append", "deposit", "--asset", "RLUSD", "--amount", "1")])
+def test_a_book_that_cannot_be_is_said(command: tuple[str, ...], name: str, error: str, tmp_path: Path) -> None:
+    """An empty name, such as of a shell variable that is not set, is not taken for "the one book there is"."""
+    cli = Cli(tmp_path)
+    before = sha256(cli.db)
+    ran = cli.here(*command, target=("--db", str(cli.db), "--book", name))
+    assert_refused(ran, 1, error)
+    assert "\x1b" not in ran.err
+    assert sha256(cli.db) == before
+
+
+# The schema
+
+
+def test_db_current_and_history(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    assert cli.here("db", "current").lines == [f"{NEWEST} (newest: {NEWEST})"]
+    assert cli.run("db", "current", "-O", "json").json == {"current": NEWEST, "newest": NEWEST}
+    revisions = cli.run("db", "history", "-O", "json").json["revisions"]
+    assert [(step["id"], step["applied"]) for step in revisions] == [(revision, True) for revision in REVISIONS]
+    lines = cli.here("db", "history").lines
+    assert [line.split()[:2] for line in lines[1:]] == [[revision, "applied"] for revision in REVISIONS]
+
+
+def test_db_upgrade_migrates_an_empty_file_and_leaves_the_newest_schema_alone(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    cli.write(LEDGER, b"")
+    assert cli.here("db", "current").lines == [f"no schema yet (newest: {NEWEST})"]
+    assert cli.run("db", "upgrade").lines == [f"upgraded from nothing to {NEWEST}"]
+    before = sha256(cli.db)
+    assert cli.here("db", "upgrade", "-O", "json").json == {"before": NEWEST, "after": NEWEST}
+    assert cli.here("db", "upgrade").lines == [f"already at {NEWEST}"]
+    assert sha256(cli.db) == before
+    # A schema without a book is a ledger that has none yet.
+    assert_refused(cli.here("head", target=("--db", str(cli.db))), 1, "book_unknown", "netbasis init")
+
+
+def set_revision(cli: Cli, revision: str) -> None:
+    """Make the ledger one of another schema."""
+    with closing(sqlite3.connect(cli.db)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+
+
+EVERY_COMMAND = [
+    ("init",),
+    ("append", "deposit", "--asset", "RLUSD", "--amount", "1"),
+    ("append", "--file", "/dev/null"),
+    ("balance",),
+    ("pnl",),
+    ("audit", "basis"),
+    ("rebuild",),
+    ("rebuild", "--dry-run"),
+    ("check",),
+    ("head",),
+    ("db", "upgrade"),
+]
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND, ids=" ".join)
+def test_a_newer_schema_is_left_alone(command: tuple[str, ...], tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    set_revision(cli, "9999")
+    before = contents(cli.db)
+    assert_refused(cli.here(*command), 4, "schema_newer", "actual '9999'")
+    assert contents(cli.db) == before
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND[1:-1], ids=" ".join)
+def test_a_path_that_is_not_there_is_said_and_creates_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    assert_refused(cli.here(*command), 4, "database_missing", LEDGER, "netbasis init")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("db", "upgrade"), ("db", "current"), ("db", "history")], ids=" ".join)
+def test_a_path_that_is_not_there_has_no_schema(command: tuple[str, ...], tmp_path: Path) -> None:
+    assert_refused(Cli(tmp_path, empty=True).here(*command), 4, "database_missing")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "location", ["missing/ledger.db", "x" * 300, "x/" * 3000, "postgresql+psycopg://bot:s3cret@host/db", "."]
+)
+@pytest.mark.parametrize("command", ["init", "head"])
+def test_a_location_that_cannot_be_is_said(
+    command: str, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = Cli(tmp_path, empty=True).here(command, target=("--db", location))
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.startswith("error[")
+    assert "s3cret" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a b.db", "ledger?mode=memory", "l%20.db", "büch.db", "#.db", "\udcff.db"])
+def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    cli.db = tmp_path / name
+    assert cli.here("init").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert cli.here("head").code == 0
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    ran = cli.run("init", target=("--db", "\udcff.db"))
+    assert (ran.code, ran.lines[0].endswith("in \\udcff.db")) == (0, True)
+
+
+# The command itself
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    assert cli.run("--version", target=()).out.startswith("netbasis ")
+    shown = cli.run("--help", target=())
+    assert shown.code == 0
+    assert shown == cli.run("-h", target=()) == cli.run(target=())
+    for word in ("init", "append", "balance", "pnl", "audit", "rebuild", "check", "head", "db", "Exit codes"):
+        assert word in shown.out
+
+
+def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
+    assert_refused(Cli(tmp_path).run("balnace"), 2, "usage", "balnace", "--help")
+
+
+def test_a_name_that_the_terminals_encoding_lacks_is_shown_escaped(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, empty=True)
+    ran = cli.run("--book", "büch", "init", env={"PYTHONIOENCODING": "ascii"})
+    assert (ran.code, "b\\xfcch" in ran.out) == (0, True)

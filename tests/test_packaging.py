@@ -1,0 +1,103 @@
+"""The built wheel, installed into an empty environment with what it says that it needs, runs without a checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from tests.cli_support import clean_environment
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("cli", "engine", "ledger", "migrations", "projections")
+UNREACHABLE = re.compile("NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError")
+WHERE = f"import json, {', '.join(PACKAGES)}; print(json.dumps([m.__file__ for m in ({', '.join(PACKAGES)})]))"
+
+
+@pytest.mark.xdist_group("packaging")  # it installs a whole environment: once is enough
+def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
+    wheel = build(tmp_path / "dist")
+    assert packaged(wheel) == files_of_the_packages()
+    python = install(wheel, tmp_path / "environment")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    script = python.with_name("netbasis")
+    assert run(folder, script, "--version") == f"netbasis {version('netbasis')}\n"
+    assert run(folder, script, "--db", "x.db", "init").startswith("opened the book: main ")
+    # The migrations travelled, and so did what makes the ledger out of them.
+    assert " applied " in run(folder, script, "--db", "x.db", "db", "history")
+    run(folder, script, "--db", "x.db", "check")
+    assert "netbasis --db" in run(folder, script, "demo").splitlines()[-1]
+    assert [path.name for path in folder.iterdir() if path.suffix == ".db"] == ["x.db"], (
+        "the demo leaves the folder alone"
+    )
+    for file in json.loads(run(folder, python, "-c", WHERE)):
+        assert Path(file).is_relative_to(tmp_path / "environment"), f"{file} is of the checkout"
+
+
+def build(folder: Path) -> Path:
+    """The wheel, built from the checkout with the build backend that is installed."""
+    command: list[str | Path] = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = folder.glob("netbasis-*.whl")
+    return wheel
+
+
+def packaged(wheel: Path) -> set[str]:
+    """The files in the wheel, without those about it."""
+    with ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def files_of_the_packages() -> set[str]:
+    """The files of the packages: every module, migration and marker of types."""
+    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
+    return {str(path.relative_to(ROOT)) for path in files if path.suffix not in (".pyc", ".swp")}
+
+
+def install(wheel: Path, environment: Path) -> Path:
+    """A fresh environment with the wheel and what it requires, in the pinned versions; its Python."""
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    pins = re.findall(r"^[\w.-]+==[^\s\\]+", (ROOT / "requirements-dev.txt").read_text("utf-8"), re.MULTILINE)
+    constraints = environment / "constraints.txt"
+    constraints.write_text("\n".join(pins))
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "1",
+    ]
+    command = [*pip, "install", "--no-compile", "--constraint", constraints, wheel]
+    done = subprocess.run(command, env=outer_environment(), capture_output=True, text=True, check=False)
+    if done.returncode and UNREACHABLE.search(done.stderr):
+        pytest.skip("the package index cannot be reached, so nothing can be installed")
+    assert done.returncode == 0, done.stderr
+    return python
+
+
+def outer_environment() -> dict[str, str]:
+    """What pip needs to know of where packages come from, without what would mix the checkout in."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NETBASIS_"))}
+
+
+def run(folder: Path, *command: str | Path) -> str:
+    """What a command prints, run in the folder; it must succeed and say nothing else."""
+    done = subprocess.run(
+        command, cwd=folder, env=clean_environment(folder), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
