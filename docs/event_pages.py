@@ -167,7 +167,8 @@ PAGES: dict[str, Page] = {
     ),
     "reversal": Page(
         "The reversed event's effects, negated, in the same part of the balance. Each event can be reversed once; "
-        "`opened`, `mark` and `reversal` cannot be. Left out, `at` is the reversed event's, so that no earlier view keeps the mistake.",
+        "`opened`, `mark` and `reversal` cannot be. Left out, `at` is the reversed event's, so that no "
+        "earlier view keeps the mistake.",
         {"type": "reversal", "reverses": 2, "reason": "sent twice", "key": "reversal of 2"},
         before=[_DEPOSIT, {"type": "mark", "asset": "XRP", "price": "1.33", "key": "mark:1"}],
         refused=[{"reverses": 9}, {"reverses": 1}, {"reverses": 3}, {"reverses": "2"}],
