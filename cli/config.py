@@ -8,6 +8,7 @@ It is looked for in the current folder and upward. A flag wins over the environm
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,6 @@ def read_settings(folder: Path) -> FileSettings:
         if key not in _KEYS or not isinstance(value, str):
             raise WrongUsage(f"{found}: {key!r}: expected db and book, each a text in quotes")
     db = values.get("db")
-    if db is not None and "://" not in db:
-        db = str(found.parent / db)
+    if db is not None and "://" not in db and not Path(db).is_absolute():
+        db = os.path.relpath(found.parent / db, folder)  # short, since it is shown
     return FileSettings(db, values.get("book"))

@@ -68,6 +68,7 @@ def _run_session(block: str, folder: Path) -> str:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "HOME": str(folder),
+            "NETBASIS_EXAMPLES": str(ROOT / "examples"),
         }
         done = subprocess.run(
             ["bash", "-c", f"exec 2>&1; {command}"],
