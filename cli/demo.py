@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def demo() -> None:
+def demo(context: typer.Context) -> None:
     """Play the story of one desk in a fresh temporary database.
 
     Deposit, trade, inject, withdraw, rebuild, check, audit; needs no --db. It ends with the database's
@@ -75,19 +75,19 @@ def demo() -> None:
         ) as keeper,
     ):
         keeper.open_book(BOOK, Opened(mode="live"))
-        _deposits_and_fills(keeper)
+        _deposits_and_fills(keeper, context)
         _commit_basis(keeper)
         _inject(keeper)
         _withdraw(keeper)
-        _damage_and_rebuild()
-        _tamper_and_check()
+        _damage_and_rebuild(context)
+        _tamper_and_check(context)
         _say("7. The history of the basis, line by line. It can be followed with a pencil: each basis_after is the one")
         _say("   above it plus basis_delta; equity_before − basis_before is the profit that there was to take.")
-        _command("audit", "basis")
+        _command(context, "audit", "basis")
     _epilogue(folder)
 
 
-def _deposits_and_fills(keeper: Bookkeeper) -> None:
+def _deposits_and_fills(keeper: Bookkeeper, context: typer.Context) -> None:
     _say(
         "1. A live book. 39.27 XRP at 1.3314 and 85.00 RLUSD were deposited before the basis was kept; then two sessions"
     )
@@ -106,7 +106,7 @@ def _deposits_and_fills(keeper: Bookkeeper) -> None:
         _append(keeper, type="fill", side=side, **trade, **fee, session_id=session, key=f"xrpl:{number}")
     _append(keeper, type="adjustment", asset="XRP", amount="-0.00012", reason="network_fee", key="xrpl:fees:1")
     _append(keeper, type="mark", asset="XRP", price="1.3398", price_source="xrpl mid", key="mark:1")
-    _command("balance")
+    _command(context, "balance")
 
 
 def _commit_basis(keeper: Bookkeeper) -> None:
@@ -144,18 +144,18 @@ def _withdraw(keeper: Bookkeeper) -> None:
     _before_and_after(before, _pnl(keeper), ("net_basis", "total_value", "total_pnl", "retained_profit"))
 
 
-def _damage_and_rebuild() -> None:
+def _damage_and_rebuild(context: typer.Context) -> None:
     _say(
         "5. Somebody edits a stored balance. The log did not change, so a rebuild puts it right and shows what differed."
     )
     with closing(sqlite3.connect(LEDGER)) as connection, connection:
         connection.execute("UPDATE inventory SET total = '1000000' WHERE asset = 'RLUSD'")
-    _command("rebuild")
-    _command("check")
+    _command(context, "rebuild")
+    _command(context, "check")
     _say("   (check is silent: everything holds)")
 
 
-def _tamper_and_check() -> None:
+def _tamper_and_check(context: typer.Context) -> None:
     _say(
         "6. Somebody edits the log itself, in a copy: the trigger that forbids it dropped, a fill improved, the trigger"
     )
@@ -166,7 +166,7 @@ def _tamper_and_check() -> None:
         copy.execute("UPDATE events SET body = replace(body, '14.99999344', '19.99999344') WHERE version = 5")
         copy.execute("UPDATE events SET body = CAST(body AS BLOB), quote_delta = '19.99999344' WHERE version = 5")
         copy.execute(triggers.SQLITE["events_refuse_update"])
-    _command("check", "--only", "chain", db=TAMPERED)
+    _command(context, "check", "--only", "chain", db=TAMPERED)
 
 
 def _epilogue(folder: Path) -> None:
@@ -211,10 +211,8 @@ def _lines(lines: Any) -> None:
         typer.echo(f"   {line}".rstrip())
 
 
-def _command(*words: str, db: str = LEDGER) -> None:
+def _command(context: typer.Context, *words: str, db: str = LEDGER) -> None:
     """Run a command as the user would, after showing it."""
-    from cli.main import run
-
     typer.echo(f"   $ netbasis --db {db} {' '.join(words)}")
     sys.stdout.flush()
-    run(["--db", db, *words])
+    context.find_root().command.main(["--db", db, *words], prog_name="netbasis", standalone_mode=False)

@@ -1,0 +1,126 @@
+"""The measurements. Each sets netbasis beside something bare from the same run, since seconds alone say little."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import median, quantiles
+
+import orjson
+
+from bench import bare, children
+from bench.children import Child
+from bench.fills import fills
+from bench.report import Line
+from engine.bookkeeper import Bookkeeper
+from engine.check import check
+from engine.rebuild import rebuild
+from ledger.events import Event, Opened, event_from
+
+BOOK = "main"
+NETBASIS = str(Path(sysconfig.get_path("scripts")) / "netbasis")
+APPENDS = 400
+SMALLER = 10
+ROUNDS = 3
+START_UPS = 11
+
+
+def all_lines(folder: Path, count: int, seed: int) -> Iterator[Line]:
+    """Everything, on `count` fills; the files are left in `folder`."""
+    fields = list(fills(count + APPENDS, seed))
+    events = [event_from(each) for each in fields]
+    ledger, floor = folder / "ledger.db", folder / "bare.db"
+    appended = _append_all(_new_ledger(ledger), events[:count])
+    inserted = median(bare.insert_all(floor, bare.rows_of(ledger)) for _ in range(ROUNDS))
+    large = _commands(folder / "large.ndjson", fields[:count])
+    small = _commands(folder / "small.ndjson", fields[: count // SMALLER])
+
+    yield from _durable_append(ledger, floor, events[count:])
+    for name, seconds in (("append_all", appended), ("append --file", large["append --file"].seconds)):
+        yield Line(f"{name}, {count:,} fills", count / seconds, "per s", "bare executemany", count / inserted)
+    yield from _folds(ledger, floor)
+    for name, command in large.items():
+        beside = f"{count // SMALLER:,} fills", small[name].peak_mib
+        yield Line(f"peak memory, {name}, {count:,} fills", command.peak_mib, "MiB", *beside)
+    yield from _start_ups(folder / "small.db")
+
+
+def _new_ledger(path: Path) -> Path:
+    with Bookkeeper.open(str(path), "create") as keeper:
+        keeper.open_book(BOOK, Opened(mode="live"))
+    return path
+
+
+def _append_all(ledger: Path, events: Sequence[Event]) -> float:
+    """The seconds of one `append_all` of events that are there already."""
+    gc.collect()
+    gc.freeze()  # else the collector walks over the benchmark's own events
+    with Bookkeeper.open(str(ledger), "write") as keeper:
+        seconds = _seconds(keeper.append_all, BOOK, events)
+    gc.unfreeze()
+    return seconds
+
+
+def _commands(file: Path, fields: Sequence[dict[str, str]]) -> dict[str, Child]:
+    """What the commands for many events cost, on a ledger of their own beside `file`."""
+    file.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in fields))
+    netbasis = NETBASIS, "--db", str(_new_ledger(file.with_suffix(".db")))
+    return {
+        "append --file": children.run(*netbasis, "append", "--file", str(file)),
+        "rebuild": children.run(*netbasis, "rebuild"),
+        "check": children.run(*netbasis, "check"),
+    }
+
+
+def _durable_append(ledger: Path, floor: Path, events: Sequence[Event]) -> Iterator[Line]:
+    """One event a transaction, in turns with one such row a transaction; both files hold the same log already."""
+    ours, bares = [], []
+    with Bookkeeper.open(str(ledger), "write") as keeper, closing(bare.connect(floor)) as connection:
+        first = keeper.append(BOOK, events[0]).stored.version  # it loads the projections
+        book, _, *columns = bare.newest_row(connection)
+        for version, event in enumerate(events[1:], first + 1):
+            ours.append(_seconds(keeper.append, BOOK, event))
+            bares.append(_seconds(bare.insert, connection, [(book, version, *columns)]))
+    for name, of in (("p50", median), ("p99", _p99)):
+        yield Line(f"one durable append, {name}", of(ours) * 1000, "ms", "bare commit of a row", of(bares) * 1000)
+
+
+def _folds(ledger: Path, floor: Path) -> Iterator[Line]:
+    """Rebuild and check, beside a bare read of all rows."""
+    with Bookkeeper.open(str(ledger), "write") as keeper, closing(bare.connect(floor)) as connection:
+        version = keeper.view(BOOK).head.version
+        reading = median(_seconds(bare.read, connection) for _ in range(ROUNDS))
+        for name, fold in (("rebuild", rebuild), ("check", check)):
+            rate = version / _seconds(fold, keeper.database, BOOK)
+            yield Line(name, rate, "per s", "bare read of the rows", version / reading)
+
+
+def _start_ups(ledger: Path) -> Iterator[Line]:
+    """The time of short commands from start to end, in turns with a Python that does nothing."""
+    commands = {
+        "--help": (NETBASIS, "--help"),
+        "balance": (NETBASIS, "--db", str(ledger), "balance"),
+        "python -c pass": (sys.executable, "-c", "pass"),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(START_UPS):
+        for name, command in commands.items():
+            taken[name].append(children.run(*command).seconds * 1000)
+    *ours, nothing = commands
+    for name in ours:
+        yield Line(f"start-up, {name}, p50", median(taken[name]), "ms", nothing, median(taken[nothing]))
+
+
+def _seconds(do: Callable[..., object], *arguments: object) -> float:
+    started = time.perf_counter()
+    do(*arguments)
+    return time.perf_counter() - started
+
+
+def _p99(samples: Sequence[float]) -> float:
+    return quantiles(samples, n=100, method="inclusive")[98]
