@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, update
 from ledger import store
 from ledger.appender import book_row
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.errors import Refusal, Refused, StorageError, StorageFault
+from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
 from ledger.mapper import row_of
 from ledger.stored import StoredEvent, chain_hash
 from ledger.tables import books, events
@@ -29,14 +29,15 @@ def open_copy(connection: Connection, book: Book, source_head: Head) -> Head:
         connection.execute(insert(books).values(book_row(book, head)))
         return head
     there, head = found
-    if there != book:
-        raise Refused(
-            Refusal.COPY_DIFFERS,
-            f"the target has a book {book.name!r} that was opened on other terms",
-            expected=book,
-            actual=there,
-            advice="copy into another database",
-        )
+    for term in ("mode", "numeraire", "base_asset", "withdrawal_policy"):
+        if getattr(there, term) != getattr(book, term):
+            raise Refused(
+                Refusal.COPY_DIFFERS,
+                f"the target has a book {shown(book.name)} that was opened with another {term}",
+                expected=getattr(book, term),
+                actual=getattr(there, term),
+                advice="copy into another database",
+            )
     return head
 
 

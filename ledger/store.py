@@ -77,9 +77,14 @@ def read_events(
         query = query.where(events.c.version <= until)
     if where is not None:
         query = query.where(where)
-    with connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query) as rows:
+    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
+    try:
         for row in rows:
             yield event_of(row)
+    finally:
+        # A stream that was left in the middle may be closed after its connection, which took the cursor along.
+        if not connection.closed:
+            rows.close()
 
 
 def find_event(connection: Connection, book: str, version: int) -> StoredEvent | None:

@@ -1,0 +1,56 @@
+"""Every error that a user can meet stands in the gallery, and prints what stands there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docs.regenerate import masked
+from ledger.errors import Refusal, StorageFault, VersionPassed
+from tests import error_gallery
+
+# Errors that need a server, a full minute or another user; each has a test that provokes the real thing.
+ELSEWHERE = {
+    "access_denied": "tests/test_postgres_trouble.py",
+    "database_busy": "tests/test_ledger_store_sqlite.py",
+    "database_full": "tests/test_ledger_sqlite.py",
+    "schema_older": "tests/test_migrations.py",
+    "database_encoding": "tests/test_postgres_trouble.py",
+    "database_not_writable": "tests/test_cli_bad_input.py",
+    "database_unreachable": "tests/test_postgres_trouble.py",
+    "extra_missing": "tests/test_postgres_trouble.py",
+}
+
+
+@pytest.mark.parametrize("path", error_gallery.sessions(), ids=lambda path: path.stem)
+def test_the_error_prints_what_stands_in_the_gallery(path: Path) -> None:
+    session = path.read_text("utf-8")
+    assert masked(error_gallery.replayed(session)) == masked(session), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", error_gallery.sessions(), ids=lambda path: path.stem)
+def test_a_session_shows_the_error_that_it_is_named_after(path: Path) -> None:
+    assert f"error[{path.stem}" in path.read_text("utf-8")
+    assert "Traceback" not in path.read_text("utf-8")
+
+
+def test_no_error_is_missing_from_the_gallery() -> None:
+    shown = {path.stem for path in error_gallery.sessions()}
+    codes = {code.value for code in (*Refusal, *StorageFault)}
+    codes |= {
+        VersionPassed("book", 1, 2).code,
+        "exists_with_different_amount",
+        "usage",
+        "interrupted",
+        "input_output_failed",
+    }
+    assert codes - shown - ELSEWHERE.keys() == {"interrupted", "input_output_failed"}  # tests/test_cli_append_file.py
+    assert shown <= codes
+    assert not shown & ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize(("code", "test"), ELSEWHERE.items())
+def test_what_stands_elsewhere_does(code: str, test: str) -> None:
+    text = (Path(__file__).parents[1] / test).read_text("utf-8")
+    assert code in text or code.upper() in text

@@ -1,0 +1,31 @@
+"""What SQLite's rarer errors mean to the one who called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from engine.bookkeeper import Bookkeeper
+from ledger.errors import StorageError, StorageFault
+from ledger.events import Mark, Opened
+
+
+def test_a_full_disk_is_told_from_other_faults_and_leaves_nothing(tmp_path: Path) -> None:
+    """SQLite answers SQLITE_FULL when it may not have one page more, on a full disk as under `max_page_count`."""
+    location = str(tmp_path / "ledger.db")
+    with Bookkeeper.open(location, "create") as keeper:
+        keeper.open_book("main", Opened(mode="live"))
+    with Bookkeeper.open(location) as keeper:
+
+        @event.listens_for(keeper.database._engine, "checkout")
+        def _limit(connection: Any, _record: Any, _proxy: Any) -> None:
+            connection.execute("PRAGMA max_page_count = 1")  # no less than what there is
+
+        marks = [Mark(asset="XRP", price="1.33", key=f"m:{i}") for i in range(500)]  # type: ignore[arg-type]
+        with pytest.raises(StorageError) as raised:
+            keeper.append_all("main", marks)
+        assert raised.value.fault is StorageFault.DATABASE_FULL
+        assert keeper.view("main").head.version == 1
