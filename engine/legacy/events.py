@@ -1,0 +1,243 @@
+"""Old rows as events: what an import appends, in the order of time.
+
+Each event's key is `legacy:<table>:<id>`, so that a later import finds it. Three kinds of event stand for no single row: an
+opening has the key of its asset's first ledger row, the baseline that of the starting value, and the synthetic initial
+basis, where the old database has one, the key by which the book knows it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+from functools import partial
+
+from engine.legacy.chain import Chain, Step, moved, noise_of
+from engine.legacy.columns import CAPITAL, FILLS, LEDGER, STATE
+from engine.legacy.pairing import fee_in, moves_of, own_quote
+from engine.legacy.rows import CapitalRow, FillRow, LegacyRows
+from ledger.amounts import DIGITS_AFTER_POINT, ZERO, add, negate, subtract, total, value
+from ledger.book import Book
+from ledger.errors import Refusal, Refused
+from ledger.events import Adjustment, Baseline, BasisCommit, Deposit, Event, Fill, Withdrawal, undeclared
+from projections.basis import INITIAL_BASIS_KEY
+from projections.engine_state import starting_value_key
+
+PREFIX = "legacy:"
+OPENINGS = f"{PREFIX}{LEDGER}:"
+OPENING = "opening"
+_ONE = Decimal(1)
+_SHORTENING = Context(prec=150, rounding=ROUND_HALF_EVEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier imports left in the book: all keys of theirs, and per asset the sum of the openings."""
+
+    keys: frozenset[str] = frozenset()
+    openings: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An event and the old row that it stands for, such as `fills row 7`."""
+
+    event: Event
+    source: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an import appends, those events included that are there already; and what is worth knowing of them.
+
+    `quotes` counts how the fills' quote amounts came about: `kept`, `from_ledger`, `computed`; and those `rounded`.
+    """
+
+    events: list[Planned] = field(default_factory=list)
+    quotes: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def key_of(table: str, row_id: str) -> str:
+    """The key of the event that stands for an old row."""
+    return f"{PREFIX}{table}:{row_id}"
+
+
+def plan_events(rows: LegacyRows, chains: Mapping[str, Chain], book: Book, known: Known) -> Plan:
+    """The events of an old database, sorted by time: openings first, then fills, then capital; the baseline last.
+
+    Raises Refused, naming the old row, for what cannot be an event.
+    """
+    plan = Plan()
+    steps = {(chain.asset, step.fill.id): step for chain in chains.values() for step in chain.steps if step.fill}
+    for row in rows.capital:
+        _add(plan, CAPITAL, row.id, partial(_capital_event, row, book, plan))
+    for fill in rows.fills:
+        _add(plan, FILLS, fill.id, partial(_fill_event, fill, steps.get((fill.quote_asset, fill.id)), plan))
+    _plan_openings(plan, chains, known)
+    plan.events.sort(key=_place)
+    _plan_baseline(plan, rows, book, known)
+    return plan
+
+
+def _add(plan: Plan, table: str, row_id: str, build: Callable[[], Event]) -> None:
+    source = f"{table} row {row_id}"
+    try:
+        plan.events.append(Planned(build(), source))
+    except Refused as refused:
+        refused.where = source
+        raise
+
+
+def _place(planned: Planned) -> tuple[datetime, int]:
+    """Where an event stands; of one time, openings come before fills and fills before capital."""
+    event = planned.event
+    assert event.at is not None  # every old row has a time
+    return event.at, {"adjustment": 0, "fill": 1}.get(event.kind, 2)
+
+
+def _capital_event(row: CapitalRow, book: Book, plan: Plan) -> Event:
+    fields = {"key": key_of(CAPITAL, row.id), "at": row.time, "source_note": row.source_note, "tx_hash": row.tx_hash}
+    given = {name: field for name, field in fields.items() if field is not None}
+    if row.event_type == "basis_commit":
+        return _basis_commit(row, given, plan)
+    given |= {"asset": row.asset, "amount": row.amount}
+    if row.price is not None and not (row.asset == book.numeraire and row.price == _ONE):
+        given["price"] = row.price
+    if row.event_type == "withdrawal":
+        if row.basis_delta is None:
+            plan.notes.append(
+                f"{CAPITAL} row {row.id}: a withdrawal without a basis delta counts 0, all of it as profit"
+            )
+        return Withdrawal.model_validate({**given, "basis_delta": row.basis_delta or ZERO})
+    if row.basis_delta is None:
+        return Deposit.model_validate({**given, "basis_unknown": True})
+    return Deposit.model_validate({**given, "basis_delta": row.basis_delta})
+
+
+def _basis_commit(row: CapitalRow, given: dict[str, object], plan: Plan) -> BasisCommit:
+    if row.basis_delta is None:
+        raise Refused(Refusal.FIELD_REQUIRED, "a basis commit without a basis delta", expected="a basis delta")
+    if row.amount != row.basis_delta.copy_abs():
+        plan.notes.append(f"{CAPITAL} row {row.id}: the amount of a basis commit is not its basis delta, which counts")
+    is_initial = row.source_note == INITIAL_BASIS_KEY and row.basis_delta > 0
+    if not is_initial or any(planned.event.key == INITIAL_BASIS_KEY for planned in plan.events):
+        return BasisCommit.model_validate({**given, "basis_delta": row.basis_delta})
+    # The book knows it by this key, whoever made it and when: so it is there once, and `backfill-basis` sees it.
+    initial = {**given, "key": INITIAL_BASIS_KEY, "basis_delta": row.basis_delta}
+    return undeclared(BasisCommit.model_validate(initial), "at", "tx_hash")
+
+
+def _fill_event(fill: FillRow, step: Step | None, plan: Plan) -> Fill:
+    quote, how = _quote_amount(fill, step)
+    rounded = value(quote, _ONE)
+    exact = Fraction(fill.quantity) * Fraction(fill.price) if how == "computed" and fill.price else Fraction(quote)
+    plan.quotes.update([how, *(["rounded"] if exact != Fraction(rounded) else [])])
+    fields = {
+        "key": key_of(FILLS, fill.id),
+        "at": fill.time,
+        "session_id": fill.session_id,
+        "side": fill.side,
+        "base_asset": fill.base_asset,
+        "base_amount": fill.quantity,
+        "quote_asset": fill.quote_asset,
+        "quote_amount": rounded,
+        "fee_asset": fill.fee_asset,
+        "fee_amount": fill.fee_amount,
+        "order_id": fill.order_id,
+        "tx_hash": fill.tx_hash,
+    }
+    event = Fill.model_validate({name: field for name, field in fields.items() if field is not None})
+    # A ledger row may come later than its fill: what was computed until then stays, and is not compared.
+    return event if how == "kept" else undeclared(event, "quote_amount")
+
+
+def _quote_amount(fill: FillRow, step: Step | None) -> tuple[Decimal, str]:
+    """A fill's quote amount without the fee, before it is rounded to an amount; and where it comes from."""
+    if fill.quote_amount is not None:
+        return fill.quote_amount, "kept"
+    if step is not None and step.told_by == "ledger":
+        paid = _without_fee(fill, step.change)
+        paid = negate(paid) if fill.side == "buy" else paid
+        if paid > 0:
+            return paid, "from_ledger"
+    computed = own_quote(fill)
+    if computed is None:
+        raise Refused(
+            Refusal.FIELD_REQUIRED, "neither a price nor a ledger row tells what was paid", expected="a price"
+        )
+    return computed, "computed"
+
+
+def _without_fee(fill: FillRow, change: Decimal) -> Decimal:
+    """What the ledger moved of the quote asset, without a fee that was taken in it: where the fee is in the change."""
+    fee = fee_in(fill, fill.quote_asset)
+    (move,) = moves_of([fill], fill.quote_asset)
+    if fee.is_zero() or not move.amounts:
+        return change
+    gross, net = move.amounts
+    is_in_it = subtract(change, net).copy_abs() < subtract(change, gross).copy_abs()
+    return add(change, fee) if is_in_it else change
+
+
+def opening_beyond(chain: Chain) -> Decimal:
+    """What an opening holds beyond the capital and the fills before it: the shortest decimal that its floats allow."""
+    first = chain.steps[0]
+    fills = [move.amounts[-1] for move in moves_of(chain.fills_in_opening, chain.asset) if move.amounts]
+    beyond = subtract(chain.opening, add(moved(first.capital), total(fills)))
+    noise = noise_of(first.row.new_balance, first.change, chain.opening)
+    for decimals in range(DIGITS_AFTER_POINT):
+        short = beyond.quantize(Decimal((0, (1,), -decimals)), context=_SHORTENING)
+        if subtract(beyond, short).copy_abs() <= noise:
+            return short
+    return value(beyond, _ONE)
+
+
+def _plan_openings(plan: Plan, chains: Mapping[str, Chain], known: Known) -> None:
+    """An adjustment for each opening that holds more than what came before it; at a later import, for what is new of it."""
+    gone = gone_keys(plan, known)
+    if gone:
+        plan.notes.append(
+            f"the old database no longer has {len(gone)} of the rows that were imported, such as {min(gone)}: "
+            "the openings stay as they were imported"
+        )
+        return
+    for chain in chains.values():
+        if chain.steps:
+            new = subtract(opening_beyond(chain), known.openings.get(chain.asset, ZERO))
+            if not new.is_zero():
+                _add(plan, LEDGER, chain.steps[0].row.id, partial(_opening, chain, new, known))
+
+
+def gone_keys(plan: Plan, known: Known) -> set[str]:
+    """The keys of imported rows that the old database no longer has; a correction's key, `…#2`, is none of them."""
+    missing = known.keys - {planned.event.key for planned in plan.events}
+    others = (OPENINGS, f"{PREFIX}{STATE}:")
+    return {key for key in missing if not key.startswith(others) and key.rpartition("#")[0] not in known.keys}
+
+
+def _opening(chain: Chain, amount: Decimal, known: Known) -> Adjustment:
+    first = chain.steps[0].row
+    key, number = key_of(LEDGER, first.id), 1
+    while key in known.keys:
+        number += 1
+        key = f"{key_of(LEDGER, first.id)}#{number}"
+    note = "what the old ledger opened with, beyond the capital before it"
+    fields = {"asset": chain.asset, "amount": amount, "reason": OPENING, "at": first.time, "source_note": note}
+    return Adjustment.model_validate({**fields, "key": key})
+
+
+def _plan_baseline(plan: Plan, rows: LegacyRows, book: Book, known: Known) -> None:
+    """The first import ends with the old engine's starting value; later the deposits and withdrawals move it."""
+    name = starting_value_key(book.numeraire)
+    key = key_of(STATE, name)
+    if rows.starting_value is None:
+        plan.notes.append(f"engine_state has no {name}: the starting value is what the capital events add up to")
+    elif key not in known.keys:
+        at = plan.events[-1].event.at if plan.events else None
+        reason = "the old engine's starting value"
+        baseline = Baseline(starting_value=rows.starting_value, reason=reason, at=at, key=key)
+        plan.events.append(Planned(baseline, f"{STATE} key {name}"))

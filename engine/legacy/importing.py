@@ -1,0 +1,193 @@
+"""One import of an old database, or its rehearsal: copy aside, read, plan, append in one transaction, reconcile.
+
+A rehearsal takes the book's log as it stands and folds the new events onto it in memory; it writes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain as chained
+
+from sqlalchemy import Connection, select
+
+from engine.bookkeeper import Bookkeeper, View
+from engine.legacy.chain import Chain, chains_of
+from engine.legacy.columns import Mapped
+from engine.legacy.copying import copied_aside
+from engine.legacy.events import OPENINGS, PREFIX, Known, Plan, Planned, plan_events
+from engine.legacy.reconciliation import Reconciliation, reconcile
+from engine.legacy.rows import LegacyRows, Reading, read_legacy
+from ledger import store
+from ledger.amounts import ZERO, add
+from ledger.appender import EVENTS_AT_ONCE, require_same
+from ledger.book import Book, Head
+from ledger.effects import Effects, effects_of
+from ledger.errors import NetbasisError
+from ledger.mapper import stored_event
+from ledger.rules import complete
+from ledger.stored import StoredEvent
+from ledger.tables import events
+from projections.basis import INITIAL_BASIS_KEY
+from projections.engine_state import starting_value_key
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to import. `mapped`: columns of other names; `engine_start`: the time of rows that have none, UTC."""
+
+    file: str
+    mapped: Mapped
+    engine_start: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did, or would do. `existed[i]`: whether the plan's event i was there already."""
+
+    book: Book
+    head: Head
+    plan: Plan
+    existed: Sequence[bool]
+    reconciliation: Reconciliation
+    notes: list[str]
+
+
+def import_legacy(keeper: Bookkeeper, name: str, request: Request, *, dry_run: bool = False) -> Imported:
+    """Import what is new of an old database into a book, in one transaction; a dry run only reads.
+
+    Raises Refused, naming the old row; KeyConflict for a row that was imported with another content; StorageError.
+    """
+    view = keeper.view(name)
+    rows = _read(view.book, request)
+    chains = chains_of(rows)
+    with keeper.database.reading() as connection:
+        known = _known(connection, name)
+    plan = plan_events(rows, chains, view.book, known)
+    keys = {planned.event.key for planned in plan.events if planned.event.key is not None}
+    existed = [] if dry_run else _append(keeper, name, plan.events)
+    with keeper.database.reading() as connection:
+        log = store.read_events(connection, name)
+        if dry_run:
+            rehearsed = list(_rehearse(connection, view, keeper.now(), plan.events))
+            existed = [stored is None for stored in rehearsed]
+            log = chained(log, (stored for stored in rehearsed if stored is not None))
+        reconciliation = reconcile(rows, chains, view.book.numeraire, log, keys)
+    after = view if dry_run else keeper.view(name)
+    return Imported(view.book, after.head, plan, existed, reconciliation, _notes(rows, chains, plan, view))
+
+
+def _read(book: Book, request: Request) -> LegacyRows:
+    how = Reading(
+        numeraire=book.numeraire,
+        base_asset=book.base_asset,
+        starting_value_key=starting_value_key(book.numeraire),
+        mapped=request.mapped,
+        engine_start=request.engine_start,
+    )
+    with copied_aside(request.file) as copy:
+        return read_legacy(copy, request.file, how)
+
+
+def _known(connection: Connection, name: str) -> Known:
+    """What earlier imports left; the events' columns are enough for it."""
+    query = select(events.c.key, events.c.type, events.c.asset, events.c.asset_delta)
+    keys: set[str] = set()
+    openings: dict[str, Decimal] = {}
+    for key, kind, asset, delta in connection.execute(
+        query.where(events.c.book == name, events.c.key.startswith(PREFIX, autoescape=True))
+    ):
+        keys.add(key)
+        if kind == "adjustment" and key.startswith(OPENINGS):
+            openings[asset] = add(openings.get(asset, ZERO), delta)
+    return Known(frozenset(keys), openings)
+
+
+def _append(keeper: Bookkeeper, name: str, planned: Sequence[Planned]) -> list[bool]:
+    try:
+        with keeper.transaction(name) as transaction:
+            return [outcome.existed for outcome in transaction.append_all(item.event for item in planned)]
+    except NetbasisError as error:
+        if error.index is not None:
+            error.where = planned[error.index].source
+        raise
+
+
+class _Rehearsal:
+    """The history that the effects of new events need, without a log to write them to."""
+
+    def __init__(self, starting_value: Decimal) -> None:
+        self._starting_value = starting_value
+
+    def starting_value(self) -> Decimal:
+        return self._starting_value
+
+    def effects_at(self, version: int) -> Effects:
+        raise AssertionError("an import reverses nothing")
+
+    def passed(self, effects: Effects) -> None:
+        """Take an event's effects into account."""
+        self._starting_value = add(self._starting_value, effects.starting_value_delta)
+
+
+def _rehearse(
+    connection: Connection, view: View, now: datetime, planned: Sequence[Planned]
+) -> Iterator[StoredEvent | None]:
+    """What each event would be stored as, but for its bytes; None for one that is there. Raises as appending does."""
+    history = _Rehearsal(store.starting_value(connection, view.book.name))
+    version = view.head.version
+    for start in range(0, len(planned), EVENTS_AT_ONCE):
+        chunk = planned[start : start + EVENTS_AT_ONCE]
+        there = store.find_keys(connection, view.book.name, [item.event.key for item in chunk if item.event.key])
+        for item in chunk:
+            stored = there.get(item.event.key or "")
+            try:
+                if stored is not None:
+                    require_same(item.event, stored)
+                    yield None
+                    continue
+                version += 1
+                yield _rehearsed(item, view.book, history, version, now)
+            except NetbasisError as error:
+                error.where = item.source
+                raise
+
+
+def _rehearsed(item: Planned, book: Book, history: _Rehearsal, version: int, now: datetime) -> StoredEvent:
+    event = complete(item.event, book)
+    effects = effects_of(event, book, history)
+    history.passed(effects)
+    return stored_event(
+        event.model_copy(update={"at": event.at or now}),
+        effects,
+        book=book.name,
+        version=version,
+        event_id="",
+        recorded_at=now,
+        body=b"",
+        digest=b"",
+        reversed_event=None,
+    )
+
+
+def _notes(rows: LegacyRows, chains: dict[str, Chain], plan: Plan, view: View) -> list[str]:
+    """What a person should know beyond the figures."""
+    notes = [*rows.notes, *plan.notes]
+    unknown = sum(getattr(item.event, "basis_unknown", False) for item in plan.events)
+    is_stated = any(item.event.key == INITIAL_BASIS_KEY for item in plan.events)
+    if unknown and not is_stated and view.state.basis.initial_basis_version is None:
+        notes.append(f"deposits without a known basis: {unknown}; state it once with `netbasis backfill-basis`")
+    unknown_fees = sum(fill.fee_amount is None for fill in rows.fills)
+    if unknown_fees:
+        notes.append(f"fills without a known fee: {unknown_fees}")
+    notes += [
+        f"no ledger row of {chain.asset}: the old database does not tell its total"
+        for chain in chains.values()
+        if chain.total is None
+    ]
+    is_first = any(item.event.kind == "baseline" for item in plan.events)
+    if is_first and view.head.version > 1:
+        notes.append("the book was not new: the baseline sets the starting value over what was recorded in it before")
+    return notes

@@ -1,0 +1,200 @@
+"""The old figures against the new ones, line by line; every difference with its causes.
+
+What was recorded in the book by others than an import (a basis commit since, an injection, a bot's fills) is no difference:
+it stands in a column of its own, and `difference = netbasis − recorded here − old`. What corrects imported history counts
+as imported: reversals and corrections of imported events, and adjustments with the reason `reconciliation`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from engine.legacy.causes import Cause, Causes, Kind, find_causes
+from engine.legacy.chain import Chain, noise_of
+from engine.legacy.columns import FILLS, STATE
+from engine.legacy.events import OPENINGS, PREFIX, key_of
+from engine.legacy.rows import CapitalRow, FillRow, LegacyRows
+from ledger.amounts import ZERO, add, negate, subtract, total, value
+from ledger.events import Adjustment
+from ledger.stored import StoredEvent
+
+TOLERANCE = Decimal("1e-9")
+CORRECTING = "reconciliation"
+NET_BASIS, NET_DEPOSITS, STARTING_VALUE = "net basis", "net deposits", "starting value"
+_BASELINES = f"{PREFIX}{STATE}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure of both sides: an asset's total in its own unit (`asset` is given then), or one in the numeraire.
+
+    `old`: None where the old database does not tell; then `difference` is None, too.
+    """
+
+    figure: str
+    asset: str | None
+    old: Decimal | None
+    netbasis: Decimal
+    recorded_here: Decimal
+    difference: Decimal | None
+    causes: tuple[Cause, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two sides agree to 10⁻⁹, as far as there are two."""
+        return self.difference is None or self.difference.copy_abs() <= TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """All lines: the total of each asset, net basis, net deposits, starting value."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every line does."""
+        return all(line.holds for line in self.lines)
+
+
+@dataclass(slots=True)
+class _Figures:
+    """Figures as they add up: balances by asset, all else by name."""
+
+    balances: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    figures: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+
+    def take(self, stored: StoredEvent) -> None:
+        """Add an event's effects."""
+        for name, delta in _parts(stored):
+            self.figures[name] = add(self.figures[name], delta)
+        for posting in stored.effects.postings:
+            self.balances[posting.asset] = add(self.balances[posting.asset], posting.delta)
+
+
+def _parts(stored: StoredEvent) -> tuple[tuple[str, Decimal], ...]:
+    effects = stored.effects
+    return (
+        (NET_BASIS, effects.basis_delta),
+        (NET_DEPOSITS, effects.net_deposits_delta),
+        (STARTING_VALUE, effects.starting_value_delta),
+    )
+
+
+class Tally:
+    """Adds up a book's log in two: what imports brought, with what corrects it, and what was recorded here."""
+
+    def __init__(self, planned: Set[str]) -> None:
+        self.imported = _Figures()
+        self.here = _Figures()
+        self.openings: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
+        self._planned = planned
+        self._versions: set[int] = set()
+        self._fills: dict[str, StoredEvent] = {}
+        self._later: list[tuple[Kind, StoredEvent]] = []
+
+    def take(self, stored: StoredEvent) -> None:
+        """Add the next event of the log."""
+        if not self._is_imported(stored):
+            self.here.take(stored)
+            return
+        self._versions.add(stored.version)
+        self.imported.take(stored)
+        if stored.key.startswith(OPENINGS) and stored.reverses is None:
+            for posting in stored.effects.postings:
+                self.openings[posting.asset] = add(self.openings[posting.asset], posting.delta)
+        elif stored.key.startswith(_BASELINES):
+            self._start_anew()
+        elif stored.key not in self._planned:
+            is_row = stored.key.startswith(PREFIX) and stored.event.corrects is None
+            self._later.append((Kind.GONE if is_row else Kind.CORRECTED_HERE, stored))
+        elif stored.type == "fill":
+            self._fills[stored.key] = stored
+
+    def posted(self, fill: FillRow, asset: str) -> Decimal:
+        """What the event of an old fill moved of an asset."""
+        stored = self._fills.get(key_of(FILLS, fill.id))
+        postings = stored.effects.postings if stored else ()
+        return total(posting.delta for posting in postings if posting.asset == asset)
+
+    def later_causes(self, figure: str, asset: str | None) -> Causes:
+        """What imported history was corrected by, or still holds of rows that are gone."""
+        causes = Causes()
+        for kind, stored in self._later:
+            if asset is None:
+                delta = dict(_parts(stored))[figure]
+            else:
+                delta = total(posting.delta for posting in stored.effects.postings if posting.asset == asset)
+            causes.add(kind, delta, f"version {stored.version}")
+        return causes
+
+    def _start_anew(self) -> None:
+        """A baseline sets the starting value, whatever it was made of before."""
+        imported, here = self.imported.figures, self.here.figures
+        imported[STARTING_VALUE] = add(imported[STARTING_VALUE], here[STARTING_VALUE])
+        here[STARTING_VALUE] = ZERO
+
+    def _is_imported(self, stored: StoredEvent) -> bool:
+        if stored.key in self._planned or stored.key.startswith(PREFIX) or stored.reverses in self._versions:
+            return True
+        if stored.type not in ("fill", "deposit", "withdrawal", "basis_commit", "adjustment"):
+            return False
+        event = stored.event
+        is_correction = event.corrects is not None and event.corrects in self._versions
+        return is_correction or (isinstance(event, Adjustment) and event.reason == CORRECTING)
+
+
+def reconcile(
+    rows: LegacyRows, chains: Mapping[str, Chain], numeraire: str, log: Iterable[StoredEvent], planned: Set[str]
+) -> Reconciliation:
+    """Compare an old database with a book's log, in which the import is done. `planned`: the keys of the import."""
+    tally = Tally(planned)
+    for stored in log:
+        tally.take(stored)
+    totals = [_total_line(chain, tally) for chain in chains.values()]
+    return Reconciliation((*totals, *_figure_lines(rows, numeraire, tally)))
+
+
+def _total_line(chain: Chain, tally: Tally) -> Line:
+    asset, old = chain.asset, chain.total
+    imported, here = tally.imported.balances[asset], tally.here.balances[asset]
+    difference = None if old is None else subtract(imported, old)
+    causes = tally.later_causes("total", asset)
+    find_causes(causes, chain, lambda fill: tally.posted(fill, asset), tally.openings[asset])
+    found = () if difference is None or difference.is_zero() else causes.of(difference)
+    return Line(f"total {asset}", asset, old, add(imported, here), here, difference, found)
+
+
+def _figure_lines(rows: LegacyRows, numeraire: str, tally: Tally) -> list[Line]:
+    values = [_value(row, numeraire) for row in rows.capital]
+    old: dict[str, Decimal | None] = {
+        NET_BASIS: total(row.basis_delta for row in rows.capital if row.basis_delta is not None),
+        NET_DEPOSITS: total(values),
+        STARTING_VALUE: rows.starting_value,
+    }
+    return [_figure_line(name, figure, tally) for name, figure in old.items()]
+
+
+def _figure_line(name: str, old: Decimal | None, tally: Tally) -> Line:
+    imported, here = tally.imported.figures[name], tally.here.figures[name]
+    if old is None:
+        return Line(name, None, None, add(imported, here), here, None, ())
+    difference = subtract(imported, old)
+    causes = tally.later_causes(name, None)
+    rest = Kind.NOT_EXPLAINED
+    if name == STARTING_VALUE:
+        is_noise = difference.copy_abs() <= noise_of(old, imported)
+        rest = Kind.FLOAT_RESIDUE if is_noise else Kind.STARTING_VALUE_MOVED
+    found = () if difference.is_zero() else causes.of(difference, rest)
+    return Line(name, None, old, add(imported, here), here, difference, found)
+
+
+def _value(row: CapitalRow, numeraire: str) -> Decimal:
+    """What a capital event adds to net deposits."""
+    if row.event_type == "basis_commit":
+        return ZERO
+    worth = row.amount if row.asset == numeraire else value(row.amount, row.price or ZERO)
+    return worth if row.event_type == "deposit" else negate(worth)
