@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
-from engine.classification import POLICIES, Classification, Policy, classify_principal_first
+from engine.classification import POLICIES, Policy, classify_principal_first
 from engine.futures import Failure, Plan, Statistics, Verdict, futures, given_fields, property_test
 from engine.invariants import INVARIANTS, Invariant, Step
 from engine.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
-from ledger.amounts import ZERO
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Event, Reversal, Withdrawal
 from ledger.findings import Finding
@@ -58,6 +57,12 @@ def failure_of(
     return failure
 
 
+def mixes(step: Step) -> bool:
+    """Whether it is a withdrawal of profit and of principal."""
+    evidence = step.event.evidence if isinstance(step.event, Withdrawal) else None
+    return evidence is not None and evidence.profit > 0 and evidence.principal > 0
+
+
 def ndjson(failure: Failure) -> list[bytes]:
     """The sequence, a line an event."""
     return [json.dumps(given_fields(found)).encode() for found in failure.events]
@@ -85,13 +90,15 @@ def test_a_simulation_records_byte_by_byte_what_the_log_records_and_refuses_what
 ) -> None:
     start = sample_present()
     simulation = Simulation(start)
-    versions = count(start.head.version + 1)
     with tempfile.TemporaryDirectory() as folder:
         path = sample_file(Path(folder))
         clock = TickingClock(start.head.recorded_at + TICK, step=0 * TICK)
-        with Bookkeeper.open(str(path), clock=clock, new_id=lambda: str(UUID(int=next(versions)))) as keeper:
+
+        def new_id() -> str:
+            return str(UUID(int=simulation.head.version))
+
+        with Bookkeeper.open(str(path), clock=clock, new_id=new_id) as keeper:
             for plan in chain.from_iterable(data.draw(futures(start))):
-                versions = count(simulation.head.version + 1)
                 clock.now = simulation.now()
                 _compare_one(plan, simulation, keeper)
             view = keeper.view(BOOK)
@@ -108,7 +115,11 @@ def _compare_one(plan: Plan, simulation: Simulation, keeper: Bookkeeper) -> None
         return
     keyed = wished if wished.key else wished.model_copy(update={"key": simulation.next_key()})
     outcomes: list[StoredEvent | str] = []
-    for record in (lambda: simulation.record(wished).stored, lambda: keeper.append(BOOK, keyed).stored):
+    records: list[Callable[[], StoredEvent]] = [
+        lambda: simulation.record(wished).stored,
+        lambda: keeper.append(BOOK, keyed).stored,
+    ]
+    for record in records:
         try:
             outcomes.append(record())
         except NetbasisError as error:
@@ -157,10 +168,8 @@ def test_the_recent_events_of_a_long_log_are_the_newest(tmp_path: Path) -> None:
     assert list(start.recent) == list(range(61 - RECENT_EVENTS + 1, 62))
 
 
-def test_a_present_knows_which_of_its_events_are_reversed_and_that_the_initial_basis_is_there() -> None:
-    start = sample_present()
-    simulation = Simulation(start)
-    assert start.has_initial_basis
+def test_a_present_knows_which_of_its_events_are_reversed() -> None:
+    simulation = Simulation(sample_present())
     assert not {2, 5, 14} & {stored.version for stored in simulation.standing()}
     assert [stored.version for stored in simulation.standing()][:3] == [17, 13, 11]
 
@@ -180,9 +189,8 @@ FLOORS = {
     "events.baseline": 40,
     "events.reversal": 80,
     "withdrawals.pure_profit": 50,
-    "withdrawals.mixed": 10,
+    "withdrawals.mixed": 30,
     "withdrawals.in_drawdown": 30,
-    "withdrawals.all_principal": 1,
     "reversals.of_the_log": 40,
     "reversals.of_the_invented": 40,
     "rebates": 50,
@@ -195,11 +203,10 @@ FLOORS = {
     "refused.mark_missing": 20,
     "refused.mark_stale": 2,
     "refused.basis_incomplete": 10,
-    "refused.insufficient_balance": 10,
+    "refused.insufficient_balance": 2,
     "refused.already_reversed": 2,
     "refused.reversal_not_allowed": 2,
-    "refused.price_required": 5,
-    "refused.price_must_be_absent": 5,
+    "refused.price_required": 2,
 }
 
 
@@ -210,10 +217,9 @@ def flat(statistics: Statistics) -> dict[str, int]:
     return single | {f"{group}.{name}": n for group, figures in groups.items() for name, n in figures.items()}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_no_corner_of_the_futures_is_rare(tmp_path: Path, seed: int) -> None:
+def test_no_corner_of_the_futures_is_rare(tmp_path: Path) -> None:
     with Bookkeeper.open(str(sample_file(tmp_path)), "read") as keeper:
-        tested = property_test(keeper.database, BOOK, seed=seed)
+        tested = property_test(keeper.database, BOOK, seed=SEED)
     assert tested.failure is None
     figures = flat(tested.statistics)
     print(json.dumps(figures, indent=1))  # noqa: T201 - shown with `pytest -rP`
@@ -229,10 +235,11 @@ def test_the_same_seed_gives_the_same_futures_and_another_one_others(keeper: Boo
 
 
 def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
-    tested = property_test(keeper.database, BOOK, seed=SEED, examples=30)
+    """From nothing, equity is often just the basis."""
+    tested = property_test(keeper.database, BOOK, seed=SEED, examples=100)
     assert tested.failure is None
     assert tested.statistics.reversals["of_the_log"] == 0
-    assert tested.statistics.withdrawals["mixed"] > 0
+    assert min(tested.statistics.withdrawals.values()) > 0
 
 
 def test_a_book_of_another_numeraire_and_policy_has_futures_too(tmp_path: Path) -> None:
@@ -276,11 +283,12 @@ def test_a_broken_invariant_is_found_and_shown_with_one_event(keeper: Bookkeeper
     assert len(failure.events) == 1
 
 
-def test_a_failure_that_takes_two_steps_is_shown_with_two(keeper: Bookkeeper) -> None:
-    """A reversal of a withdrawal; the book is new, so the withdrawal must be invented, too."""
+def test_a_failure_that_takes_two_steps_is_shown_with_little_more(keeper: Bookkeeper) -> None:
+    """A reversal of a withdrawal; the book is new, so the withdrawal must be invented, too, and perhaps what it takes."""
     planted = observing("never_back", lambda step: step.sign < 0 and step.stored.effects.effect_of == "withdrawal")
     failure = failure_of(keeper, invariants=planted)
-    assert [found.kind for found in failure.events] == ["withdrawal", "reversal"]
+    assert [found.kind for found in failure.events][-2:] == ["withdrawal", "reversal"]
+    assert len(failure.events) <= 3
 
 
 def test_a_failure_may_lie_in_the_reversal_of_an_event_of_the_log(tmp_path: Path) -> None:
@@ -292,38 +300,43 @@ def test_a_failure_may_lie_in_the_reversal_of_an_event_of_the_log(tmp_path: Path
     ]
 
 
+@cache
+def mixed() -> Failure:
+    """The shortest future of a new book that divides a withdrawal into profit and principal."""
+    with tempfile.TemporaryDirectory() as folder, open_keeper(Path(folder)) as keeper:
+        return failure_of(keeper, invariants=observing("never_mixed", mixes))
+
+
 def test_the_shown_sequence_can_be_appended_and_breaks_the_real_log_at_the_same_version(keeper: Bookkeeper) -> None:
-    def mixes(step: Step) -> bool:
-        evidence = step.event.evidence if isinstance(step.event, Withdrawal) else None
-        return evidence is not None and evidence.profit > 0 and evidence.principal > 0
-
-    planted = observing("never_mixed", mixes)
-    failure = failure_of(keeper, invariants=planted)
-    keeper.append_all(BOOK, [parse_line(line) for line in ndjson(failure)])
+    keeper.append_all(BOOK, [parse_line(line) for line in ndjson(mixed())])
     with keeper.database.reading() as connection:
-        found = present_of(connection, BOOK, planted).findings
-    assert found == tuple(failure.findings)
-    assert found[0].version == 1 + len(failure.events) <= 4
+        found = present_of(connection, BOOK, observing("never_mixed", mixes)).findings
+    assert found == tuple(mixed().findings)
+    assert found[0].version == 1 + len(mixed().events) <= 4
 
 
-def test_every_line_of_a_shown_sequence_has_a_key_and_nothing_that_is_left_to_default(keeper: Bookkeeper) -> None:
-    planted = observing("never_five", lambda step: step.stored.version == 6)
-    lines = [json.loads(line) for line in ndjson(failure_of(keeper, invariants=planted))]
-    assert len({line["key"] for line in lines}) == 5
+def test_no_event_of_a_shown_sequence_can_be_left_out(keeper: Bookkeeper) -> None:
+    """Without any of those before it, the withdrawal is none that the engine would decide."""
+    *before, last = mixed().events
+    for left_out in before:
+        simulation = Simulation(present(keeper))
+        for found in before:
+            if found is not left_out:
+                simulation.record(found)
+        with pytest.raises(Refused, match="evidence"):
+            simulation.record(last)
+
+
+def test_every_line_of_a_shown_sequence_has_a_key_and_nothing_that_is_left_to_default() -> None:
+    lines = [json.loads(line) for line in ndjson(mixed())]
+    assert [line["key"] for line in lines] == [f"property-test:{version}" for version in range(2, 2 + len(lines))]
     for line in lines:
         assert None not in line.values()
-        assert not {"book", "version", "event_id", "recorded_at"} & set(line)
-        assert line.get("basis_unknown") in (None, True)
+        assert not {"book", "version", "event_id", "recorded_at", "basis_unknown"} & set(line)
 
 
-def _all_principal(worth: object, equity: object, basis: object) -> Classification:
-    del equity, basis
-    return Classification(ZERO, worth)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("wrong", [_all_principal, classify_principal_first])
-def test_a_wrong_policy_is_found(keeper: Bookkeeper, wrong: Policy) -> None:
-    failure = failure_of(keeper, policies={"profit_first/1": wrong})
+def test_a_wrong_policy_is_found(keeper: Bookkeeper) -> None:
+    failure = failure_of(keeper, policies={"profit_first/1": classify_principal_first})
     assert failure.findings[0].invariant == "withdrawal_neutral"
     assert "profit is not what the book gives" in failure.findings[0].detail
     assert failure.events[-1].kind == "withdrawal"

@@ -1,0 +1,199 @@
+"""A book's log going on in memory: recorded by the rules of the real one, and written nowhere.
+
+    present = present_of(connection, "main")        # one pass over the log; the database is only read
+    future = Simulation(present)
+    step = future.record(Deposit(asset="RLUSD", amount=Decimal("50")))
+    findings = future.observe(step)                 # what no longer holds
+
+A simulation seals, chains and folds each event with the functions that the log uses, and reads it back from its bytes. The
+invariants that watch it have watched the whole log before, so that sums over the log go on where it ends.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from engine.evidence import verify_evidence
+from engine.invariants import INVARIANTS, Invariant, Step
+from ledger import store
+from ledger.appender import require_reversible
+from ledger.book import Book, Head
+from ledger.effects import Effects, effects_of
+from ledger.events import REVERSIBLE, Event, Reversal, Withdrawal
+from ledger.findings import Finding
+from ledger.integrity import CHAIN
+from ledger.mapper import stored_event
+from ledger.rules import complete
+from ledger.stored import StoredEvent, chain_hash, open_body, seal_body
+from projections.state import EMPTY, BookState, apply
+
+RECENT_EVENTS = 50
+TICK = timedelta(seconds=1)
+
+OnProgress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Where a log stands, for futures to go on from.
+
+    `watchers`: invariants that have seen every event. `findings`: what they found on the way. `recent`: the newest events
+    by version, which a future may reverse. `reversals`: by the version of each reversed one of them, that of its reversal.
+    """
+
+    book: Book
+    head: Head
+    state: BookState
+    watchers: tuple[Invariant, ...]
+    findings: tuple[Finding, ...]
+    recent: Mapping[int, StoredEvent]
+    reversals: Mapping[int, int]
+
+
+def present_of(
+    connection: Connection,
+    name: str,
+    invariants: Mapping[str, type[Invariant]] = INVARIANTS,
+    on_progress: OnProgress | None = None,
+) -> Present:
+    """The present of a book, from one pass over its log; `on_progress` gets the version reached.
+
+    Raises Refused `book_unknown`; StorageError.
+    """
+    book, head = store.require_book(connection, name)
+    watchers = tuple(invariant() for invariant in invariants.values())
+    recent: deque[StoredEvent] = deque(maxlen=RECENT_EVENTS)
+    findings: list[Finding] = []
+    state = EMPTY
+    for stored in store.read_events(connection, name):
+        before, state = state, apply(state, stored)
+        findings += _observed(watchers, Step(book, stored, stored.event, before, state))
+        recent.append(stored)
+        if on_progress is not None and stored.version % store.ROWS_AT_ONCE == 0:
+            on_progress(stored.version)
+    by_version = {stored.version: stored for stored in recent}
+    reversals = store.reversals(connection, name)
+    return Present(
+        book=book,
+        head=head,
+        state=state,
+        watchers=watchers,
+        findings=tuple(findings),
+        recent=by_version,
+        reversals={version: reversals[version] for version in by_version if version in reversals},
+    )
+
+
+def _observed(watchers: tuple[Invariant, ...], step: Step) -> Iterator[Finding]:
+    return (finding for watcher in watchers for finding in watcher.observe(step))
+
+
+class Simulation:
+    """A log that goes on from a present. What it records, it keeps in memory.
+
+    `state`: what the log adds up to; `before`: what it did before its newest event. `events`: those that can be found, by
+    version: the recent ones of the log, and its own. `recorded`: its own as they were given, each with its key.
+    """
+
+    def __init__(self, present: Present) -> None:
+        self._present = present
+        self.book = present.book
+        self.head = present.head
+        self.state = self.before = present.state
+        self.events = dict(present.recent)
+        self.recorded: list[Event] = []
+        self._reversals = dict(present.reversals)
+        self._watchers = copy.deepcopy(present.watchers)
+
+    def record(self, given: Event) -> Step:
+        """Record one event; an event without a key gets one that no log at this version has.
+
+        Raises Refused, as an append does; then nothing has changed.
+        """
+        event = complete(given, self.book)
+        target = self._reversible(event.reverses) if isinstance(event, Reversal) else None
+        if isinstance(event, Withdrawal):
+            verify_evidence(event, self.state, self.book)
+        recorded_at = self.now()
+        filled_in = {"at": event.at or (target.at if target else recorded_at), "key": event.key or self.next_key()}
+        stored = self._seal(event.model_copy(update=filled_in), target, recorded_at)
+        step = Step(self.book, stored, stored.event, self.state, apply(self.state, stored))
+        self._move(step)
+        self.recorded.append(given.model_copy(update={"key": stored.key}))
+        return step
+
+    def observe(self, step: Step) -> list[Finding]:
+        """What does not hold after a step. Every step is to be observed once, in order."""
+        return [*_read_back(step.stored), *_observed(self._watchers, step)]
+
+    def now(self) -> datetime:
+        """When the next event is recorded."""
+        return self.head.recorded_at + TICK
+
+    def next_key(self) -> str:
+        """The key that the next event gets by default: none that was made at an earlier version is like it."""
+        return f"property-test:{self.head.version + 1}"
+
+    def standing(self) -> list[StoredEvent]:
+        """The events that can be found and may be reversed, the newest first."""
+        found = [event for event in self.events.values() if event.type in REVERSIBLE]
+        return [event for event in reversed(found) if event.version not in self._reversals]
+
+    def is_invented(self, event: StoredEvent) -> bool:
+        """Whether an event is the simulation's own, and not the log's."""
+        return event.version > self._present.head.version
+
+    def starting_value(self) -> Decimal:
+        """The starting value now, in the numeraire."""
+        return self.state.engine_state.starting_value
+
+    def effects_at(self, version: int) -> Effects:
+        """The effects of an event that can be found."""
+        return self.events[version].effects
+
+    def _reversible(self, version: int) -> StoredEvent:
+        reversal = self._reversals.get(version)
+        return require_reversible(version, self.events.get(version), reversal, self.head.version)
+
+    def _seal(self, event: Event, target: StoredEvent | None, recorded_at: datetime) -> StoredEvent:
+        version = self.head.version + 1
+        event_id = str(UUID(int=version))
+        body = seal_body(event, book=self.book.name, version=version, event_id=event_id, recorded_at=recorded_at)
+        return stored_event(
+            event,
+            effects_of(event, self.book, self),
+            book=self.book.name,
+            version=version,
+            event_id=event_id,
+            recorded_at=recorded_at,
+            body=body,
+            digest=chain_hash(self.head.hash, body),
+            reversed_event=target,
+        )
+
+    def _move(self, step: Step) -> None:
+        stored = step.stored
+        self.before, self.state = step.before, step.after
+        self.head = Head(stored.version, stored.hash, stored.recorded_at)
+        self.events[stored.version] = stored
+        if stored.reverses is not None:
+            self._reversals[stored.reverses] = stored.version
+
+
+def _read_back(stored: StoredEvent) -> Iterator[Finding]:
+    """A finding when the bytes of an event do not give the event that they were made from."""
+    read = open_body(stored.body)
+    again = seal_body(
+        read.event, book=read.book, version=read.version, event_id=read.event_id, recorded_at=read.recorded_at
+    )
+    if again != stored.body:
+        detail = "the event that is read from the bytes is not the one that was written"
+        yield Finding(CHAIN, stored.version, detail, stored.body.decode(), again.decode())
