@@ -1,0 +1,249 @@
+"""A paper session: the quoting loop over a recorded tape, its fills and marks recorded in a paper book.
+
+A row of the tape first fills what the quotes of the row before it offered, then moves mid and anchor, from which the next
+quotes come. Rows are taken some hundred at a time: what they make is computed from the balances that the ledger had, and
+appended in one transaction that expects the version those were read at. If somebody else wrote in between (a deposit),
+the balances are read again and the rows are taken again; so nothing is decided on balances that are not the ledger's.
+
+Stopped anywhere, also by SIGKILL, and started again on the same tape and session it goes on: a transaction has all events
+of its rows, so the greatest key of the session (`engine.paper_events`) says up to which row the tape is done; the balances
+are the ledger's, the anchor is made anew from the tape. The last row of the tape is always a mark, so that a session
+which is done knows it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from engine.anchor import Observation, observations
+from engine.bookkeeper import Bookkeeper, stored_state
+from engine.paper_events import Scribe, default_session
+from engine.paper_log import Idle, Silence, log
+from engine.projection_store import load_rows
+from engine.quoting import Balances, Quoter, QuoteSide, Reason, settle
+from engine.strategy_config import Strategy
+from engine.tape import Tape, read_tape
+from ledger import store
+from ledger.book import Book
+from ledger.errors import Refusal, Refused, VersionPassed, shown
+from ledger.events import Event
+from ledger.integrity import require_sound_file
+from ledger.texts import parse_text
+
+ROWS_AT_ONCE = 250
+SESSION_CHARACTERS = 100
+_PROGRESS_STEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRun:
+    """What a run of a session did.
+
+    `resumed_after`: the row that an earlier run had come to, 0 without one; `row`: the last row that is done. A row is
+    its line in the tape. `fills`, `marks`: recorded by this run. `idle_rows`: after how many rows of this run a side had
+    no quote, by reason. `balances`, `version`: the book's at the end.
+    """
+
+    book: Book
+    session: str
+    tape: Tape
+    resumed_after: int
+    row: int
+    fills: int
+    marks: int
+    idle_rows: Mapping[tuple[QuoteSide, Reason], int]
+    balances: Balances
+    version: int
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the tape was gone through to its end."""
+        return self.row == self.tape.last_row
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What the ledger says of a session: the newest row that it has an event of (0 for none), balances, version."""
+
+    row: int
+    balances: Balances
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """What some rows of the tape make: the events and the last of these rows that has one (0 for none), the balances
+    after them, the rows after which a side has no quote."""
+
+    events: list[Event]
+    row: int
+    balances: Balances
+    idle: list[Idle]
+
+
+def run_session(
+    keeper: Bookkeeper,
+    name: str,
+    tape: Path,
+    strategy: Strategy,
+    session: str | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> PaperRun:
+    """Trade a tape in a paper book, or go on with it. `should_stop` is asked before each lot of rows.
+
+    Nothing is written before the file of the database was found sound and every row of the tape could be read. Raises
+    Refused `book_is_live`, `tape_malformed`, …; VersionPassed when another process runs the same session; StorageError,
+    `database_damaged` among them; OSError for a tape that cannot be read.
+    """
+    if session is not None:
+        parse_text(session, characters=SESSION_CHARACTERS)
+    with keeper.database.reading() as connection:
+        require_sound_file(connection)
+        book, _ = store.require_book(connection, name)
+    if book.mode != "paper":
+        raise Refused(
+            Refusal.BOOK_IS_LIVE,
+            "a paper session does not touch a live book",
+            expected="a paper book",
+            actual=book.name,
+            advice="open one with `netbasis --book NAME init --mode paper`, and name it with --book",
+        )
+    read = read_tape(tape)
+    return _Session(keeper, book, read, strategy, session or default_session(read)).run(should_stop)
+
+
+class _Session:
+    """A session that runs: where it is on the tape, and what of the ledger it stands on."""
+
+    def __init__(self, keeper: Bookkeeper, book: Book, tape: Tape, strategy: Strategy, session: str) -> None:
+        self._keeper = keeper
+        self._book = book
+        self._tape = tape
+        self._scribe = Scribe(book, session, tape)
+        self._quoter = Quoter(strategy)
+        self._silence = Silence(strategy.log_interval)
+        self._standing = self._read_standing()
+        self._row = self._standing.row
+
+    def run(self, should_stop: Callable[[], bool]) -> PaperRun:
+        """Go through the tape from where an earlier run ended."""
+        resumed_after = self._row
+        self._log("session_started", rows=self._tape.rows, resumed_after=resumed_after)
+        observed = self._observed()
+        newest = _up_to(observed, resumed_after)
+        fills = marks = 0
+        while not should_stop() and (rows := list(islice(observed, ROWS_AT_ONCE))):
+            lot = self._take(newest, rows)
+            newest, self._row = rows[-1], rows[-1].tick.row
+            fills += sum(event.kind == "fill" for event in lot.events)
+            marks += sum(event.kind == "mark" for event in lot.events)
+            self._silence.take(lot.idle)
+            self._report(rows, fills)
+        self._log("session_ended", row=self._row, fills=fills, marks=marks)
+        return PaperRun(
+            book=self._book,
+            session=self._scribe.session,
+            tape=self._tape,
+            resumed_after=resumed_after,
+            row=self._row,
+            fills=fills,
+            marks=marks,
+            idle_rows=dict(self._silence.rows),
+            balances=self._standing.balances,
+            version=self._standing.version,
+        )
+
+    def _observed(self) -> Iterator[Observation]:
+        strategy = self._quoter.strategy
+        return observations(
+            self._tape.ticks(),
+            window=strategy.anchor_window,
+            mark_interval=strategy.mark_interval,
+            last_row=self._tape.last_row,
+        )
+
+    def _take(self, newest: Observation | None, rows: list[Observation]) -> _Lot:
+        """Trade some rows and record what they make; `newest` is the row before them."""
+        while True:
+            lot = self._trade(newest, rows)
+            try:
+                version = self._record(lot.events)
+            except VersionPassed:
+                self._catch_up()
+            else:
+                self._standing = _Standing(lot.row or self._standing.row, lot.balances, version)
+                return lot
+
+    def _trade(self, newest: Observation | None, rows: list[Observation]) -> _Lot:
+        quoter, balances = self._quoter, self._standing.balances
+        made: list[Event] = []
+        row = 0
+        idle: list[Idle] = []
+        quotes = quoter.intents(newest, balances).quotes if newest is not None else ()
+        for market in rows:
+            for quote in quotes:
+                traded = quoter.trade(quote, market.tick)
+                if traded is not None:
+                    balances = settle(balances, traded)
+                    made.append(self._scribe.fill(market.tick, traded))
+                    row = market.tick.row
+            if market.is_mark:
+                made.append(self._scribe.mark(market.tick))
+                row = market.tick.row
+            intents = quoter.intents(market, balances)
+            quotes = intents.quotes
+            if not intents.is_complete:
+                idle.append(Idle(market, intents, balances))
+        return _Lot(made, row, balances, idle)
+
+    def _record(self, made: list[Event]) -> int:
+        """Append the events in one transaction; the book's version with them. Raises VersionPassed."""
+        expected = self._standing.version
+        if not made:
+            with self._keeper.database.reading() as connection:
+                _, head = store.require_book(connection, self._book.name)
+            if head.version != expected:
+                raise VersionPassed(self._book.name, expected, head.version)
+            return expected
+        appended = self._keeper.append_all(self._book.name, made, expected_version=expected)
+        if appended.existed:  # of rows that were not done when this run read the ledger
+            raise VersionPassed(self._book.name, expected, appended.head.version)
+        return appended.head.version
+
+    def _catch_up(self) -> None:
+        """Somebody else wrote: read the ledger again. Raises VersionPassed when it was this very session."""
+        before, self._standing = self._standing, self._read_standing()
+        if self._standing.row != before.row:
+            passed = VersionPassed(self._book.name, before.version, self._standing.version)
+            passed.advice = f"another process runs the session {shown(self._scribe.session)}: let one of them go on"
+            raise passed
+
+    def _read_standing(self) -> _Standing:
+        with self._keeper.database.reading() as connection:
+            book, head = store.require_book(connection, self._book.name)
+            inventory = stored_state(load_rows(connection, book.name), book, head).inventory
+            balances = Balances(inventory.balance(book.base_asset), inventory.balance(book.numeraire))
+            return _Standing(self._scribe.row_done(connection), balances, head.version)
+
+    def _report(self, rows: list[Observation], fills: int) -> None:
+        first, last = rows[0].tick.row, rows[-1].tick.row
+        log(logging.DEBUG, "rows_recorded", row=last, at=rows[-1].tick.at, version=self._standing.version)
+        step = max(self._tape.last_row // _PROGRESS_STEPS, 1)
+        if first // step != last // step:
+            self._log("progress", row=last, of=self._tape.last_row, at=rows[-1].tick.at, fills=fills)
+
+    def _log(self, name: str, **fields: object) -> None:
+        balances = {"base_balance": self._standing.balances.base, "quote_balance": self._standing.balances.quote}
+        log(logging.INFO, name, session=self._scribe.session, **fields, **balances)
+
+
+def _up_to(observed: Iterator[Observation], row: int) -> Observation | None:
+    """Pass by what is done already, to its last row; the anchor follows."""
+    if row == 0:
+        return None
+    return next(market for market in observed if market.tick.row >= row)

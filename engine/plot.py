@@ -1,0 +1,166 @@
+"""A picture of a book: equity and net basis over time, the capital movements, and below them what lies between the two.
+
+A deposit moves both lines and not the one below; when equity moves alone, that is profit or loss. Time is `at`; equity is
+drawn from when every asset held has a mark. Needs matplotlib, the extra `plot`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from sqlalchemy import Connection, Row, and_, func, select
+
+from engine.summary import Summary
+from ledger import store
+from ledger.amounts import ZERO, add, shown_amount, subtract, total, value
+from ledger.database import Database
+from ledger.tables import events
+
+# More points than the picture has pixels across draw nothing more.
+MAX_POINTS = 2000
+# More labels than this would hide the lines.
+MAX_LABELS = 12
+_INCHES, _DOTS_PER_INCH = (11, 6.5), 110
+_UNKNOWN = Decimal("NaN")
+# Colours that people with any colour vision tell apart (Okabe and Ito), and shapes for who sees none.
+_EQUITY, _BASIS, _PROFIT, _SHADE = "#0072B2", "#D55E00", "#333333", "#999999"
+_MARKERS = {"deposit": ("^", "#009E73"), "withdrawal": ("v", "#CC79A7"), "basis_commit": ("D", "#56B4E9")}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A book after what had happened by `at`; in the numeraire. `equity` is None while a mark is missing.
+
+    `capital`: the type of the capital event that it is, a reversal's being the reversed event's; None for others.
+    `moved`: what that event moved, in the numeraire.
+    """
+
+    at: datetime
+    equity: Decimal | None
+    net_basis: Decimal
+    capital: str | None
+    moved: Decimal
+
+
+def points(rows: Iterable[Row[Any]], numeraire: str) -> Iterator[Point]:
+    """A point for each event that moves equity or basis; rows in order of time, then version."""
+    balances: dict[str, Decimal] = {}
+    marks: dict[str, Decimal] = {numeraire: Decimal(1)}
+    net_basis = ZERO
+    for row in rows:
+        if row.type == "mark":
+            marks[row.asset] = row.price
+        for asset, delta in _postings(row):
+            balances[asset] = add(balances.get(asset, ZERO), delta)
+        net_basis = add(net_basis, row.basis_delta)
+        is_capital = row.effect_of in _MARKERS
+        moved = row.basis_delta if row.effect_of == "basis_commit" else row.net_deposits_delta
+        yield Point(row.at, _equity(balances, marks), net_basis, row.effect_of if is_capital else None, moved)
+
+
+def _postings(row: Row[Any]) -> Iterator[tuple[str, Decimal]]:
+    own, quote, fee = row.asset_delta, row.quote_delta, row.fee_delta
+    for asset, delta in ((row.asset, own), (row.quote_asset, quote), (row.fee_asset, fee)):
+        if delta is not None:
+            yield asset, delta
+
+
+def _equity(balances: dict[str, Decimal], marks: dict[str, Decimal]) -> Decimal | None:
+    held = {asset: balance for asset, balance in balances.items() if not balance.is_zero()}
+    if not held.keys() <= marks.keys():
+        return None
+    return total(value(balance, marks[asset]) for asset, balance in held.items())
+
+
+def curve(connection: Connection, book: str, numeraire: str) -> list[Point]:
+    """The points of a book, in order of time: all capital movements, and of the others the last in each stretch.
+
+    A stretch is the 2000th part of the time that the book spans, so memory is bounded by that and by capital.
+    """
+    # The opening moves nothing, and is as a rule later than the tape of a paper session.
+    moves = and_(events.c.book == book, events.c.type != "opened")
+    first, last = connection.execute(select(func.min(events.c.at), func.max(events.c.at)).where(moves)).one()
+    if first is None:
+        return []
+    stretch = max((last - first) / MAX_POINTS, timedelta(microseconds=1))
+    query = select(events).where(moves).order_by(events.c.at, events.c.version)
+    kept: list[Point] = []
+    previous = None
+    for point in points(connection.execution_options(yield_per=store.ROWS_AT_ONCE).execute(query), numeraire):
+        number = (point.at - first) // stretch
+        if kept and previous == number and kept[-1].capital is None:
+            kept.pop()
+        kept.append(point)
+        previous = number
+    return kept
+
+
+def draw(database: Database, summary: Summary, picture: Path) -> None:
+    """Draw the book of a summary; the time of its session, where it has one, stands out. The suffix is the format's.
+
+    Raises StorageError; OSError when the picture cannot be written.
+    """
+    book, fills = summary.view.book, summary.fills
+    with database.reading() as connection:
+        found = curve(connection, book.name, book.numeraire)
+    figure = Figure(figsize=_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
+    worth, profit = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _draw_lines(worth, profit, found)
+    _draw_capital(worth, [point for point in found if point.capital is not None], book.numeraire)
+    if summary.session is not None and fills.count:
+        span: tuple[Any, Any] = fills.first_at, fills.last_at
+        worth.axvspan(*span, color=_SHADE, alpha=0.15, label="the session")
+        profit.axvspan(*span, color=_SHADE, alpha=0.15)
+    # A name is never taken for a formula.
+    session = "" if summary.session is None else f", session {summary.session}"
+    worth.set_title(f"{book.name} ({book.mode}){session}", loc="left", parse_math=False)
+    worth.legend(frameon=False)
+    for axes in (worth, profit):
+        axes.set_ylabel(book.numeraire, parse_math=False)
+        axes.grid(visible=True, alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    locator = AutoDateLocator(tz="UTC")  # type: ignore[no-untyped-call] # without annotations in the library
+    profit.xaxis.set_major_locator(locator)
+    profit.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))  # type: ignore[no-untyped-call]
+    profit.set_xlabel("UTC")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a name may have signs that the font lacks
+        figure.savefig(picture)
+
+
+def _draw_lines(worth: Axes, profit: Axes, found: list[Point]) -> None:
+    times: Any = [point.at for point in found]
+    # Decimals all the way: the library makes of them the places on the picture.
+    equity: Any = [_UNKNOWN if point.equity is None else point.equity for point in found]
+    basis: Any = [point.net_basis for point in found]
+    gained: Any = [_UNKNOWN if point.equity is None else subtract(point.equity, point.net_basis) for point in found]
+    worth.step(times, equity, where="post", color=_EQUITY, linewidth=1.4, label="equity (total value)")
+    worth.step(times, basis, where="post", color=_BASIS, linewidth=1.4, linestyle="--", label="net basis")
+    profit.step(times, gained, where="post", color=_PROFIT, linewidth=1.2)
+    profit.axhline(0, color="black", linewidth=0.6)
+    profit.set_title("equity − net basis", loc="left", fontsize=9)
+
+
+def _draw_capital(axes: Axes, moved: list[Point], numeraire: str) -> None:
+    for capital, (marker, color) in _MARKERS.items():
+        of_type = [point for point in moved if point.capital == capital]
+        if of_type:
+            times: Any = [point.at for point in of_type]
+            basis: Any = [point.net_basis for point in of_type]
+            label = capital.replace("_", " ")
+            axes.scatter(times, basis, marker=marker, s=70, color=color, edgecolor="black", zorder=3, label=label)
+    if len(moved) <= MAX_LABELS:
+        for point in moved:
+            sign = "+" if point.moved > 0 else ""
+            place: Any = (point.at, point.net_basis)
+            text = f"{sign}{shown_amount(point.moved)} {numeraire}"
+            axes.annotate(text, place, xytext=(6, 8), textcoords="offset points", fontsize=8, parse_math=False)
