@@ -37,7 +37,7 @@ def audit_basis(
     """Show every movement of the basis, with the basis after it.
 
     Every deposit, withdrawal, basis commit and reversal of one, a delta of 0 included; a withdrawal with the evidence
-    that it was classified from.
+    that it was classified from, a reversal and what it reverses with each other's version.
 
     Example: netbasis --db live.db audit basis
     """

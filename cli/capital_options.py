@@ -40,12 +40,15 @@ DryRunOption: TypeAlias = Annotated[
 ]
 
 
-def exists_line(existing: StoredEvent) -> str:
-    """The answer to a repeat."""
-    return f"exists: {existing.type} at version {existing.version}, key {shown(existing.key)}; nothing was written"
+def exists_line(existing: StoredEvent, reversed_by: int | None) -> str:
+    """The answer to a repeat; `reversed_by` is the version of the event's reversal, None while it stands."""
+    place = f"{existing.type} at version {existing.version}, key {shown(existing.key)}"
+    fate = "" if reversed_by is None else f", reversed by version {reversed_by}"
+    return f"exists: {place}{fate}; nothing was written"
 
 
-def require_no_other_price(given: dict[str, object], asset: str) -> None:
+def require_no_other_price(given: dict[str, object], asset: str, numeraire: str) -> None:
     """A usage error when a price is given for an asset that the command does not value."""
-    for other in given.keys() - {asset}:
-        raise WrongUsage(f"--price {other}=… has nothing to do with {asset}: give the price of {asset} only")
+    wanted = "leave it out: its price is 1" if asset == numeraire else f"give the price of {asset} only"
+    for other in sorted(given.keys() - {asset}):
+        raise WrongUsage(f"--price {other}=… has nothing to do with an amount of {asset}; {wanted}")

@@ -66,6 +66,7 @@ def init(
             conflict.advice = "a book keeps its terms; open another with `netbasis --book NAME init`"
             raise
         view = keeper.view(name)
+        location = keeper.database.location
     book = view.book
     document = {
         "book": name,
@@ -76,5 +77,5 @@ def init(
         "withdrawal_policy": book.withdrawal_policy,
     }
     done = "the book is open already; nothing was changed" if outcome.existed else "opened the book"
-    text = f"{done}: {name} ({book.mode}, numeraire {book.numeraire}) in {named.location()}"
+    text = f"{done}: {name} ({book.mode}, numeraire {book.numeraire}) in {location}"
     emit(output, document, [text])

@@ -64,7 +64,7 @@ def inject(
         book = keeper.view(keeper.resolve(named.book)).book
         prices = parse_prices(price or (), book, keeper.now())
         injected = asset or book.numeraire
-        require_no_other_price(dict(prices), injected)
+        require_no_other_price(dict(prices), injected, book.numeraire)
         given = prices.get(injected)
         done = run(keeper, book.name, movement, price=given.price if given else None, dry_run=dry_run)
     emit(output, _document(done), _lines(done, without_password(named.location())))
@@ -77,6 +77,7 @@ def _document(done: Done[Injection]) -> dict[str, Any]:
         "book": done.book.name,
         "written": outcome is not None,
         "existed": done.existing is not None,
+        "reversed_by": done.reversed_by,
         "event_id": stored.event_id if stored else None,
         "version": stored.version if stored else None,
         "net_basis_before": plan.net_basis.before if plan else None,
@@ -93,7 +94,7 @@ def _lines(done: Done[Injection], location: str) -> Iterator[str]:
     plan, outcome = done.plan, done.outcome
     if plan is None:
         assert done.existing is not None
-        yield exists_line(done.existing)
+        yield exists_line(done.existing, done.reversed_by)
         return
     event, numeraire = plan.event, done.book.numeraire
     starting_value = starting_value_key(numeraire)
@@ -108,7 +109,7 @@ def _lines(done: Done[Injection], location: str) -> Iterator[str]:
     yield "  event_type = deposit"
     yield f"  asset = {event.asset}"
     yield f"  amount = {shown(event.amount)}"
-    yield f"  basis_delta_{numeraire.lower()} = {signed(event.basis_delta or plan.net_basis.after)}"
+    yield f"  basis_delta_{numeraire.lower()} = {signed(plan.basis_delta)}"
     yield f"  source_note = {shown(event.source_note)}"
     yield f"  tx_hash = {'NULL' if event.tx_hash is None else shown(event.tx_hash)}"
     if plan.mark is not None and plan.mark_difference is not None:

@@ -21,14 +21,21 @@ from cli import (
     backfill,
     balance,
     check,
+    copy,
     db,
     demo,
+    exposure,
+    import_legacy,
     init,
     inject,
+    paper,
     pnl,
+    property_test,
     rebuild,
     register,
     reverse,
+    strategy,
+    summary,
     verify_injection,
     withdraw,
 )
@@ -102,12 +109,19 @@ withdraw.register(app)
 backfill.register(app)
 reverse.register(app)
 verify_injection.register(app)
+import_legacy.register(app)
 balance.register(app)
 register.register(app)
 pnl.register(app)
 audit.register(app)
 rebuild.register(app)
 check.register(app)
+copy.register(app)
+property_test.register(app)
+strategy.register(app)
+exposure.register(app)
+paper.register(app)
+summary.register(app)
 db.register(app)
 demo.register(app)
 
@@ -130,8 +144,12 @@ def run(arguments: Sequence[str]) -> int:
         typer.echo(str(error), err=True)
         return exit_code(error)
     except typer.TyperException as error:
-        typer.echo(f"error[usage]: {error.format_message()}; try `netbasis --help`", err=True)
+        typer.echo(f"error[usage]: {error.format_message().rstrip('.')}; try `netbasis --help`", err=True)
         return EXIT_USAGE
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, BrokenPipeError):  # typer's own: nobody reads the help any more
+            return 0
+        raise
     except OSError as error:
         typer.echo(f"error[input_output_failed]: {error}; {AFTER_A_STOP}", err=True)
         return EXIT_STORAGE

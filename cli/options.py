@@ -14,7 +14,7 @@ from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
-    from ledger.database import Mode
+    from ledger.faults import Mode
 
 DEFAULT_BOOK = "main"
 

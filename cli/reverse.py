@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.capital_options import ActorOption, AtOption, DryRunOption, NoteOption
+from cli.capital_options import ActorOption, DryRunOption, NoteOption
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, shown, signed, text_table
 from ledger.amounts import subtract
@@ -26,10 +26,15 @@ def register(app: typer.Typer) -> None:
 
 def reverse(
     context: typer.Context,
-    version: Annotated[int, typer.Argument(help="The version of the event, as `register` and `audit basis` show it.")],
+    version: Annotated[
+        int,
+        typer.Argument(metavar="VERSION", help="The version of the event, as `register` and `audit basis` show it."),
+    ],
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with the event.")] = None,
     source_note: NoteOption = None,
-    at: AtOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="When it counts; else the reversed event's own time.")
+    ] = None,
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TEXT,
@@ -37,8 +42,8 @@ def reverse(
     """Take an earlier event back, by an event that negates its effects.
 
     Shows what that does to balances, basis, starting value and PnL. A withdrawal gives back profit and principal as they
-    were taken. --at is the reversed event's own time if left out, so that no earlier view keeps the mistake. Append the
-    right event afterwards with --corrects VERSION.
+    were taken. At the reversed event's own time, unless --at says another, so that no earlier view keeps the mistake.
+    Append the right event afterwards with --corrects VERSION.
 
     Example: netbasis --db live.db reverse 18 --reason "sent twice" --dry-run
     """
@@ -49,9 +54,9 @@ def reverse(
     named = target(context)
     given = {"reason": reason, "source_note": source_note, "at": at, "actor": actor}
     fields = {name: text for name, text in given.items() if text is not None}
+    reversal = Reversal.model_validate({"reverses": version, **fields})
     with named.open("read" if dry_run else "write") as keeper:
         preview = preview_reversal(keeper, keeper.resolve(named.book), version)
-        reversal = Reversal.model_validate({"reverses": version, **fields})
         outcome = None if dry_run else run(keeper, preview, reversal)
     emit(output, _document(preview, outcome), _lines(preview, outcome))
 
@@ -65,7 +70,7 @@ def _document(preview: ReversalPreview, outcome: Outcome | None) -> dict[str, An
         "version": outcome.stored.version if outcome else None,
         "balances": preview.balances,
         **{when: {name: getattr(part, name) for name in FIGURES} for when, part in parts.items()},
-        "missing_marks": preview.pnl_after.missing_marks,
+        "missing_marks": preview.missing_marks,
         "warnings": list(_warnings(preview)),
     }
 
@@ -79,6 +84,8 @@ def _lines(preview: ReversalPreview, outcome: Outcome | None) -> Iterator[str]:
     rows += [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in FIGURES]
     columns = ("", "before", "after", "Δ")
     yield from text_table(Table(columns, [(*row, _difference(row[1], row[2])) for row in rows]))
+    if preview.missing_marks:
+        yield f"unknown for want of a mark: {', '.join(preview.missing_marks)}"
     for warning in _warnings(preview):
         yield f"warning: {warning}"
     yield f"recorded at version {outcome.stored.version}" if outcome else "No changes made."
@@ -94,6 +101,6 @@ def _warnings(preview: ReversalPreview) -> Iterator[str]:
     if preview.classified_later:
         versions = ", ".join(str(version) for version in preview.classified_later)
         yield (
-            f"withdrawals at version {versions} were classified on top of it and stay as they are; "
-            "reverse the newest first to have them classified anew"
+            f"later withdrawals were classified on top of it and stay as they are: {versions}; to have them classified "
+            "anew, reverse them first, the newest one first, and withdraw again"
         )

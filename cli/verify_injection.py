@@ -49,8 +49,9 @@ def verify_injection(
 
 
 def _lines(verification: Verification) -> Iterator[str]:
-    for delta in verification.deltas:
-        actual = "unknown" if delta.actual is None else signed(delta.actual)
+    figures = ["unknown" if delta.actual is None else signed(delta.actual) for delta in verification.deltas]
+    width = max(map(len, figures))
+    for delta, figure in zip(verification.deltas, figures, strict=True):
         verdict = "✓" if delta.holds else f"✗ expected {signed(delta.expected)}"
-        yield f"Δ {delta.name:<13}  {actual}  {verdict}"
+        yield f"Δ {delta.name:<13}  {figure:>{width}}  {verdict}"
     yield "on a copy; the database was only read"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,7 @@ from ledger.amounts import subtract
 
 if TYPE_CHECKING:
     from engine.capital import Done, Payout
+    from projections.marks import Price
 
 _AGE = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -71,6 +72,15 @@ def withdraw(
         prices = parse_prices(price or (), book, keeper.now())
         done = run(keeper, book.name, movement, prices=prices, max_mark_age=age, dry_run=dry_run)
     emit(output, _document(done), _lines(done))
+    for other in _not_held(done, prices):
+        typer.echo(f"note: --price {shown(other)}=… was not used: there is no {shown(other)} in the book", err=True)
+
+
+def _not_held(done: Done[Payout], prices: Mapping[str, Price]) -> list[str]:
+    """Assets whose price was given and not needed; a misspelt one would leave the decision to another price."""
+    if done.plan is None:
+        return []
+    return sorted(prices.keys() - {mark.asset for mark in done.plan.evidence.marks})
 
 
 def _age(text: str) -> timedelta:
@@ -87,6 +97,7 @@ def _document(done: Done[Payout]) -> dict[str, Any]:
         "book": done.book.name,
         "written": outcome is not None,
         "existed": done.existing is not None,
+        "reversed_by": done.reversed_by,
         "event_id": stored.event_id if stored else None,
         "version": stored.version if stored else None,
     }
@@ -112,7 +123,7 @@ def _lines(done: Done[Payout]) -> Iterator[str]:
     plan, outcome = done.plan, done.outcome
     if plan is None:
         assert done.existing is not None
-        yield exists_line(done.existing)
+        yield exists_line(done.existing, done.reversed_by)
         return
     numeraire, evidence = done.book.numeraire, plan.evidence
     yield f"{'withdrawal' if outcome else 'withdrawal, dry run'}: {shown(plan.event.amount)} {plan.event.asset}"

@@ -127,9 +127,11 @@ class Bookkeeper:
         Raises Refused `book_unknown`, `book_required`.
         """
         with self.database.reading() as connection:
-            if name is not None:
-                return store.require_book(connection, name)[0].name
             names = store.book_names(connection)
+            if name is not None and name not in names:
+                raise store.unknown_book(connection, name)
+        if name is not None:
+            return name
         if len(names) == 1:
             return names[0]
         if not names:

@@ -19,8 +19,9 @@ from typing import Generic, TypeVar
 from engine.bookkeeper import Bookkeeper
 from engine.evidence import evidence_for
 from engine.valuation import MAX_MARK_AGE, fresh_prices
+from ledger import store
 from ledger.amounts import ZERO, add, amount_text, negate, subtract, value
-from ledger.appender import Outcome
+from ledger.appender import Outcome, next_key
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import BasisCommit, Deposit, Event, Evidence, Withdrawal, undeclared, with_defaults
@@ -58,7 +59,14 @@ class Movement:
     actor: str | None = None
 
     def fields(self, book: Book, kind: str) -> dict[str, object]:
-        """The fields of an event of this kind, without those that were left out."""
+        """The fields of an event of this kind, without those that were left out. Raises Refused `text_empty`."""
+        if self.tx_hash == "":  # such as a script's variable that was not set: nothing would tell a repeat
+            raise Refused(
+                Refusal.TEXT_EMPTY,
+                "tx_hash: must not be empty",
+                advice="leave it out if there is none",
+                field="tx_hash",
+            )
         asset = self.asset or book.numeraire
         given = {
             "asset": asset,
@@ -77,12 +85,14 @@ class Done(Generic[PlanT]):
     """A request carried out; `outcome` is None for a dry run.
 
     `existing` is the event that was there already, when the request was a repeat; then nothing was planned or written.
+    `reversed_by`: the version of that event's reversal, None while it stands.
     """
 
     book: Book
     plan: PlanT | None
     outcome: Outcome | None
     existing: StoredEvent | None
+    reversed_by: int | None = None
 
 
 def _carry_out(
@@ -96,16 +106,19 @@ def _carry_out(
     """Plan, and append the planned event in the same transaction; a dry run plans from what it reads."""
     if dry_run:
         view = keeper.view(name)
-        existing = keeper.find_repeated(name, given(view.book))
-        planned = None if existing else plan(view.book, view.state, keeper.now())
-        return Done(view.book, planned, None, existing)
-    with keeper.transaction(name) as transaction:
-        book = transaction.book
-        existing = transaction.find_repeated(given(book))
-        if existing is not None:
-            return Done(book, None, None, existing)
-        planned = plan(book, transaction.state, keeper.now())
-        return Done(book, planned, transaction.append(planned.event), None)
+        book = view.book
+        existing = keeper.find_repeated(name, given(book))
+        if existing is None:
+            return Done(book, plan(book, view.state, keeper.now()), None, None)
+    else:
+        with keeper.transaction(name) as transaction:
+            book = transaction.book
+            existing = transaction.find_repeated(given(book))
+            if existing is None:
+                planned = plan(book, transaction.state, keeper.now())
+                return Done(book, planned, transaction.append(planned.event), None)
+    with keeper.database.reading() as connection:
+        return Done(book, None, None, existing, store.find_reversal(connection, name, existing.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ class Injection:
     """
 
     event: Deposit
+    basis_delta: Decimal
     net_basis: Change
     starting_value: Change
     mark_difference: Decimal | None
@@ -138,12 +152,14 @@ def inject(
     def plan(book: Book, state: BookState, now: datetime) -> Injection:
         event = complete(given(book), book)
         assert isinstance(event, Deposit)
+        assert event.basis_delta is not None  # computed, since it is not given
         worth = capital_value(event.asset, event.amount, event.price, book.numeraire)
         basis, starting_value = state.basis.net_basis, state.engine_state.starting_value
         mark = state.marks.get(event.asset)
         return Injection(
             event=event,
-            net_basis=Change(basis, add(basis, event.basis_delta or ZERO)),
+            basis_delta=event.basis_delta,
+            net_basis=Change(basis, add(basis, event.basis_delta)),
             starting_value=Change(starting_value, add(starting_value, worth)),
             mark_difference=subtract(value(event.amount, mark.price), worth) if mark else None,
             mark=mark,
@@ -186,13 +202,27 @@ def withdraw(
 
     def plan(book: Book, state: BookState, now: datetime) -> Payout:
         event = given(book)
-        _require_known_basis(state)
-        _require_balance(event, state)
-        at = event.at or now
-        known = fresh_prices(state, book, prices or {}, at=at, max_mark_age=max_mark_age)
-        return _classified(event, book, state, known)
+        return plan_payout(event, book, state, prices or {}, at=event.at or now, max_mark_age=max_mark_age)
 
     return _carry_out(keeper, name, given, plan, dry_run=dry_run)
+
+
+def plan_payout(
+    event: Withdrawal,
+    book: Book,
+    state: BookState,
+    prices: Mapping[str, Price],
+    *,
+    at: datetime,
+    max_mark_age: timedelta = MAX_MARK_AGE,
+) -> Payout:
+    """The withdrawal as the engine decides it in a state of the book; the event's own basis_delta does not matter.
+
+    `at`: when the money leaves, which marks are held against. Raises Refused as `withdraw` does.
+    """
+    _require_known_basis(state)
+    _require_balance(event, state)
+    return _classified(event, book, state, fresh_prices(state, book, prices, at=at, max_mark_age=max_mark_age))
 
 
 def _classified(event: Withdrawal, book: Book, state: BookState, prices: Mapping[str, Price]) -> Payout:
@@ -226,7 +256,7 @@ def _require_known_basis(state: BookState) -> None:
     if not state.basis.is_known:
         raise Refused(
             Refusal.BASIS_INCOMPLETE,
-            f"{state.basis.unknown_bases} deposits have no known basis, so profit cannot be told from principal",
+            f"profit cannot be told from principal: deposits whose basis is unknown: {state.basis.unknown_bases}",
             expected="the synthetic initial basis",
             advice="commit it once with `netbasis backfill-basis --amount …`",
         )
@@ -265,16 +295,17 @@ def backfill_basis(
 ) -> Done[Backfill]:
     """Commit the basis of a book whose history predates it, once; a second time `existing` is the first.
 
-    Raises Refused `amount_must_be_positive`, …; StorageError.
+    When it was reversed, the new one corrects it. Raises Refused `amount_must_be_positive`, …; StorageError.
     """
+    key, corrects = _initial_basis_key(keeper, name)
 
     def given(book: Book) -> BasisCommit:
         # Once per book, whatever the amount: a second one is answered, not compared.
-        return undeclared(BasisCommit(key=INITIAL_BASIS_KEY, basis_delta=ZERO), "basis_delta")
+        return undeclared(BasisCommit(key=key, basis_delta=ZERO), "basis_delta")
 
     def plan(book: Book, state: BookState, now: datetime) -> Backfill:
-        fields = {"key": INITIAL_BASIS_KEY, "source_note": INITIAL_BASIS_KEY, "basis_delta": amount, "at": at}
-        event = complete(BasisCommit.model_validate({**fields, "actor": actor}), book)
+        fields = {"key": key, "source_note": INITIAL_BASIS_KEY, "basis_delta": amount, "at": at}
+        event = complete(BasisCommit.model_validate({**fields, "actor": actor, "corrects": corrects}), book)
         assert isinstance(event, BasisCommit)
         if event.basis_delta <= 0:
             raise Refused(
@@ -288,3 +319,15 @@ def backfill_basis(
         return Backfill(event, Change(basis, add(basis, event.basis_delta)), state.basis.net_deposits)
 
     return _carry_out(keeper, name, given, plan, dry_run=dry_run)
+
+
+def _initial_basis_key(keeper: Bookkeeper, name: str) -> tuple[str, int | None]:
+    """The key of the book's synthetic initial basis, and what it corrects: the newest one, when that was reversed."""
+    key, newest = INITIAL_BASIS_KEY, None
+    with keeper.database.reading() as connection:
+        while (found := store.find_keys(connection, name, [key]).get(key)) is not None:
+            key, newest = next_key(found), found
+        if newest is None:
+            return INITIAL_BASIS_KEY, None
+        is_reversed = store.find_reversal(connection, name, newest.version) is not None
+    return (key, newest.version) if is_reversed else (newest.key, None)

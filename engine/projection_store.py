@@ -93,17 +93,18 @@ def load_rows(connection: Connection, book: str) -> Rows:
     """A book's stored rows. Raises StorageError `projections_behind` when a row holds what cannot be a figure."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for table in tables.TABLES:
-        for row in connection.execute(select(table).where(table.c.book == book)):
-            try:
+        try:
+            for row in connection.execute(select(table).where(table.c.book == book)):
                 require_sound(row, table)
-            except StorageError as error:
-                raise StorageError(
-                    StorageFault.PROJECTIONS_BEHIND,
-                    f"the stored projection {table.name} of the book {shown(book)} is damaged",
-                    actual=error.actual,
-                    advice="rebuild it with `netbasis rebuild`",
-                ) from error
-            _take(rows, table, dict(row._mapping))
+                _take(rows, table, dict(row._mapping))
+        except StorageError as error:
+            raise StorageError(
+                StorageFault.PROJECTIONS_BEHIND,
+                f"the stored projection {table.name} of the book {shown(book)} is damaged",
+                expected=error.expected,
+                actual=error.actual,
+                advice="rebuild it with `netbasis rebuild`",
+            ) from error
     return rows
 
 

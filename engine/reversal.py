@@ -46,6 +46,11 @@ class ReversalPreview:
     classified_later: list[int]
 
     @property
+    def missing_marks(self) -> tuple[str, ...]:
+        """The assets held before or after that nobody has said the worth of; figures that need one are None."""
+        return tuple(sorted({*self.pnl_before.missing_marks, *self.pnl_after.missing_marks}))
+
+    @property
     def basis_falls_below_zero(self) -> bool:
         """Whether net basis is below 0 afterwards, and was not before."""
         return self.pnl_before.net_basis >= 0 > self.pnl_after.net_basis

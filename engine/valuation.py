@@ -23,25 +23,31 @@ def fresh_prices(
     `mark_missing`, `mark_stale`.
     """
     held = [asset for asset in state.inventory.held() if asset != book.numeraire]
-    return {asset: given.get(asset) or _fresh_mark(asset, state, at, max_mark_age) for asset in held}
+    known = {**state.marks, **given}
+    for asset in held:
+        if asset not in known:
+            raise Refused(
+                Refusal.MARK_MISSING,
+                f"there is {asset} in the book, and nobody has said what it is worth",
+                expected=f"a mark of {asset}",
+                advice=_advice(asset),
+            )
+    for asset in held:
+        if asset not in given and max_mark_age is not None:
+            _require_fresh(asset, known[asset], at, max_mark_age)
+    return {asset: known[asset] for asset in held}
 
 
-def _fresh_mark(asset: str, state: BookState, at: datetime, max_mark_age: timedelta | None) -> Price:
-    mark = state.marks.get(asset)
-    advice = f"append a mark, or give a price with --price {asset}=…"
-    if mark is None:
-        raise Refused(
-            Refusal.MARK_MISSING,
-            f"there is {asset} in the book, and nobody has said what it is worth",
-            expected=f"a mark of {asset}",
-            advice=advice,
-        )
-    if max_mark_age is not None and mark.at < at - max_mark_age:
+def _require_fresh(asset: str, mark: Price, at: datetime, max_mark_age: timedelta) -> None:
+    if at - mark.at > max_mark_age:
         raise Refused(
             Refusal.MARK_STALE,
             f"the newest mark of {asset} is too old",
             expected=f"one of {time_text(at - max_mark_age)} or later",
             actual=time_text(mark.at),
-            advice=advice,
+            advice=_advice(asset),
         )
-    return mark
+
+
+def _advice(asset: str) -> str:
+    return f"append a mark, or give a price with --price {asset}=…"

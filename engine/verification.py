@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.bookkeeper import Bookkeeper, View
 from engine.capital import Movement, inject
+from engine.copying import copy_book
 from engine.valuation import fresh_prices
 from ledger.amounts import ZERO, subtract
 from ledger.book import Book
@@ -52,7 +53,7 @@ def verify_injection(keeper: Bookkeeper, name: str, amount: str, prices: Mapping
     `prices`: before the newest marks, of any age; every asset held needs one. Raises Refused `mark_missing`,
     `amount_must_be_positive`, …; StorageError.
     """
-    with _copy(keeper) as copy:
+    with _copy(keeper, name) as copy:
         view = copy.view(name)
         known = fresh_prices(view.state, view.book, prices, at=copy.now(), max_mark_age=None)
         before = _figures(view, known)
@@ -80,11 +81,15 @@ def _difference(before: Decimal | None, after: Decimal | None) -> Decimal | None
 
 
 @contextmanager
-def _copy(keeper: Bookkeeper) -> Iterator[Bookkeeper]:
-    """A copy of the database, in a temporary folder that is removed."""
+def _copy(keeper: Bookkeeper, name: str) -> Iterator[Bookkeeper]:
+    """A copy of the database, or of the one book on a server, in a temporary folder that is removed."""
     with tempfile.TemporaryDirectory(prefix="netbasis-verify-") as folder:
         path = Path(folder) / "copy.db"
-        with closing(sqlite3.connect(path)) as copy:
-            keeper.database.backup_to(copy)
+        if keeper.database.dialect == "sqlite":
+            with closing(sqlite3.connect(path)) as copy:
+                keeper.database.backup_to(copy)
+        else:
+            with Bookkeeper.open(str(path), "create") as copied:
+                copy_book(keeper.database, copied.database, name)
         with Bookkeeper.open(str(path), "write") as copied:
             yield copied

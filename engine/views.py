@@ -146,7 +146,8 @@ def audit_basis(database: Database, name: str, moment: Moment = NOW) -> Audit:
     with database.reading() as connection:
         book, head = _require(connection, name, moment)
         condition = and_(_MOVES_BASIS, moment.condition())
-        rows = list(audit_rows(store.read_events(connection, name, where=condition)))
+        reversals = store.reversals(connection, name, where=condition)
+        rows = list(audit_rows(store.read_events(connection, name, where=condition), reversals))
     return Audit(book, moment.version_of(head), rows[-1].basis_after if rows else ZERO, rows)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 from ledger.amounts import ZERO, add
 from ledger.events import Withdrawal
@@ -17,7 +18,8 @@ class AuditRow:
     """One movement of the basis, also one of 0. Amounts in the asset's unit, all else in the numeraire.
 
     `equity_before`, `basis_before`, `profit`, `principal` are the evidence of a withdrawal, None where there is none.
-    `basis_delta` is None for a deposit whose basis is unknown; it counts 0 in `basis_after`.
+    `basis_delta` is None for a deposit whose basis is unknown; it counts 0 in `basis_after`. `reverses`, `reversed_by`:
+    versions that tie an event and its reversal.
     """
 
     version: int
@@ -37,17 +39,24 @@ class AuditRow:
     tx_hash: str | None
     event_id: str
     hash: bytes
+    reverses: int | None
+    reversed_by: int | None
 
 
-def audit_rows(events: Iterable[StoredEvent]) -> Iterator[AuditRow]:
-    """A row for each of the events, which are the ones that can move the basis, in order from the first."""
+def audit_rows(
+    events: Iterable[StoredEvent], reversals: Mapping[int, int] = MappingProxyType({})
+) -> Iterator[AuditRow]:
+    """A row for each of the events, which are the ones that can move the basis, in order from the first.
+
+    `reversals` has, by the version of a reversed event, the version of its reversal.
+    """
     net_basis = ZERO
     for stored in events:
         net_basis = add(net_basis, stored.effects.basis_delta)
-        yield _row(stored, net_basis)
+        yield _row(stored, net_basis, reversals.get(stored.version))
 
 
-def _row(stored: StoredEvent, basis_after: Decimal) -> AuditRow:
+def _row(stored: StoredEvent, basis_after: Decimal, reversed_by: int | None) -> AuditRow:
     event, effects = stored.event, stored.effects
     evidence = event.evidence if isinstance(event, Withdrawal) else None
     moved = effects.own.delta if effects.own else None
@@ -69,4 +78,6 @@ def _row(stored: StoredEvent, basis_after: Decimal) -> AuditRow:
         tx_hash=event.tx_hash,
         event_id=stored.event_id,
         hash=stored.hash,
+        reverses=stored.reverses,
+        reversed_by=reversed_by,
     )

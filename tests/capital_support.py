@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.rebuild import rebuild
 from ledger.book import GENESIS_HASH
 from ledger.events import event_from
-from ledger.stored import StoredEvent, chain_hash
+from ledger.stored import chain_hash
 from projections.marks import Price
 from projections.pnl import Pnl, pnl
 from projections.state import BookState
@@ -119,6 +121,11 @@ def rewrite(path: Path, version: int, change: Callable[[dict[str, Any]], None], 
         rebuild(keeper.database, BOOK)
 
 
-def versions_of(events: list[StoredEvent], kind: str) -> list[int]:
-    """The versions of the events of a type."""
-    return [stored.version for stored in events if stored.type == kind]
+def overwrite_page(ledger: Path, table: str) -> None:
+    """Overwrite the page at the root of a table, as a disk does that lost a write."""
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with ledger.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\x5a" * size)

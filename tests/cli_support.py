@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from threading import Timer
+from types import TracebackType
+from typing import Any, Self
 
 from cli.main import run as run_in_process
 
@@ -49,6 +51,23 @@ class Ran:
 
 def _no_float(text: str) -> None:
     raise AssertionError(f"a binary float in JSON: {text}")
+
+
+class Child(subprocess.Popen[bytes]):
+    """A started script, killed when its test fails or has waited for it too long: a hang is a failure, not a wait."""
+
+    def __enter__(self) -> Self:
+        self._giving_up = Timer(GIVE_UP_S, self.kill)
+        self._giving_up.start()
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.kill()
+        super().__exit__(kind, error, traceback)
+        self._giving_up.cancel()
 
 
 class Cli:
@@ -81,15 +100,11 @@ class Cli:
         )
         return _checked(Ran(done.returncode, done.stdout.decode(), done.stderr.decode()))
 
-    def start(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
-        """The script, started with pipes; use it as a context manager inside `ended`."""
+    def start(self, *arguments: str, **how: Any) -> Child:
+        """The script, started with pipes; to be used as a context manager, inside it `ended`."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            [SCRIPT, "--db", LEDGER, *arguments],
-            cwd=self.folder,
-            env=clean_environment(self.folder),
-            **{**pipes, **how},
-        )
+        environment = clean_environment(self.folder)
+        return Child([SCRIPT, "--db", LEDGER, *arguments], cwd=self.folder, env=environment, **{**pipes, **how})
 
     def here(self, *arguments: str, target: tuple[str, ...] | None = None) -> Ran:
         """Run a command line in this process; `target` is this ledger and the book `main` unless it is given."""

@@ -6,13 +6,13 @@ without a book is. Nothing here knows which engine it is.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 import pytest
 from sqlalchemy import String, cast, delete, insert, literal, select, true, update
@@ -89,6 +89,7 @@ OWN: dict[str, dict[str, tuple[object, object]]] = {
     "baseline": {"starting_value": ("100", "-100"), "reason": ("restart", None)},
     "reversal": {"reverses": (2, 3), "reason": ("twice", "thrice")},
 }
+_OPENED = itertools.count()
 CHANGES = [(kind, field) for kind, own in OWN.items() for field in (COMMON | own)]
 
 
@@ -154,8 +155,9 @@ class StoreContract:
             yield keeper
 
     def open(self, location: str, clock: Callable[[], datetime] | None = None) -> Bookkeeper:
-        """A Bookkeeper on the database, its clock and ids its own."""
-        return Bookkeeper.open(location, clock=clock or TickingClock(), new_id=SequentialIds())
+        """A Bookkeeper on the database, its clock and ids its own: a key by default is an id, and no two may be the same."""
+        number, ids = next(_OPENED), SequentialIds()
+        return Bookkeeper.open(location, clock=clock or TickingClock(), new_id=lambda: f"{number}-{ids()}")
 
     # Appending
 
@@ -432,7 +434,7 @@ class StoreContract:
             for number in range(3):
                 keeper.append_all(BOOK, [fill(f"f:{number}"), fill(f"g:{number}")])
             log = log_of(keeper)
-            assert all(before.recorded_at <= after.recorded_at for before, after in pairwise(log))
+            assert all(before.recorded_at <= after.recorded_at for before, after in itertools.pairwise(log))
             assert check(keeper.database, BOOK).ok
 
     def test_the_events_of_one_append_are_recorded_at_one_time_and_those_of_the_next_later(
@@ -527,7 +529,7 @@ class StoreContract:
         ]
         keeper.append_all(BOOK, [*deposits, baselines[0], deposit("after", "7"), baselines[1]])
         deltas = {stored.key: stored.effects.starting_value_delta for stored in log_of(keeper)}
-        assert (deltas["b:1"], deltas["b:2"]) == (40 - 100 - before, 3)
+        assert (deltas["b:1"], deltas["b:2"]) == (Decimal(40 - 100 - before), Decimal(3))
         assert keeper.view(BOOK).state.engine_state.starting_value == 50
 
     # Failures
@@ -769,7 +771,7 @@ class StoreContract:
         failures: list[BaseException] = []
 
         def write(name: str, own: bool) -> None:
-            writer = self.open_with_own_ids(location, name) if own else keeper
+            writer = self.open(location) if own else keeper
             try:
                 for number in range(10):
                     writer.append(BOOK, deposit(f"{name}:{number}"))
@@ -792,10 +794,6 @@ class StoreContract:
     def names(self, own: bool) -> list[str]:
         return [f"{'own' if own else 'shared'}{number}" for number in range(4)]
 
-    def open_with_own_ids(self, location: str, name: str) -> Bookkeeper:
-        ids = SequentialIds()
-        return Bookkeeper.open(location, clock=TickingClock(), new_id=lambda: f"{name}-{ids()}")
-
     def run_together(self, *works: Callable[[], object]) -> None:
         """Run each in a thread of its own, to its end."""
         threads = [threading.Thread(target=work) for work in works]
@@ -809,7 +807,7 @@ class StoreContract:
         together = threading.Barrier(6)
 
         def write(name: str) -> None:
-            with self.open_with_own_ids(location, name) as writer:
+            with self.open(location) as writer:
                 together.wait()
                 try:
                     writer.append(BOOK, deposit(name), expected_version=1)

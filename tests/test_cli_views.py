@@ -202,6 +202,9 @@ AUDIT_COLUMNS = [
     "tx_hash",
     "event_id",
     "hash",
+    # Beyond the specification's shape, and after it: what ties an event and its reversal together.
+    "reverses",
+    "reversed_by",
 ]
 
 
@@ -226,6 +229,8 @@ def test_audit_basis_as_json(story: Cli) -> None:
         tuple(EVIDENCE[name] if row["version"] == 9 else None for name in evidence) for row in rows
     ]
     assert [row["at"] for row in rows] == [AT] * 7
+    tied = [(row["version"], row["reverses"], row["reversed_by"]) for row in rows if row["version"] > 9]
+    assert tied == [(11, None, 12), (12, 11, None)]
     assert (rows[2]["actor"], rows[3]["tx_hash"], rows[3]["source_note"]) == ("owner", "AB12", "injection")
     assert all(re.fullmatch("[0-9a-f]{64}", row["hash"]) for row in rows)
     assert len({row["event_id"] for row in rows}) == 7

@@ -230,6 +230,7 @@ BROKEN_ROWS = {
 
 @pytest.mark.parametrize("name", BROKEN_ROWS)
 def test_a_books_row_that_cannot_be_right_stops_the_append_and_the_view(tmp_path: Path, name: str) -> None:
+    """The book is found all the same, so that it can be checked."""
     path = sample_file(tmp_path)
     tamper(path, BROKEN_ROWS[name])
     with Bookkeeper.open(str(path), clock=TickingClock()) as keeper:
@@ -238,6 +239,8 @@ def test_a_books_row_that_cannot_be_right_stops_the_append_and_the_view(tmp_path
             with pytest.raises(StorageError, match="event_unreadable"):
                 attempt()
         assert content(keeper.database) == before
+        assert keeper.resolve(None) == keeper.resolve(BOOK) == BOOK
+        assert not check(keeper.database, BOOK).ok
 
 
 BROKEN_EVENTS = {

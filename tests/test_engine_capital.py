@@ -16,14 +16,14 @@ import projections.basis
 import projections.engine_state
 from engine import projection_store
 from engine.bookkeeper import Bookkeeper
-from engine.capital import Backfill, Done, Injection, Movement, Payout, backfill_basis, inject, withdraw
+from engine.capital import Backfill, Done, Injection, Movement, Payout, backfill_basis, inject, plan_payout, withdraw
 from engine.check import check
 from engine.projection_store import Rows
 from engine.valuation import MAX_MARK_AGE
 from ledger.appender import Outcome
 from ledger.book import Book
 from ledger.effects import Effects
-from ledger.errors import KeyConflict, Refused, StorageError
+from ledger.errors import KeyConflict, Refused, StorageError, VersionPassed
 from ledger.events import Evidence, MarkUsed, Withdrawal, event_from
 from ledger.times import time_text
 from projections.state import BookState
@@ -160,7 +160,7 @@ def failing_apply(
 class Unstorable(Decimal):
     """A figure that no column takes."""
 
-    def __format__(self, specification: str) -> str:
+    def __format__(self, specification: str, *_: Any) -> str:
         raise StopError
 
 
@@ -191,7 +191,7 @@ def test_a_projection_that_fails_leaves_neither_event_nor_starting_value(
     with monkeypatch.context() as patched:
         patched.setattr(module, name, failing)
         with pytest.raises(Exception) as failure:
-            (inject if kind == "inject" else withdraw)(desk, BOOK, Movement("50"))  # type: ignore[operator]
+            (inject if kind == "inject" else withdraw)(desk, BOOK, Movement("50"))
     assert any(isinstance(error, StopError) for error in chain_of(failure.value))
     assert content(desk.database) == before
     assert check(desk.database, BOOK).ok
@@ -474,7 +474,7 @@ def test_a_mark_counts_while_it_is_not_older_than_that_at_the_withdrawals_time(
     assert timedelta(minutes=15) == MAX_MARK_AGE
     desk.append(BOOK, event("mark", asset="XRP", price="2", at=time_text(MARKED)))
     movement = Movement("1", at=time_text(MARKED + age))
-    option = {} if max_mark_age is None else {"max_mark_age": max_mark_age}
+    option: dict[str, Any] = {} if max_mark_age is None else {"max_mark_age": max_mark_age}
     if is_fresh:
         assert planned(withdraw(desk, BOOK, movement, **option)).evidence.marks[0].at == MARKED
         return
@@ -596,6 +596,21 @@ def test_what_rounds_to_nothing_is_withdrawn_as_nothing(desk: Bookkeeper) -> Non
     tiny = Movement("0.000000000000000001", asset="XRP")
     assert parts(withdraw(desk, BOOK, tiny, prices={"XRP": price_of("0.1")})) == ("0", "0")
     assert check(desk.database, BOOK).ok
+
+
+def test_who_classifies_for_himself_names_the_version_that_he_has_read(desk: Bookkeeper) -> None:
+    """And is refused when it has passed; without a version, when the evidence is not the book's any more."""
+    view = desk.view(BOOK)
+    wanted = Withdrawal(asset="RLUSD", amount=Decimal(20), basis_delta=ZERO)
+    decided = plan_payout(wanted, view.book, view.state, {}, at=START).event
+    inject(desk, BOOK, Movement("1", at=time_text(START)))
+    with pytest.raises(VersionPassed):
+        desk.append(BOOK, decided, expected_version=view.head.version)
+    with pytest.raises(Refused, match="evidence_mismatch"):
+        desk.append(BOOK, decided)
+    view = desk.view(BOOK)
+    decided = plan_payout(wanted, view.book, view.state, {}, at=START).event
+    assert desk.append(BOOK, decided, expected_version=view.head.version).stored.version == 7
 
 
 # --------------------------------------------------------------------------------------------------- policies

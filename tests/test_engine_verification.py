@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,11 @@ from engine.verification import Delta, Verification, verify_injection
 from ledger.amounts import amount_text
 from ledger.effects import Effects
 from ledger.errors import Refused, StorageError
+from ledger.events import Opened
 from projections.engine_state import EngineState
-from tests.capital_support import leave_a_wal, open_desk, price_of, rewrite
+from tests.capital_support import leave_a_wal, open_desk, overwrite_page, price_of, rewrite
 from tests.cli_support import contents
+from tests.postgres_support import fresh_database, url_of
 from tests.store_support import content, findings_of, fingerprints, tamper
 from tests.support import BOOK, SequentialIds, TickingClock, event, open_keeper
 
@@ -77,6 +77,23 @@ def test_the_original_keeps_every_byte_and_gets_nothing(ledger: Path) -> None:
         assert keeper.view(BOOK).head.version == 10  # 9, and the one that is only in the WAL
 
 
+def test_on_a_server_the_book_is_copied_into_a_file_aside() -> None:
+    location = url_of(fresh_database())
+    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds()) as keeper:
+        keeper.open_book(BOOK, Opened(mode="live"))
+        open_desk(keeper)
+        before = content(keeper.database)
+        verification = verify_injection(keeper, BOOK, "50", {})
+        assert verification.holds
+        assert [name for name, _ in deltas(verification)] == [
+            "NET DEPOSITS",
+            "TOTAL VALUE",
+            "TOTAL PNL",
+            "TRADING VALUE",
+        ]
+        assert content(keeper.database) == before
+
+
 def test_the_copy_is_removed(ledger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     aside.mkdir()
@@ -129,16 +146,6 @@ def test_what_is_no_amount_is_refused(ledger: Path, amount: str) -> None:
 
 
 # ----------------------------------------------------------------------------------------- the start-up check
-
-
-def overwrite_page(ledger: Path, table: str) -> None:
-    """Overwrite the page at the root of a table, as a disk does that lost a write."""
-    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
-        (size,) = connection.execute("PRAGMA page_size").fetchone()
-        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    with ledger.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\x5a" * size)
 
 
 DAMAGED = ["inventory", "basis", "fees", "idx_events_capital", "uq_events_reverses"]

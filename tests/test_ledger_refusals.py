@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,11 @@ from cli.main import run
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, withdraw
 from engine.classification import classify_withdrawal_basis
+from engine.paper_session import run_session
+from engine.strategy_config import RETIRED, parse_strategy
+from engine.tape import read_tape
 from engine.views import Moment, view_at
+from ledger.adoption import open_copy
 from ledger.amounts import parse_amount
 from ledger.errors import Conflict, KeyConflict, Refusal, Refused, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
@@ -150,6 +155,12 @@ def _of_two_books(keeper: Bookkeeper) -> object:
     return keeper.resolve(None)
 
 
+def _copied_over(keeper: Bookkeeper) -> object:
+    view = keeper.view(BOOK)
+    with keeper.database.writing() as connection:
+        return open_copy(connection, replace(view.book, mode="paper"), view.head)
+
+
 def _withdraw_after(amount: str, asset: str, *before: Fields) -> Callable[[Bookkeeper], object]:
     def call(keeper: Bookkeeper) -> object:
         keeper.append_all(BOOK, [event_of(fields) for fields in before])
@@ -157,6 +168,10 @@ def _withdraw_after(amount: str, asset: str, *before: Fields) -> Callable[[Bookk
 
     return call
 
+
+SMALLEST_STRATEGY = parse_strategy(
+    b"strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}", name="paper.yaml"
+)
 
 CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.BOOK_UNKNOWN: lambda keeper: keeper.view("other"),
@@ -173,6 +188,11 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.EXCEEDS_EQUITY: _withdraw_after(
         "55", "RLUSD", small("deposit"), small("fill", side="sell"), small("mark", price="1.3314")
     ),
+    Refusal.COPY_DIFFERS: _copied_over,
+    Refusal.NOT_YAML: lambda _: parse_strategy(b"strategy: [", name="paper.yaml"),
+    Refusal.SETTING_RETIRED: lambda _: parse_strategy(f"strategy: {{{RETIRED}: 1}}".encode(), name="paper.yaml"),
+    Refusal.TAPE_MALFORMED: lambda _: read_tape(Path(__file__)),
+    Refusal.BOOK_IS_LIVE: lambda keeper: run_session(keeper, BOOK, Path("no.csv"), SMALLEST_STRATEGY),
 }
 
 COMMANDS: dict[Refusal, list[Fields]] = {
@@ -261,6 +281,37 @@ def test_a_negative_withdrawal_is_not_classified() -> None:
     with pytest.raises(Refused) as refused:
         classify_withdrawal_basis(parse_amount("-0.01"), parse_amount("1"), parse_amount("1"))
     assert refused.value.refusal is Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE
+
+
+# ---- the message
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Refused(Refusal.NOT_JSON, "what"), "error[not_json]: what"),
+        (Refused(Refusal.NOT_JSON, "what", expected=5), "error[not_json]: what; expected 5"),
+        (Refused(Refusal.NOT_JSON, "what", actual="it's"), 'error[not_json]: what; actual "it\'s"'),
+        (Refused(Refusal.NOT_JSON, "what", advice="do"), "error[not_json]: what; do"),
+        (
+            Refused(Refusal.NOT_JSON, "what", expected="a", actual="b\n", advice="do"),
+            "error[not_json]: what; expected a, actual 'b\\n'; do",
+        ),
+        (
+            VersionPassed("main", 3, 4),
+            "error[expected_version_passed]: the book 'main' is not at the version that was read; expected 3, actual 4; "
+            "read the book again, decide anew, and append with the version that you read",
+        ),
+    ],
+)
+def test_a_message_says_what_what_was_expected_what_was_there_and_what_to_do(made: Exception, message: str) -> None:
+    assert str(made) == message
+
+
+def test_a_message_names_the_place_in_the_input() -> None:
+    refused = Refused(Refusal.NOT_JSON, "what")
+    refused.where = "line 17"
+    assert str(refused) == "error[not_json]: line 17: what"
 
 
 # ---- the rules that look at more than one field, case by case
@@ -465,6 +516,29 @@ def test_the_order_in_these_rows_is_that_of_the_enumeration() -> None:
     for _, refusals in SEVERAL:
         for first, second in pairwise(refusals):
             assert order.index(first) < order.index(second)
+
+
+@pytest.mark.parametrize("later", [{"book": "other"}, {"price": "1"}, {"corrects": 9}])
+def test_a_key_is_missed_before_the_book_and_the_log_are_asked(
+    later: Fields, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_keeper(tmp_path).close()
+    file = tmp_path / "events.ndjson"
+    file.write_text(json.dumps(small("deposit", **later)))
+    assert run(["--db", str(tmp_path / "ledger.db"), "append", "--file", str(file)]) == 1
+    assert capsys.readouterr().err.startswith("error[key_required]: ")
+    order = list(Refusal)
+    for refusal in (Refusal.BOOK_DIFFERS, Refusal.PRICE_MUST_BE_ABSENT, Refusal.CORRECTED_VERSION_UNKNOWN):
+        assert order.index(Refusal.KEY_REQUIRED) < order.index(refusal)
+
+
+def test_a_policy_is_asked_for_before_the_book_is(keeper: Bookkeeper) -> None:
+    """A book cannot be opened with it, whether it is open or not."""
+    with pytest.raises(Refused) as refused:
+        keeper.open_book(BOOK, Opened(mode="live", withdrawal_policy="fifo/1", book="other", key="again"))
+    assert refused.value.refusal is Refusal.POLICY_UNKNOWN
+    order = list(Refusal)
+    assert order.index(Refusal.POLICY_UNKNOWN) < order.index(Refusal.BOOK_DIFFERS)
 
 
 def test_the_order_of_the_first_refusals_of_a_line() -> None:

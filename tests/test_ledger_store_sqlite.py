@@ -143,6 +143,16 @@ def test_a_mistyped_path_is_told_and_creates_nothing(tmp_path: Path, mode: str, 
     assert fingerprints(tmp_path) == before
 
 
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_a_file_that_goes_before_it_is_used_is_not_made_anew(tmp_path: Path, mode: str) -> None:
+    path = ledger_file(tmp_path)
+    with Database.open(str(path), mode) as database:  # type: ignore[arg-type]
+        path.unlink()
+        with pytest.raises(StorageError, match="database_unreadable"):
+            content(database)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_ledger_is_not_made_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="database_unreadable"):
         Bookkeeper.open(str(tmp_path / "no folder" / "ledger.db"), "create")

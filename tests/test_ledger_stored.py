@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,11 @@ GOLDEN: list[tuple[str, dict[str, Any], str, str]] = [
 @pytest.fixture
 def golden_log(tmp_path: Path) -> list[StoredEvent]:
     """What the golden inputs are recorded as."""
+    return record_golden(tmp_path)
+
+
+def record_golden(tmp_path: Path) -> list[StoredEvent]:
+    """Record the golden inputs in a new ledger, and read them back."""
     clock = TickingClock(step=timedelta(0))
     with Bookkeeper.open(str(ledger_file(tmp_path)), clock=clock, new_id=SequentialIds()) as keeper:
         for kind, fields, _, _ in GOLDEN:
@@ -204,6 +209,17 @@ def test_bodies_and_hashes_are_what_they_always_were(golden_log: list[StoredEven
     for stored, (_, _, body, digest) in zip(golden_log, GOLDEN, strict=True):
         assert stored.body == body.encode("utf-8")
         assert stored.hash.hex() == digest
+
+
+def test_the_callers_decimal_context_does_not_reach_the_bytes(tmp_path: Path) -> None:
+    """In a context of two digits, in which every signal is an exception."""
+    with localcontext(Context(prec=2, rounding=ROUND_UP)) as context:
+        for signal in context.traps:
+            context.traps[signal] = True
+        before = repr(context)
+        log = record_golden(tmp_path)
+        assert repr(context) == before
+    assert [stored.body.decode("utf-8") for stored in log] == [body for _, _, body, _ in GOLDEN]
 
 
 def test_the_golden_chain_has_every_event_type() -> None:

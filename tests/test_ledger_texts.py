@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from ledger.texts import (
     parse_asset,
     parse_text,
 )
-from tests.support import SMALLEST, event
+from tests.support import SMALLEST, event, log_of, open_keeper
 
 
 def refusal_of(given_object: object, characters: int = 10) -> Refusal:
@@ -58,6 +59,18 @@ def test_every_text_of_whole_printable_characters_is_taken(text: str) -> None:
 @pytest.mark.parametrize("asset", ["XRP", "RLUSD.rMxCKbEDwqr76QuheSUMdEGf4B9xJ8m5De", "BTC-PERP", "$", "\u20bf", "a/b"])
 def test_an_asset_may_have_an_issuer_and_any_sign_but_the_equals_sign(asset: str) -> None:
     assert parse_asset(asset) == asset
+
+
+@pytest.mark.parametrize("text", ["'; DROP TABLE events; --", "\"), ('x')", "%s :name ?", "\\", "\U0001f4b6", "NULL"])
+def test_a_text_comes_back_from_the_database_as_it_was_given(text: str, tmp_path: Path) -> None:
+    """As book, asset, key and note: none is ever part of a statement."""
+    with open_keeper(tmp_path, book=text) as keeper:
+        asset = text.replace(" ", "")
+        keeper.append(text, event("deposit", asset=asset, amount="1", price="1", key=text, source_note=text))
+        assert keeper.append(text, event("deposit", asset=asset, amount="1", price="1", key=text)).existed
+        (stored,) = log_of(keeper, text, after=1)
+        assert (stored.book, stored.key, stored.asset, stored.event.source_note) == (text, text, asset, text)
+        assert list(keeper.view(text).state.inventory) == [asset]
 
 
 # ---- what is refused

@@ -115,6 +115,7 @@ def test_canonical_text(text: str, canonical: str) -> None:
         (" 2026-01-31T14:30:00Z", Refusal.TIME_MALFORMED),
         ("2026-01-31T14:30:00Z\n", Refusal.TIME_MALFORMED),
         ("\uff12\uff10\uff12\uff16-01-31T14:30:00Z", Refusal.TIME_MALFORMED),  # fullwidth digits
+        ("\uff12\uff10\uff12\uff16-01-31T14:30:00", Refusal.TIME_MALFORMED),
         ("now", Refusal.TIME_MALFORMED),
         ("", Refusal.TIME_MALFORMED),
         (1767225600, Refusal.TIME_MALFORMED),
