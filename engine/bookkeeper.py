@@ -67,6 +67,16 @@ class View:
     state: BookState
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a bookkeeper's last commit left, good while the head is the same and no rebuild came between."""
+
+    head_hash: bytes
+    rebuilds: int
+    state: BookState
+    rows: Rows
+
+
 class Bookkeeper:
     """Keeps the books of one database. Use it as a context manager, or call `close`."""
 
@@ -74,7 +84,7 @@ class Bookkeeper:
         self.database = database
         self._clock = clock
         self._new_id = new_id
-        self._kept: dict[str, tuple[bytes, BookState, Rows]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     @classmethod
     def open(
@@ -195,7 +205,8 @@ class Bookkeeper:
         """
         with self.database.writing() as connection:
             book, head = store.require_book(connection, name, lock=True)
-            projector = self._projector(connection, book, head)
+            rebuilds = projection_store.rebuild_count(connection, name)
+            projector = self._projector(connection, book, head, rebuilds)
             appender = Appender(
                 connection, book, head, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
             )
@@ -203,12 +214,12 @@ class Bookkeeper:
             appender.require_all_written()
             if appender.head != head:
                 projector.save(connection)
-        self._kept[name] = (appender.head.hash, projector.state, projector.rows)
+        self._kept[name] = _Kept(appender.head.hash, rebuilds, projector.state, projector.rows)
 
-    def _projector(self, connection: Connection, book: Book, head: Head) -> _Projector:
+    def _projector(self, connection: Connection, book: Book, head: Head, rebuilds: int) -> _Projector:
         kept = self._kept.get(book.name)
-        if kept is not None and kept[0] == head.hash:
-            return _Projector(book, kept[1], kept[2])
+        if kept is not None and (kept.head_hash, kept.rebuilds) == (head.hash, rebuilds):
+            return _Projector(book, kept.state, kept.rows)
         rows = projection_store.load_rows(connection, book.name)
         return _Projector(book, stored_state(rows, book, head), rows)
 

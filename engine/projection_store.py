@@ -140,6 +140,20 @@ def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
     save_rows(connection, book, {}, wanted)
 
 
+def rebuild_count(connection: Connection, book: str) -> int:
+    """How often a rebuild has changed the book's stored rows."""
+    table = tables.rebuilds
+    return connection.scalar(select(table.c.count).where(table.c.book == book)) or 0
+
+
+def count_rebuild(connection: Connection, book: str) -> None:
+    """Make known that a rebuild has changed the book's stored rows."""
+    table = tables.rebuilds
+    counted = connection.execute(update(table).where(table.c.book == book).values(count=table.c.count + 1))
+    if counted.rowcount == 0:
+        connection.execute(insert(table).values(book=book, count=1))
+
+
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
     """Turn a book's stored rows into the wanted ones, touching only those that differ."""
     for (name, key), row in wanted.items():

@@ -53,5 +53,8 @@ marks = _table(
 )
 fees = _table("fees", Column("asset", String, primary_key=True), _sum("amount"))
 
+# Not a projection: how often a book's were put right by a rebuild, so that nobody goes on from what he had read before.
+rebuilds = _table("projection_rebuilds", Column("count", BigInteger, nullable=False))
+
 # In this order for people; the tables do not refer to each other.
 TABLES = (inventory, basis, engine_state, marks, fees, heads)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from engine.projection_store import Change, Rows, difference, read_rows, replace_rows, rows_of
+from engine.projection_store import Change, Rows, count_rebuild, difference, read_rows, replace_rows, rows_of
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database import Database
@@ -53,6 +53,7 @@ def rebuild(database: Database, name: str, *, dry_run: bool = False, on_progress
         changes = _changes(connection, wanted, name)
         if changes:
             replace_rows(connection, name, wanted)
+            count_rebuild(connection, name)
     return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
 
 

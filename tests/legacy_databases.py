@@ -7,9 +7,13 @@ the truth in exact decimals. `real` is the one place where a decimal becomes a f
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+import subprocess
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -378,3 +382,32 @@ def no_table_at_all(path: Path) -> Truth:
 
 
 EXACT["no_table_at_all"] = no_table_at_all
+
+
+# ---- other processes
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """By name, the SHA-256 of every file in a folder. What SQLite shares among its processes, `-shm`, is by name only."""
+    return {
+        path.name: "" if path.name.endswith("-shm") else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
+
+
+def run_child(folder: Path, program: str) -> None:
+    """Let another process do something in a folder, to its end."""
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
+
+
+@contextmanager
+def live_child(folder: Path, program: str) -> Iterator[None]:
+    """Another process that has printed `ready` and goes on until the end."""
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, text=True, stdin=pipe, stdout=pipe) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            yield
+        finally:
+            child.kill()

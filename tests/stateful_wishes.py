@@ -117,9 +117,9 @@ class Wisher:
             "quote_amount": self.amount(wish.second),
         }
         amount = self.amount(wish.price)
-        fee = {0: None, 1: "0", 2: f"-{amount}"}.get(wish.choice // 2, amount)
+        fee = (None, "0", f"-{amount}", amount, None, f"-{amount}")[(wish.choice // 2 + wish.pick) % 6]
         if fee is not None:
-            made |= {"fee_asset": any_asset(book, wish.pick), "fee_amount": fee}
+            made |= {"fee_asset": any_asset(book, wish.asset + wish.other), "fee_amount": fee}
         return made
 
     def priced(self, wish: Wish, book: ModelBook) -> Fields:

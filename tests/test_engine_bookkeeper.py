@@ -269,10 +269,6 @@ def test_an_event_that_cannot_be_read_stops_whoever_needs_it(tmp_path: Path, nam
         assert keeper.append(BOOK, fill("f:9")).stored.version == SAMPLE_VERSIONS + 1  # it does not need that event
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a Bookkeeper that kept damaged projections in memory writes them again after a rebuild elsewhere",
-)
 def test_a_rebuild_elsewhere_is_not_undone_by_what_is_kept_in_memory(tmp_path: Path) -> None:
     """A running bot took damaged figures into its memory; somebody rebuilds; the bot's next append must not undo it."""
     path = sample_file(tmp_path)

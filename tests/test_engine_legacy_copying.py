@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
-import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from engine.legacy.copying import copied_aside, is_still, take_copy
 from ledger.errors import StorageError, StorageFault
+from tests.legacy_databases import live_child, run_child, snapshot
 
 PREPARE = """
     import os, sqlite3, sys
@@ -42,33 +39,9 @@ RESTLESS = """
 """
 
 
-def snapshot(folder: Path) -> dict[str, str]:
-    """By name, the SHA-256 of every file in a folder. What SQLite shares among its processes, `-shm`, is by name only."""
-    return {
-        path.name: "" if path.name.endswith("-shm") else hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-    }
-
-
-def run_writer(folder: Path, journal: str, script: str) -> None:
-    """Let another process write, and be killed where the script says so."""
-    program = textwrap.dedent(PREPARE % journal) + textwrap.dedent(script)
-    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
-
-
-@contextmanager
-def live_writer(folder: Path, journal: str, script: str) -> Iterator[None]:
-    """Another process that has begun to write, and goes on until the end."""
-    program = textwrap.dedent(PREPARE % journal) + textwrap.dedent(script)
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            yield
-        finally:
-            child.kill()
+def writer(journal: str, script: str) -> str:
+    """A program that makes a database and does what a script says."""
+    return textwrap.dedent(PREPARE % journal) + textwrap.dedent(script)
 
 
 def rows(copy: Path) -> list[tuple[int, int]]:
@@ -86,7 +59,7 @@ INSERT = "c.execute('INSERT INTO pairs VALUES (1, 2, NULL)')\n"
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL", "PERSIST", "TRUNCATE"])
 def test_a_closed_database_comes_over_whole_and_stays_as_it_is(tmp_path: Path, journal: str) -> None:
-    run_writer(tmp_path, journal, f"{INSERT}c.close()")
+    run_child(tmp_path, writer(journal, f"{INSERT}c.close()"))
     before = snapshot(tmp_path)
     assert copied_rows(tmp_path / "old.db") == [(1, 2)]
     assert snapshot(tmp_path) == before
@@ -94,7 +67,7 @@ def test_a_closed_database_comes_over_whole_and_stays_as_it_is(tmp_path: Path, j
 
 def test_what_a_killed_writer_left_in_the_wal_comes_over_and_the_wal_stays(tmp_path: Path) -> None:
     """Opened where it stands, SQLite would move the WAL into the file."""
-    run_writer(tmp_path, "WAL", f"{INSERT}os._exit(0)")
+    run_child(tmp_path, writer("WAL", f"{INSERT}os._exit(0)"))
     before = snapshot(tmp_path)
     assert before.keys() >= {"old.db", "old.db-wal"}
     assert copied_rows(tmp_path / "old.db") == [(1, 2)]
@@ -103,7 +76,7 @@ def test_what_a_killed_writer_left_in_the_wal_comes_over_and_the_wal_stays(tmp_p
 
 def test_a_wal_is_found_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    run_writer(tmp_path / "real", "WAL", f"{INSERT}os._exit(0)")
+    run_child(tmp_path / "real", writer("WAL", f"{INSERT}os._exit(0)"))
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "real" / "old.db")
     assert copied_rows(link) == [(1, 2)]
@@ -118,7 +91,7 @@ def test_what_a_killed_writer_had_not_committed_is_rolled_back_in_the_copy(tmp_p
             c.execute("INSERT INTO pairs VALUES (3, ?, hex(randomblob(1000)))", (i,))
         os._exit(0)
     """
-    run_writer(tmp_path, "DELETE", INSERT + textwrap.dedent(spill))
+    run_child(tmp_path, writer("DELETE", INSERT + textwrap.dedent(spill)))
     before = snapshot(tmp_path)
     assert before.keys() == {"old.db", "old.db-journal"}
     assert copied_rows(tmp_path / "old.db") == [(1, 2)]
@@ -133,7 +106,7 @@ def test_a_live_writer_is_not_disturbed_nor_its_open_transaction_taken(tmp_path:
         print("ready", flush=True)
         sys.stdin.read()
     """
-    with live_writer(tmp_path, journal, INSERT + textwrap.dedent(holding)):
+    with live_child(tmp_path, writer(journal, INSERT + textwrap.dedent(holding))):
         before = snapshot(tmp_path)
         assert copied_rows(tmp_path / "old.db") == [(1, 2)]
         assert snapshot(tmp_path) == before
@@ -142,7 +115,7 @@ def test_a_live_writer_is_not_disturbed_nor_its_open_transaction_taken(tmp_path:
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
 def test_a_copy_of_a_restless_database_is_one_moment_of_it_or_refused(tmp_path: Path, journal: str) -> None:
     """A torn copy has one row of a pair as it was and the other as it is; SQLite's own check does not see that."""
-    with live_writer(tmp_path, journal, RESTLESS):
+    with live_child(tmp_path, writer(journal, RESTLESS)):
         for _ in range(4):
             try:
                 counts = [b for _, b in copied_rows(tmp_path / "old.db")]
@@ -225,7 +198,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
     fill = (
         "c.executemany('INSERT INTO pairs VALUES (?, 0, hex(randomblob(900)))', ((i,) for i in range(50)))\nc.close()"
     )
-    run_writer(tmp_path, "DELETE", fill)
+    run_child(tmp_path, writer("DELETE", fill))
     content = bytearray((tmp_path / "old.db").read_bytes())
     content[4096 * 3 : 4096 * 4] = b"\xff" * 4096
     (tmp_path / "old.db").write_bytes(content)
@@ -234,7 +207,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
-    run_writer(tmp_path, "DELETE", "c.close()")
+    run_child(tmp_path, writer("DELETE", "c.close()"))
     (tmp_path / "old.db").chmod(0)
     assert_fault(tmp_path / "old.db", StorageFault.DATABASE_UNREADABLE)
 

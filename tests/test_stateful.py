@@ -31,6 +31,7 @@ from engine.capital import Movement, inject, withdraw
 from engine.check import check
 from engine.rebuild import rebuild
 from engine.views import Moment, audit_basis, pnl_of_period, register, view_at
+from ledger.database import Database
 from ledger.errors import NetbasisError
 from ledger.events import Event, Opened
 from ledger.stored import StoredEvent
@@ -55,8 +56,11 @@ from tests.stateful_wishes import (
 from tests.support import SequentialIds, ledger_file
 
 BOOKS = ("main", "paper", "third")
+MEANWHILE = ("reopen", "move the clock", "move the clock", "open a book", "rebuild", "damage")
 HANDS = st.integers(0, 1)
 CHECK_EVERY = 8
+# Every step is a commit that waits for the disk, and what is tested here is not the disk.
+RAM_DISK = next((path for path in (Path("/dev/shm"),) if path.is_dir()), None)  # noqa: S108
 DUST = 10**6  # 10⁻¹² in units of 10⁻¹⁸
 DEFAULT_CONTEXT_DIGITS = 28
 MICROSECOND = timedelta(microseconds=1)
@@ -86,7 +90,7 @@ class Ledgers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=RAM_DISK)
         self.path = ledger_file(Path(self.folder.name))
         self.clock = Clock()
         self.new_id = SequentialIds()
@@ -123,16 +127,6 @@ class Ledgers(RuleBasedStateMachine):
 
     # Books
 
-    @rule(
-        name=st.sampled_from(BOOKS),
-        numeraire=st.sampled_from(["RLUSD", "USD"]),
-        policy=st.sampled_from(["profit_first/1", "principal_first/1", "profit_last/1"]),
-        hand=HANDS,
-    )
-    def open_a_book(self, name: str, numeraire: str, policy: str, hand: int) -> None:
-        """A new book, the same book again, or another under its name."""
-        self._open(name, numeraire, policy, hand)
-
     def _open(self, name: str, numeraire: str, policy: str, hand: int) -> None:
         fields: Fields = {"mode": "live", "numeraire": numeraire, "withdrawal_policy": policy}
         opened, keeper, there = Opened.model_validate(fields), self.keepers[hand], self.books.get(name)
@@ -151,10 +145,11 @@ class Ledgers(RuleBasedStateMachine):
 
     # Steps that record
 
-    @rule(wish=wishes(*FACTS), hand=HANDS)
-    def record_a_fact(self, wish: Wish, hand: int) -> None:
+    @rule(wishes=st.lists(wishes(*FACTS), min_size=1, max_size=3), hand=HANDS)
+    def record_facts(self, wishes: list[Wish], hand: int) -> None:
         """What happened is recorded, whatever it leaves."""
-        self._attempt(wish, hand)
+        for wish in wishes:
+            self._attempt(wish, hand)
 
     @rule(wish=wishes(*BACKWARD), hand=HANDS)
     def take_back_or_repeat(self, wish: Wish, hand: int) -> None:
@@ -199,8 +194,15 @@ class Ledgers(RuleBasedStateMachine):
         assert self._content() == before
         self.tally["repeats"] += 1
 
-    @rule(wish=wishes("repeat"), hand=HANDS)
-    def repeat_with_another_content(self, wish: Wish, hand: int) -> None:
+    @rule(wish=wishes("repeat"), hand=HANDS, is_same=st.booleans())
+    def repeat_an_event(self, wish: Wish, hand: int, is_same: bool) -> None:
+        """With less than was given, or with another content."""
+        if is_same:
+            self._repeat_with_less(wish, hand)
+        else:
+            self._repeat_with_another_content(wish, hand)
+
+    def _repeat_with_another_content(self, wish: Wish, hand: int) -> None:
         """One field changed, or the type: the answer names it."""
         book = self._book(wish.book)
         entry = book.entries[wish.pick % book.version]
@@ -215,8 +217,7 @@ class Ledgers(RuleBasedStateMachine):
         event = event_of({**fields, "key": entry.key})
         self._refused(f"exists_with_different_{name}", lambda: self.keepers[hand].append(book.name, event))
 
-    @rule(wish=wishes("repeat"), hand=HANDS)
-    def repeat_with_less(self, wish: Wish, hand: int) -> None:
+    def _repeat_with_less(self, wish: Wish, hand: int) -> None:
         """What the caller leaves to default is not compared, nor is the version that he expected."""
         book = self._book(wish.book)
         entry = book.entries[wish.pick % book.version]
@@ -272,9 +273,13 @@ class Ledgers(RuleBasedStateMachine):
 
     # The engine's decisions
 
-    @rule(wish=wishes("withdraw"), hand=HANDS, aim=st.sampled_from(AIMS))
-    def withdraw(self, wish: Wish, hand: int, aim: str) -> None:
+    @rule(wishes=st.lists(wishes("withdraw"), min_size=1, max_size=2), hand=HANDS, aim=st.sampled_from(AIMS))
+    def withdraw(self, wishes: list[Wish], hand: int, aim: str) -> None:
         """The engine classifies as the model does, or refuses for the reason that the model names."""
+        for wish in wishes:
+            self._withdraw(wish, hand, aim)
+
+    def _withdraw(self, wish: Wish, hand: int, aim: str) -> None:
         book, keeper = self._book(wish.book), self.keepers[hand]
         prices = self.wisher.prices(book, wish)
         asset, amount = self.wisher.wanted(book, wish, aim, prices)
@@ -330,19 +335,22 @@ class Ledgers(RuleBasedStateMachine):
 
     # Steps that are refused
 
-    @rule(wish=wishes("illegal"), hand=HANDS, case=st.sampled_from(ILLEGAL))
-    def try_what_no_book_takes(self, wish: Wish, hand: int, case: tuple[str, Fields]) -> None:
-        """Each rule of a single event."""
-        code, fields = case
-        book = self._book(wish.book)
-        given = {name: book.numeraire if text == "NUMERAIRE" else text for name, text in fields.items()}
-        self._refused(code, lambda: self.keepers[hand].append(book.name, event_of(given)))
+    @rule(wish=wishes(*FACTS), hand=HANDS, cases=st.lists(st.sampled_from(ILLEGAL), min_size=1, max_size=4))
+    def try_what_no_book_takes(self, wish: Wish, hand: int, cases: list[tuple[str, Fields]]) -> None:
+        """Rules of a single event; a book and a version that are not there."""
+        book, keeper = self._book(wish.book), self.keepers[hand]
+        for code, fields in cases:
+            self._try_illegal(code, fields, book, keeper)
+        if wish.choice == 0:
+            event = event_of(self.wisher.fields(wish, book))
+            self._refused("book_unknown", lambda: keeper.append("nowhere", event))
+        if wish.choice == 1:
+            moment = Moment(as_of=book.version + 1 + wish.pick)
+            self._refused("version_unknown", lambda: view_at(keeper.database, book.name, moment))
 
-    @rule(wish=wishes(*FACTS), hand=HANDS)
-    def try_a_book_that_is_not_there(self, wish: Wish, hand: int) -> None:
-        """It is refused, and not made."""
-        event = event_of(self.wisher.fields(wish, self._book(0)))
-        self._refused("book_unknown", lambda: self.keepers[hand].append("nowhere", event))
+    def _try_illegal(self, code: str, fields: Fields, book: ModelBook, keeper: Bookkeeper) -> None:
+        given = {name: book.numeraire if text == "NUMERAIRE" else text for name, text in fields.items()}
+        self._refused(code, lambda: keeper.append(book.name, event_of(given)))
 
     def _refused(self, code: str | None, act: Callable[[], object]) -> NetbasisError:
         """The step is refused (for this reason), and every row of every table is what it was."""
@@ -362,32 +370,36 @@ class Ledgers(RuleBasedStateMachine):
 
     # What may happen in between
 
-    @rule(hand=HANDS)
-    def reopen(self, hand: int) -> None:
-        """A bookkeeper ends, and another one begins."""
-        self.keepers[hand].close()
-        self.keepers[hand] = self._opened()
-        self.tally["reopened"] += 1
+    @rule(wish=wishes("meanwhile"), hand=HANDS, statement=st.sampled_from(DAMAGE), what=st.sampled_from(MEANWHILE))
+    def meanwhile(self, wish: Wish, hand: int, statement: str, what: str) -> None:
+        """What is not an event."""
+        book = self._book(wish.book)
+        match what:
+            case "reopen":
+                self.keepers[hand].close()
+                self.keepers[hand] = self._opened()
+                self.tally["reopened"] += 1
+            case "move the clock":
+                self.clock.now += timedelta(minutes=wish.minutes or 0, seconds=wish.pick)
+                self.tally["clock went back"] += (wish.minutes or 0) < 0
+            case "open a book":
+                policy = ("profit_first/1", "principal_first/1", "profit_last/1")[wish.other // 5]
+                self._open(BOOKS[wish.asset % 3], ("RLUSD", "USD")[wish.choice % 2], policy, hand)
+            case "rebuild":
+                self._rebuild(book, self.keepers[hand].database)
+            case _:
+                self._damage(book, self.keepers[hand].database, statement)
 
-    @rule(seconds=st.integers(-7200, 7200))
-    def move_the_clock(self, seconds: int) -> None:
-        """Also back, as clocks do."""
-        self.clock.now += timedelta(seconds=seconds)
-        self.tally["clock went back"] += seconds < 0
-
-    @rule(wish=wishes("rebuild"), hand=HANDS)
-    def rebuild(self, wish: Wish, hand: int) -> None:
+    def _rebuild(self, book: ModelBook, database: Database) -> None:
         """What is folded anew is what was there."""
         before = self._content()
-        rebuilt = rebuild(self.keepers[hand].database, self._book(wish.book).name)
-        assert (rebuilt.changes, rebuilt.events) == ([], self._book(wish.book).version)
+        rebuilt = rebuild(database, book.name)
+        assert (rebuilt.changes, rebuilt.events) == ([], book.version)
         assert self._content() == before
         self.tally["rebuilt"] += 1
 
-    @rule(wish=wishes("damage"), hand=HANDS, statement=st.sampled_from(DAMAGE))
-    def damage_a_projection(self, wish: Wish, hand: int, statement: str) -> None:
+    def _damage(self, book: ModelBook, database: Database, statement: str) -> None:
         """Somebody writes into a projection: `check` finds it, the dry run shows it, the rebuild repairs it."""
-        book, database = self._book(wish.book), self.keepers[hand].database
         before = self._content()
         self.raw.execute(statement, (book.name,))
         damaged = self._content()
@@ -424,23 +436,15 @@ class Ledgers(RuleBasedStateMachine):
         self.tally["looked back"] += 1
         self.tally["looked back at less than all"] += len(counted) < book.version
 
-    @rule(wish=wishes("look"), hand=HANDS)
-    def look_at_a_period(self, wish: Wish, hand: int) -> None:
+        self._look_at_a_period(wish, book, database)
+
+    def _look_at_a_period(self, wish: Wish, book: ModelBook, database: Database) -> None:
         """What a period brought is the difference of its ends."""
-        book = self._book(wish.book)
         ends = sorted((self._time_near(book, wish.pick, wish.asset), self._time_near(book, wish.choice, wish.other)))
-        period = pnl_of_period(self.keepers[hand].database, book.name, ends[0], ends[1], None, {})
+        period = pnl_of_period(database, book.name, ends[0], ends[1], None, {})
         start, end = (book.figures(before=time) for time in ends)
         for name in ("net_deposits", "net_basis", "starting_value", "withdrawn_profit"):
             assert units_of(getattr(period.change, name)) == getattr(end, name) - getattr(start, name)
-        self.tally["periods"] += 1
-
-    @rule(wish=wishes("look"), hand=HANDS)
-    def look_where_nothing_is(self, wish: Wish, hand: int) -> None:
-        """A version that the book does not have."""
-        book, database = self._book(wish.book), self.keepers[hand].database
-        moment = Moment(as_of=book.version + 1 + wish.pick)
-        self._refused("version_unknown", lambda: view_at(database, book.name, moment))
 
     def _time_near(self, book: ModelBook, pick: int, nudge: int, *, known: bool = False) -> datetime:
         entry = book.entries[pick % book.version]
@@ -595,7 +599,7 @@ FLOORS = {
 }
 
 
-SETTINGS = settings(max_examples=40, stateful_step_count=40, phases=(Phase.generate, Phase.shrink))
+SETTINGS = settings(max_examples=60, stateful_step_count=50, phases=(Phase.generate, Phase.shrink))
 
 
 def test_the_ledger_is_what_the_model_says_and_no_corner_is_rare() -> None:

@@ -107,8 +107,9 @@ def test_no_two_withdrawals_are_classified_against_one_state(location: str) -> N
     assert view.state.basis.net_basis == ROUNDS
 
 
-def test_a_withdrawal_sees_each_injection_that_came_before_it(location: str) -> None:
+def test_a_withdrawal_sees_each_injection_that_came_before_it(tmp_path: Path) -> None:
     """Equity stays below the basis, so each withdrawal of 1 is principal, and each injection of 1 makes up for one."""
+    location = str(ledger_file(tmp_path))
     open_book(location, capital=2 * ROUNDS, profit=-ROUNDS)
     run_against_each_other(location, withdraw_in_rounds, inject_in_rounds)
     with Bookkeeper.open(location, "read") as keeper:

@@ -114,6 +114,12 @@ def _projections() -> None:
         *(sa.Column(name, SUM, nullable=False) for name in ("total", "fills", "capital", "adjustments")),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "projection_rebuilds",
+        _book(),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
     sums = ("net_basis", "net_deposits", "withdrawn_profit", "basis_commits", "deposit_basis_excess")
     op.create_table(
         "basis",
