@@ -22,7 +22,6 @@ from uuid import UUID
 import typer
 
 from cli.output import Table, signed, text_table
-from ledger import triggers
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:
@@ -156,6 +155,8 @@ def _damage_and_rebuild(context: typer.Context) -> None:
 
 
 def _tamper_and_check(context: typer.Context) -> None:
+    from ledger import triggers
+
     _say(
         "6. Somebody edits the log itself, in a copy: the trigger that forbids it dropped, a fill improved, the trigger"
     )

@@ -248,10 +248,10 @@ def test_what_a_table_may_lack_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
-    error = refused(database(tmp_path, "trades (id, price)"))
+    error = refused(database(tmp_path, "trades (id, price)", STATE))
     assert error.refusal is Refusal.FIELD_REQUIRED
-    assert "tables capital_events, inventory_ledger, fills, engine_state" in str(error)
-    assert "trades" in str(error)
+    assert "lacks the tables capital_events, inventory_ledger and fills" in str(error)
+    assert "tables trades, engine_state" in str(error)
 
 
 def test_names_are_found_in_any_case(tmp_path: Path) -> None:
@@ -336,10 +336,12 @@ def test_a_fee_without_an_asset_is_the_quote_assets_and_that_is_said(tmp_path: P
     ("stored", "value"), [(137.284078, "137.284078"), ("137.284078", "137.284078"), (0, "0"), (None, None)]
 )
 def test_the_starting_value(tmp_path: Path, stored: object, value: str | None) -> None:
-    path = database(tmp_path, STATE, engine_state=[("paper.cash", 1e30), (STARTING_VALUE_KEY, stored), (None, None)])
+    path = database(
+        tmp_path, STATE, FILLS, engine_state=[("paper.cash", 1e30), (STARTING_VALUE_KEY, stored), (None, None)]
+    )
     assert read(path).starting_value == (None if value is None else Decimal(value))
 
 
 def test_a_starting_value_that_is_none_is_refused_by_its_key(tmp_path: Path) -> None:
-    path = database(tmp_path, STATE, engine_state=[(STARTING_VALUE_KEY, "much")])
+    path = database(tmp_path, STATE, FILLS, engine_state=[(STARTING_VALUE_KEY, "much")])
     assert refused(path).where == f"engine_state row {STARTING_VALUE_KEY}, column value"

@@ -195,7 +195,7 @@ def count(connection, cursor, statement, *_):
 Bookkeeper.open(sys.argv[1], "create").close()
 """
 # One per table (of the log, of the projections, Alembic's own), index and trigger, and the row with the revision.
-STEPS = 1 + 2 + 6 + 3 + 3 + 1
+STEPS = 1 + 2 + 7 + 3 + 3 + 1
 
 
 def killed_after(path: Path, steps: int) -> int:

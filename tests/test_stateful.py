@@ -15,6 +15,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields as fields_of
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,7 +33,7 @@ from engine.check import check
 from engine.rebuild import rebuild
 from engine.views import Moment, audit_basis, pnl_of_period, register, view_at
 from ledger.database import Database
-from ledger.errors import NetbasisError
+from ledger.errors import NetbasisError, StorageError
 from ledger.events import Event, Opened
 from ledger.stored import StoredEvent
 from projections.marks import Price
@@ -59,6 +60,7 @@ BOOKS = ("main", "paper", "third")
 MEANWHILE = ("reopen", "move the clock", "move the clock", "open a book", "rebuild", "damage")
 HANDS = st.integers(0, 1)
 CHECK_EVERY = 8
+REBUILDS = "projection_rebuilds"  # counts repairs, and is no projection
 # Every step is a commit that waits for the disk, and what is tested here is not the disk.
 RAM_DISK = next((path for path in (Path("/dev/shm"),) if path.is_dir()), None)  # noqa: S108
 DUST = 10**6  # 10⁻¹² in units of 10⁻¹⁸
@@ -363,9 +365,9 @@ class Ledgers(RuleBasedStateMachine):
         self.tally[f"refused: {raised.value.code}"] += 1
         return raised.value
 
-    def _content(self) -> list[tuple[Any, ...]]:
-        query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1"
-        tables = [name for (name,) in self.raw.execute(query)]
+    def _content(self, without: str = "") -> list[tuple[Any, ...]]:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> ? ORDER BY 1"
+        tables = [name for (name,) in self.raw.execute(query, (without,))]
         return [row for table in tables for row in sorted(self.raw.execute(f"SELECT * FROM {table}"), key=repr)]
 
     # What may happen in between
@@ -388,7 +390,7 @@ class Ledgers(RuleBasedStateMachine):
             case "rebuild":
                 self._rebuild(book, self.keepers[hand].database)
             case _:
-                self._damage(book, self.keepers[hand].database, statement)
+                self._damage(book, hand, statement, wish)
 
     def _rebuild(self, book: ModelBook, database: Database) -> None:
         """What is folded anew is what was there."""
@@ -398,20 +400,33 @@ class Ledgers(RuleBasedStateMachine):
         assert self._content() == before
         self.tally["rebuilt"] += 1
 
-    def _damage(self, book: ModelBook, database: Database, statement: str) -> None:
+    def _damage(self, book: ModelBook, hand: int, statement: str, wish: Wish) -> None:
         """Somebody writes into a projection: `check` finds it, the dry run shows it, the rebuild repairs it."""
-        before = self._content()
+        database = self.keepers[hand].database
+        before = self._content(without=REBUILDS)
         self.raw.execute(statement, (book.name,))
-        damaged = self._content()
+        damaged = self._content(without=REBUILDS)
         if damaged == before:
             return
         assert {finding.invariant for finding in check(database, book.name).findings} == {"projections_match"}
         shown = rebuild(database, book.name, dry_run=True)
         assert shown.changes != []
-        assert self._content() == damaged
-        assert rebuild(database, book.name).changes == shown.changes
-        assert self._content() == before
+        assert self._content(without=REBUILDS) == damaged
         self.tally["damaged"] += 1
+        if wish.choice % 2:
+            self._go_on_with_damage(book, wish)
+            rebuild(database, book.name)
+            return
+        assert rebuild(database, book.name).changes == shown.changes
+        assert self._content(without=REBUILDS) == before
+
+    def _go_on_with_damage(self, book: ModelBook, wish: Wish) -> None:
+        """The bookkeepers do not know of it: one goes on from what it remembers, one from what it reads, or cannot."""
+        for keeper in self.keepers[: 1 + wish.pick % 2]:
+            fields = self.wisher.adjustment(wish, book)
+            with suppress(StorageError):
+                self._recorded(book, fields, keeper.append(book.name, event_of(fields)).stored)
+                self.tally["appended to damage"] += 1
 
     # Looking back
 

@@ -124,8 +124,9 @@ def find_layout(connection: sqlite3.Connection, numeraire: str, mapped: Mapped, 
                 missing.append(_missing(table, wanted, numeraire, mapped.get((table, wanted.name))))
             elif wanted.is_missed:
                 layout.notes.append(f"{table} has no column {wanted.name}: nothing is taken from it")
-    if missing or (there and not layout.tables):
-        raise _lacking(missing or [f"the tables {', '.join(TABLES)}"], there)
+    # A ledger of netbasis has an engine_state, too.
+    if missing or (there and not layout.tables.keys() - {STATE}):
+        raise _lacking(missing or [f"the tables {CAPITAL}, {LEDGER} and {FILLS}"], there)
     return layout
 
 
