@@ -218,7 +218,8 @@ class _Session:
     def _catch_up(self) -> None:
         """Somebody else wrote: read the ledger again. Raises VersionPassed when it was this very session."""
         before, self._standing = self._standing, self._read_standing()
-        if self._standing.row != before.row:
+        # Where no version passed, events of these rows were there that had not been found: not to be tried again.
+        if self._standing.row != before.row or self._standing.version == before.version:
             passed = VersionPassed(self._book.name, before.version, self._standing.version)
             passed.advice = f"another process runs the session {shown(self._scribe.session)}: let one of them go on"
             raise passed

@@ -84,6 +84,11 @@ class Database:
                 is_committing = True
         except StorageError as error:
             error.outcome_is_unknown = is_committing and error.is_passing
+            if error.outcome_is_unknown:
+                error.advice = (
+                    "it is not known whether it was written: look with `netbasis register`, or append it again if it "
+                    "has a key"
+                )
             raise
 
     def backup_to(self, copy: sqlite3.Connection) -> None:

@@ -70,7 +70,8 @@ class Model:
 
     def _anchor(self) -> Fraction:
         now = self.seen[-1][0]
-        recent = [(price, size) for at, price, size in self.seen if now - at < self.plan.anchor_window]
+        self.seen = [each for each in self.seen if now - each[0] < self.plan.anchor_window]
+        recent = [(price, size) for _, price, size in self.seen]
         if not any(size for _, size in recent):
             recent = [(price, Fraction(1)) for price, _ in recent]
         return Fraction(sum(price * size for price, size in recent), sum(size for _, size in recent))

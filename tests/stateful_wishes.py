@@ -212,8 +212,10 @@ class Wisher:
 
     def prices(self, book: ModelBook, wish: Wish) -> dict[str, int]:
         """Prices of the assets held; every third time none, so that the marks must do."""
-        if wish.choice % 3 == 0:
-            return {}
+        return self.all_prices(book, wish) if wish.choice % 3 else {}
+
+    def all_prices(self, book: ModelBook, wish: Wish) -> dict[str, int]:
+        """A price of every asset held but the numeraire."""
         held = [asset for asset in book.figures().held() if asset != book.numeraire]
         return {asset: units(self.price(wish)) + n for n, asset in enumerate(held)}
 

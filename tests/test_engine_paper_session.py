@@ -183,8 +183,9 @@ def test_the_same_again_gives_the_same_bodies(tape: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("rows", [1, 7, 250, 5000])
 def test_how_many_rows_a_transaction_takes_changes_nothing(
-    rows: int, tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tape = write_tape(tmp_path, wandering(400))
     with open_paper(tmp_path) as one, open_paper(tmp_path, name="two.db") as two:
         run_all(one, tape)
         monkeypatch.setattr(paper_session, "ROWS_AT_ONCE", rows)

@@ -39,7 +39,7 @@ from ledger.stored import StoredEvent
 from projections.marks import Price
 from projections.pnl import pnl
 from projections.state import BookState
-from tests.stateful_model import Entry, Fields, Figures, ModelBook, figures, text_of, units
+from tests.stateful_model import LIMIT, Entry, Fields, Figures, ModelBook, figures, text_of, units
 from tests.stateful_wishes import (
     BACKWARD,
     FACTS,
@@ -275,15 +275,18 @@ class Ledgers(RuleBasedStateMachine):
 
     # The engine's decisions
 
-    @rule(wishes=st.lists(wishes("withdraw"), min_size=1, max_size=2), hand=HANDS, aim=st.sampled_from(AIMS))
-    def withdraw(self, wishes: list[Wish], hand: int, aim: str) -> None:
+    @rule(
+        wish=wishes("withdraw"),
+        hand=HANDS,
+        aim=st.sampled_from(AIMS),
+        basis=st.sampled_from(["as it is", "below equity", "above equity"]),
+    )
+    def withdraw(self, wish: Wish, hand: int, aim: str, basis: str) -> None:
         """The engine classifies as the model does, or refuses for the reason that the model names."""
-        for wish in wishes:
-            self._withdraw(wish, hand, aim)
-
-    def _withdraw(self, wish: Wish, hand: int, aim: str) -> None:
         book, keeper = self._book(wish.book), self.keepers[hand]
-        prices = self.wisher.prices(book, wish)
+        if basis != "as it is":
+            self._bring_basis_near_equity(book, wish, keeper, is_below=basis == "below equity")
+        prices = self.wisher.prices(book, wish) if basis == "as it is" else self.wisher.all_prices(book, wish)
         asset, amount = self.wisher.wanted(book, wish, aim, prices)
         movement = Movement(amount=text_of(amount), asset=None if asset == book.numeraire else asset)
         given = {held: Price(Decimal(text_of(price)), "desk", self.clock.now) for held, price in prices.items()}
@@ -298,12 +301,28 @@ class Ledgers(RuleBasedStateMachine):
         assert {name: body.get(name) for name in decided} == {**decided, "type": "withdrawal/1"}
         self._recorded(book, decided, outcome.stored)
 
+    def _bring_basis_near_equity(self, book: ModelBook, wish: Wish, keeper: Bookkeeper, *, is_below: bool) -> None:
+        """So that withdrawals divide: by chance, equity and basis are far apart. What does not fit is not recorded."""
+        prices = self.wisher.all_prices(book, wish)
+        equity = book.figures().equity(prices, book.numeraire)
+        if equity <= 0:
+            amount = self.wisher.number(wish.amount) - equity
+            equity += amount
+            self._record_if_it_fits(book, {"type": "deposit", "asset": book.numeraire}, "amount", amount, keeper)
+        off = self.wisher.number(wish.second) % max(equity // 2, 1) + 1
+        delta = equity - book.figures().net_basis - (off if is_below else -off)
+        self._record_if_it_fits(book, {"type": "basis_commit"}, "basis_delta", delta, keeper)
+
+    def _record_if_it_fits(self, book: ModelBook, fields: Fields, name: str, amount: int, keeper: Bookkeeper) -> None:
+        if abs(amount) < LIMIT:
+            made = {**fields, name: text_of(amount)}
+            self._recorded(book, made, keeper.append(book.name, event_of(made)).stored)
+
     @rule(wish=wishes("withdraw"), hand=HANDS, forge=st.sampled_from([None, *FIGURES_OF_EVIDENCE]))
     def record_evidence(self, wish: Wish, hand: int, forge: str | None) -> None:
         """A caller classifies for himself: right evidence is taken, and a figure that is off by 10⁻¹⁸ is found."""
         book, keeper = self._book(wish.book), self.keepers[hand]
-        now = book.figures()
-        prices = {asset: units(self.wisher.price(wish)) for asset in now.held() if asset != book.numeraire}
+        prices = self.wisher.all_prices(book, wish)
         asset, amount = self.wisher.wanted(book, wish, "more" if wish.choice % 2 else "share", prices)
         refusal, used = book.refusal_of_withdrawal(asset, amount, prices, self.clock.now)
         if refusal is not None:

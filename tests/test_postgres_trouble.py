@@ -1,0 +1,225 @@
+"""Trouble on the way to a server: what passes is tried again and written once, all else is a clear error."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from engine.bookkeeper import Bookkeeper
+from engine.check import check
+from ledger.errors import StorageError
+from ledger.events import Event, Opened
+from tests.postgres_support import connect, empty_database, fresh_database, server_url, url_of
+from tests.support import BOOK, event, log_of
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def database() -> str:
+    """A ledger with one book."""
+    name = fresh_database()
+    with Bookkeeper.open(url_of(name)) as keeper:
+        keeper.open_book(BOOK, Opened(mode="live"))
+    return name
+
+
+def mark(key: str | None) -> Event:
+    return event("mark", asset="XRP", price="1.33", **({"key": key} if key else {}))
+
+
+def end_connections(name: str) -> None:
+    """End every other connection to a database, as a server that restarts does."""
+    with connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            [name],
+        )
+
+
+def code_of(location: str) -> str:
+    """The code of the error that opening a ledger there meets."""
+    with pytest.raises(StorageError) as raised:
+        Bookkeeper.open(location, "read")
+    assert "secret" not in str(raised.value)
+    return raised.value.code
+
+
+def test_a_database_that_is_not_there() -> None:
+    assert code_of(url_of("no_such_database")) == "database_missing"
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    assert code_of(f"postgresql+psycopg://me:secret@127.0.0.1:{port}/ledger") == "database_unreachable"
+
+
+def test_a_role_that_is_not_there(database: str) -> None:
+    assert code_of(url_of(database, username="nobody_of_that_name", password="secret")) in (
+        "access_denied",
+        "database_missing",  # the server says that the role does not exist
+    )
+
+
+def test_a_database_of_another_encoding() -> None:
+    name = empty_database("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    assert code_of(url_of(name)) == "database_encoding"
+
+
+def test_a_url_that_is_none() -> None:
+    assert code_of("postgresql+psycopg://host:port:secret/x") == "url_not_supported"
+
+
+def test_a_missing_extra_is_named() -> None:
+    program = (
+        "import sys; sys.modules['psycopg'] = None; from cli.main import run; "
+        "sys.exit(run(['--db', 'postgresql+psycopg://h/d', 'balance']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.startswith("error[extra_missing]")
+    assert "netbasis[postgres]" in done.stderr
+
+
+def test_a_lock_that_is_held_too_long(database: str) -> None:
+    with (
+        connect(database) as holder,
+        holder.transaction(),
+        Bookkeeper.open(url_of(database), busy_timeout_s=0.2) as keeper,
+    ):
+        holder.execute("SELECT * FROM books FOR UPDATE")
+        with pytest.raises(StorageError) as raised:
+            keeper.append(BOOK, mark("m:1"))
+        assert raised.value.code == "database_busy"
+        holder.execute("ROLLBACK")
+    with Bookkeeper.open(url_of(database)) as keeper:
+        assert keeper.view(BOOK).head.version == 1
+
+
+@pytest.mark.parametrize("key", ["m:2", None])
+def test_a_connection_lost_between_two_appends_is_made_again(database: str, key: str | None) -> None:
+    with Bookkeeper.open(url_of(database)) as keeper:
+        keeper.append(BOOK, mark("m:1"))
+        end_connections(database)
+        assert keeper.append(BOOK, mark(key)).stored.version == 3
+        assert [stored.version for stored in log_of(keeper)] == [1, 2, 3]
+        assert check(keeper.database, BOOK).ok
+
+
+class CuttingProxy:
+    """A way to the server that lets one COMMIT through and cuts the connection before the answer comes back."""
+
+    def __init__(self) -> None:
+        self.cuts = 1
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        url = make_url(server_url())
+        folder = url.query.get("host")
+        if isinstance(folder, str) and folder.startswith("/"):
+            upstream = socket.socket(socket.AF_UNIX)
+            upstream.connect(f"{folder}/.s.PGSQL.{url.port or 5432}")
+        else:
+            upstream = socket.create_connection((url.host or "127.0.0.1", url.port or 5432))
+        cutting = threading.Event()
+        threading.Thread(target=self._answer, args=(upstream, client, cutting), daemon=True).start()
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if b"COMMIT" in data and self.cuts > 0:
+                    self.cuts -= 1
+                    cutting.set()
+                upstream.sendall(data)
+        upstream.close()
+
+    @staticmethod
+    def _answer(upstream: socket.socket, client: socket.socket, cutting: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := upstream.recv(65536):
+                if cutting.is_set():
+                    break  # the server has committed: this is its answer
+                client.sendall(data)
+        client.shutdown(socket.SHUT_RDWR)
+        client.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[CuttingProxy]:
+    """A proxy that cuts one connection."""
+    started = CuttingProxy()
+    yield started
+    started.close()
+
+
+def through(proxy: CuttingProxy, database: str) -> str:
+    url = make_url(server_url())
+    plain = "sslmode=disable&gssencmode=disable"
+    return f"postgresql+psycopg://{url.username or 'postgres'}@127.0.0.1:{proxy.port}/{database}?{plain}"
+
+
+def test_a_connection_lost_between_commit_and_answer_ends_in_exactly_one_event(
+    database: str, proxy: CuttingProxy
+) -> None:
+    proxy.cuts = 0
+    with Bookkeeper.open(through(proxy, database)) as keeper:
+        proxy.cuts = 1
+        outcome = keeper.append(BOOK, mark("m:1"))
+        assert outcome.existed  # written by the first attempt, found by the second
+        assert [stored.key for stored in log_of(keeper)] == ["opened", "m:1"]
+        assert check(keeper.database, BOOK).ok
+
+
+def test_without_a_key_it_is_said_that_the_outcome_is_not_known(database: str, proxy: CuttingProxy) -> None:
+    proxy.cuts = 0
+    with Bookkeeper.open(through(proxy, database)) as keeper:
+        proxy.cuts = 1
+        with pytest.raises(StorageError) as raised:
+            keeper.append(BOOK, mark(None))
+        assert raised.value.outcome_is_unknown
+        assert "not known" in str(raised.value)
+        assert len(log_of(keeper)) == 2
+
+
+def test_a_wrong_password_is_refused_and_not_shown(database: str) -> None:
+    """Against a server that asks for one: the role has a password and the rule is made for it alone."""
+    with connect() as connection:
+        row = connection.execute("SHOW hba_file").fetchone()
+        assert row is not None
+        rules = Path(row[0])
+        connection.execute("CREATE ROLE asked_for_a_password LOGIN PASSWORD 'right'")
+        before = rules.read_text("utf-8")
+        lines = "".join(f"{way} asked_for_a_password {rest}\n" for way, rest in _WAYS)
+        try:
+            rules.write_text(lines + before, "utf-8")
+            connection.execute("SELECT pg_reload_conf()")
+            assert code_of(url_of(database, username="asked_for_a_password", password="secret")) == "access_denied"
+            right = make_url(url_of(database, username="asked_for_a_password", password="right"))
+            psycopg.connect(right.set(drivername="postgresql").render_as_string(hide_password=False)).close()
+        finally:
+            rules.write_text(before, "utf-8")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute("DROP ROLE asked_for_a_password")
+
+
+_WAYS = (("local all", "scram-sha-256"), ("host all", "all scram-sha-256"))
