@@ -127,7 +127,8 @@ def _command(model: type[Event]) -> Callable[..., None]:
         emit(output, document, [_answer(outcome)])
 
     options = [_option(name, field) for name, field in model.model_fields.items() if name not in _NOT_OPTIONS]
-    options.sort(key=lambda option: option.default is not inspect.Parameter.empty)
+    # First what must be given, then the type's own, then what every event has.
+    options.sort(key=lambda option: (option.default is not inspect.Parameter.empty, option.name in Event.model_fields))
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [_keyword("context", typer.Context), *options, _EXPECT_VERSION, _keyword("output", OutputOption, Output.TEXT)]
     )

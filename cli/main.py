@@ -144,6 +144,9 @@ def run(arguments: Sequence[str]) -> int:
         typer.echo(str(error), err=True)
         return exit_code(error)
     except typer.TyperException as error:
+        if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
+            typer.echo(error.format_message(), err=True)
+            return EXIT_USAGE
         typer.echo(f"error[usage]: {error.format_message().rstrip('.')}; try `netbasis --help`", err=True)
         return EXIT_USAGE
     except SystemExit as stopped:

@@ -25,7 +25,7 @@ def parse_text(given: object, *, characters: int, may_be_empty: bool = False) ->
     if not isinstance(given, str):
         raise Refused(Refusal.TEXT_REQUIRED, "must be a text", expected="a text in quotes", actual=given)
     if not given and not may_be_empty:
-        raise Refused(Refusal.TEXT_EMPTY, "must not be empty", advice="leave the field out if there is nothing to say")
+        raise Refused(Refusal.TEXT_EMPTY, "must not be empty", expected="at least one character")
     if len(given) > characters:
         raise Refused(
             Refusal.TEXT_TOO_LONG, "the text is too long", expected=f"at most {characters} characters", actual=given

@@ -133,6 +133,7 @@ class Wisher:
         """A deposit; its basis computed, given or unknown."""
         given = self.amount(wish.second)
         choices: dict[int, Fields] = {
+            7: {"basis_unknown": True},
             8: {"basis_unknown": True},
             9: {"basis_delta": f"-{given}"},
             10: {"basis_unknown": True},

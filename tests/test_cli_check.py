@@ -103,7 +103,7 @@ def test_a_changed_projection_is_found_and_rebuilt(cli: Cli) -> None:
 
 
 def test_projections_that_are_gone_are_rebuilt(cli: Cli) -> None:
-    """They can be thrown away at any time."""
+    """They can be thrown away at any time; that they were is all that is remembered of it."""
     before = contents(cli.db)
     for table in ("inventory", "basis", "engine_state", "projection_heads"):
         tamper(cli, f"DELETE FROM {table}")
@@ -111,7 +111,8 @@ def test_projections_that_are_gone_are_rebuilt(cli: Cli) -> None:
     line = ("append", "deposit", "--asset", "RLUSD", "--amount", "1")
     assert_refused(cli.here(*line), 4, "projections_behind", "netbasis rebuild")
     assert cli.here("rebuild").code == 0
-    assert contents(cli.db) == before
+    rebuilt = [line for line in contents(cli.db).splitlines() if 'INTO "projection_rebuilds"' not in line]
+    assert rebuilt == before.splitlines()
 
 
 def test_only_what_is_named_is_checked(cli: Cli) -> None:

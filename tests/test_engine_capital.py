@@ -132,6 +132,16 @@ def test_a_repeat_with_its_transactions_hash_is_answered_and_counts_once(desk: B
     assert content(desk.database) == before
 
 
+def test_what_a_repeat_leaves_to_default_is_not_compared(desk: Bookkeeper) -> None:
+    """Neither the note nor the time nor the asset: whoever repeats a command by its hash need not remember them."""
+    said = {"asset": "RLUSD", "source_note": "savings", "at": "2026-01-01T00:00:00Z", "actor": "owner"}
+    for command in (inject, withdraw):
+        first = written(command(desk, BOOK, Movement("5", tx_hash="AB", **said)))
+        assert command(desk, BOOK, Movement("5", tx_hash="AB")).existing == first.stored
+        with pytest.raises(KeyConflict, match="exists_with_different_source_note"):
+            command(desk, BOOK, Movement("5", tx_hash="AB", source_note="manual injection"))
+
+
 def test_a_dry_run_tells_what_the_real_run_does_and_writes_nothing(desk: Bookkeeper) -> None:
     before = content(desk.database)
     tried = inject(desk, BOOK, Movement("10", asset="XRP", at="2026-01-05T10:00:00Z"), price=Decimal("2"), dry_run=True)

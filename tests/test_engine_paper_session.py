@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -235,6 +236,28 @@ def test_an_end_that_is_asked_for_comes_between_transactions(lots: int, tape: Pa
         assert bodies(one) == bodies(two)
 
 
+def test_stopped_after_any_row_it_goes_on_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stood when it stopped is filled by the very next row; the anchor knows the rows before."""
+    random = Random(5)  # noqa: S311 - repeatable, not secret
+    rows = [(20 * row, f"1.3{random.randrange(200, 400)}", "30") for row in range(24)]
+    tape, plan = write_tape(tmp_path, trades(*rows)), strategy(anchor_max_divergence_bps="35")
+    with open_paper(tmp_path) as one:
+        one.database.backup_to(opened := sqlite3.connect(tmp_path / "opened.db"))
+        opened.close()
+        run_all(one, tape, plan)
+        expected = bodies(one)
+        assert {side for side, *_ in recorded(one)} == {"buy", "sell", "mark"}
+        assert len(expected) > len(rows) / 2
+    for cut in range(1, len(rows)):
+        path = shutil.copy(tmp_path / "opened.db", tmp_path / f"{cut}.db")
+        with Bookkeeper.open(str(path)) as two:
+            monkeypatch.setattr(paper_session, "ROWS_AT_ONCE", cut)
+            assert not run_session(two, BOOK, tape, plan, SESSION, should_stop=stop_after(1)).is_finished
+            monkeypatch.undo()
+            run_all(two, tape, plan)
+            assert bodies(two) == expected, f"cut after row {cut + 1}"
+
+
 def test_killed_at_any_event_a_session_goes_on_with_nothing_twice_and_nothing_missing(tmp_path: Path) -> None:
     """SIGKILL in the middle of transactions, at the first event and at some that a seed chooses; then it runs to its end."""
     random = Random(7)  # noqa: S311 - repeatable, not secret
@@ -319,12 +342,13 @@ def test_capital_that_comes_in_meanwhile_is_traded_with(tape: Path, tmp_path: Pa
 
 
 def test_capital_that_comes_in_while_there_is_nothing_to_record_is_seen(tmp_path: Path) -> None:
-    """Rows that make no event are recorded by nobody; the balances are the ledger's all the same."""
-    rows = [(seconds, "1.33", "50") for seconds in range(600)] + [(600, "1.32", "50"), (601, "1.32", "50")]
+    """Rows that make no event are recorded by nobody, and those in hand are taken again all the same."""
+    rows = [(seconds, "1.33" if seconds < 400 else "1.32", "50") for seconds in range(600)]
     tape, plan = write_tape(tmp_path, trades(*rows)), strategy(anchor_max_divergence_bps="1000")
     with open_paper(tmp_path, rlusd=None, xrp=None) as keeper, Bookkeeper.open(str(tmp_path / "ledger.db")) as other:
         act = meanwhile(1, lambda: inject(other, BOOK, Movement("85")))
-        assert run_session(keeper, BOOK, tape, plan, SESSION, should_stop=act).fills == 1
+        run_session(keeper, BOOK, tape, plan, SESSION, should_stop=act)
+        assert [row[:2] for row in recorded(keeper)] == [("mark", 2), ("buy", 402), ("mark", 601)]
 
 
 def test_capital_that_goes_out_meanwhile_is_not_traded_with(tape: Path, tmp_path: Path) -> None:
@@ -487,15 +511,22 @@ def test_one_side_without_a_quote_is_information(tmp_path: Path, caplog: pytest.
     assert (level, name, str(fields["reason"]), fields["quote_balance"]) == ("INFO", "no_ask", "exposure_limit", 110)
 
 
-def test_another_reason_is_said_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Divergence, then none, then divergence again within the interval: said once."""
+def test_another_reason_is_said_at_once_and_the_first_is_not_said_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exposure limit; divergence; none diverges, so the limit again; divergence again; all within the interval."""
     rows = [(0, "1.33", "100"), (1, "1.34", "1"), (2, "1.33", "1"), (3, "1.34", "1")]
-    caplog.set_level(logging.WARNING, "netbasis")
-    with open_paper(tmp_path, rlusd="50", xrp="100") as keeper:
+    caplog.set_level(logging.INFO, "netbasis")
+    with open_paper(tmp_path, rlusd="110", xrp="100") as keeper:
         done = run_all(keeper, write_tape(tmp_path, trades(*rows)))
-    ((_, _, fields),) = said(caplog)
-    assert (str(fields["bid"]), fields["row"], fields["mid"]) == ("anchor_divergence", 3, Decimal("1.34"))
-    assert set(done.idle_rows.values()) == {2}
+    limit, divergence = said(caplog)
+    assert (limit[1], str(limit[2]["reason"]), limit[2]["row"]) == ("no_ask", "exposure_limit", 2)
+    assert (divergence[1], str(divergence[2]["bid"]), divergence[2]["row"]) == ("no_quotes", "anchor_divergence", 3)
+    assert {(side, str(reason)): count for (side, reason), count in done.idle_rows.items()} == {
+        ("ask", "exposure_limit"): 2,
+        ("bid", "anchor_divergence"): 2,
+        ("ask", "anchor_divergence"): 2,
+    }
 
 
 def test_a_library_caller_who_sets_up_no_logging_gets_none(

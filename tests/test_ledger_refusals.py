@@ -683,6 +683,18 @@ def test_a_fee_that_is_said_to_be_unknown_is_not_the_fee_that_is_stored(keeper: 
     assert conflict.value.code == "exists_with_different_fee_amount"
 
 
+def test_a_key_twice_in_one_transaction_is_the_same_event_or_a_conflict(keeper: Bookkeeper, tmp_path: Path) -> None:
+    deposit = event("deposit", asset="RLUSD", amount="50", key="k")
+    before = contents(tmp_path)
+    with pytest.raises(KeyConflict) as conflict:
+        keeper.append_all(BOOK, [deposit, deposit, event("deposit", asset="RLUSD", amount="51", key="k")])
+    assert (conflict.value.code, conflict.value.version) == ("exists_with_different_amount", 2)
+    assert conflict.value.index == 2
+    assert contents(tmp_path) == before
+    taken = keeper.append_all(BOOK, [deposit, deposit])
+    assert (taken.appended, taken.existed, taken.head.version) == (1, 1, 2)
+
+
 def test_an_expected_version_that_has_passed_is_a_conflict(keeper: Bookkeeper, tmp_path: Path) -> None:
     before = contents(tmp_path)
     for expected in (0, 2, 99):

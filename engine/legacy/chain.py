@@ -94,7 +94,7 @@ def chains_of(rows: LegacyRows) -> dict[str, Chain]:
 
 def _chain(asset: str, rows: LegacyRows) -> Chain:
     ledger = [row for row in rows.ledger if row.asset == asset]
-    capital = [row for row in rows.capital if row.asset == asset and row.event_type != "basis_commit"]
+    capital = [row for row in rows.capital if row.asset == asset]
     return _Builder(asset, ledger, sorted(capital, key=lambda row: row.time), moves_of(rows.fills, asset)).build()
 
 
