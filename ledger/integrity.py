@@ -13,8 +13,9 @@ head that was kept elsewhere.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -60,17 +61,31 @@ class Proved:
 
 
 def require_sound_file(connection: Connection) -> None:
-    """Raises StorageError `database_damaged` when SQLite's own check of the file's pages finds damage."""
+    """Raises StorageError `database_damaged` when SQLite's own check finds damage in the file's pages or schema."""
     if connection.dialect.name != "sqlite":
         return
-    found = list(connection.scalars(text("PRAGMA quick_check(5)")))
-    if found != ["ok"]:
+    found = [line for line in connection.scalars(text("PRAGMA quick_check(5)")) if line != "ok"]
+    if not found:
+        found = _damage_of_schema(connection)
+    if found:
         raise StorageError(
             StorageFault.DATABASE_DAMAGED,
             "the file is damaged",
             actual="; ".join(found),
             advice="keep a copy of it as it is, restore a backup, and append what is missing: keys make that safe",
         )
+
+
+def _damage_of_schema(connection: Connection) -> list[str]:
+    """What is wrong with the schema's statements. A reader of SQLite passes over some of it that stops every writer."""
+    statements = connection.scalars(text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")).all()
+    with closing(sqlite3.connect(":memory:")) as empty:
+        try:
+            for statement in statements:
+                empty.execute(statement)
+        except sqlite3.Error as error:
+            return [f"malformed schema: {error}"]
+    return []
 
 
 @contextmanager
