@@ -83,7 +83,7 @@ def _damage_of_schema(connection: Connection) -> list[str]:
         try:
             for statement in statements:
                 empty.execute(statement)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             return [f"malformed schema: {error}"]
     return []
 
