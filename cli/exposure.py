@@ -13,7 +13,7 @@ from cli.strategy import ConfigOption, read_config
 
 if TYPE_CHECKING:
     from engine.bookkeeper import View
-    from engine.exposure import Trace
+    from engine.paper.exposure import Trace
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def exposure(context: typer.Context, config: ConfigOption, output: OutputOption 
 
     Example: netbasis --db live.db exposure --config live_stage1.yaml
     """
-    from engine.exposure import trace
+    from engine.paper.exposure import trace
 
     strategy, named = read_config(config), target(context)
     with named.open("read") as keeper:

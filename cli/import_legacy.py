@@ -10,7 +10,7 @@ import typer
 
 from cli.capital_options import DryRunOption
 from cli.options import Output, OutputOption, target
-from cli.output import Table, counted, emit, shown, signed, text_table
+from cli.output import Table, counted, emit, progress, shown, signed, text_table
 from cli.usage import WrongUsage
 from ledger.times import parse_time
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.legacy.causes import Cause
     from engine.legacy.importing import Imported
     from engine.legacy.reconciliation import Line
+    from ledger.faults import Mode
 
 MapOption = Annotated[
     list[str] | None,
@@ -69,8 +70,10 @@ def import_legacy_db(
         raise WrongUsage(f"--map: {error}") from error
     request = Request(file, columns, None if engine_start is None else parse_time(engine_start))
     named = target(context)
-    with Bookkeeper.open(named.location(), "read" if dry_run else "write", sound_file=True) as keeper:
-        imported = import_legacy(keeper, keeper.resolve(named.book), request, dry_run=dry_run)
+    mode: Mode = "read" if dry_run else "write"
+    with Bookkeeper.open(named.location(), mode, sound_file=True) as keeper, progress("importing") as on_progress:
+        book = keeper.resolve(named.book)
+        imported = import_legacy(keeper, book, request, dry_run=dry_run, on_progress=on_progress)
     emit(output, _document(imported, file, dry_run), _lines(imported, file, dry_run), _table(imported))
     if not imported.reconciliation.holds:
         raise typer.Exit(1)

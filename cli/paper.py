@@ -18,7 +18,7 @@ from cli.strategy import ConfigOption, read_config
 from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.paper_session import PaperRun
+    from engine.paper.session import PaperRun
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +53,7 @@ def run(
 
     Example: netbasis --db paper.db paper run --tape tape.csv.gz --config paper.yaml --session monday
     """
-    from engine.paper_session import run_session
+    from engine.paper.session import run_session
 
     strategy, named = read_config(config), target(context)
     path = _tape_file(tape)

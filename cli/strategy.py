@@ -12,7 +12,7 @@ from cli.output import Table, emit, text_table
 from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.strategy_config import Strategy
+    from engine.paper.strategy_config import Strategy
 
 ConfigOption: TypeAlias = Annotated[
     str, typer.Option("--config", metavar="FILE", help="The strategy's configuration, YAML; see `config check`.")
@@ -51,7 +51,7 @@ def check(
 
 def read_config(file: str) -> Strategy:
     """The strategy that a file configures; a file that cannot be read is a usage error. Raises Refused."""
-    from engine.strategy_config import read_strategy
+    from engine.paper.strategy_config import read_strategy
 
     try:
         return read_strategy(Path(file))

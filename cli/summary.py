@@ -16,7 +16,7 @@ from cli.strategy import read_config
 from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.exposure import Trace
+    from engine.paper.exposure import Trace
     from engine.summary import Fills, Summary
     from ledger.database import Database
 
@@ -48,7 +48,7 @@ def summary(
 
     Example: netbasis --db paper.db summary --session monday --config paper.yaml --plot monday.png
     """
-    from engine.exposure import trace
+    from engine.paper.exposure import trace
     from engine.summary import summarise
 
     picture = _picture(plot)

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from engine.strategy_config import Strategy
+from engine.paper.strategy_config import Strategy
 
 Row = tuple[str, int, str, str, str]
 

@@ -18,8 +18,8 @@ from random import Random
 import orjson
 
 from engine.bookkeeper import Bookkeeper
-from engine.paper_session import PaperRun, run_session
-from engine.strategy_config import Strategy
+from engine.paper.session import PaperRun, run_session
+from engine.paper.strategy_config import Strategy
 from tests.support import BOOK, event, log_of, open_keeper
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "tape"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import exposure
+from engine.paper import exposure
 from tests.cli_support import Cli, assert_refused, deposit, sha256
 
 CONFIG = "strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}\n"
@@ -42,7 +42,7 @@ def test_the_worked_example(cli: Cli) -> None:
         "book": "main",
         "version": 3,
         "numeraire": "RLUSD",
-        "module": "engine.exposure",
+        "module": "engine.paper.exposure",
         "function": "quote_may_stand",
         "side": "ask",
         "variables": {"balance": "97.6", "size": "15", "limit": "120"},
@@ -65,7 +65,7 @@ def test_what_it_names_is_the_gate(cli: Cli) -> None:
 def test_for_people(cli: Cli) -> None:
     ran = cli.here("exposure", "--config", str(cli.folder / "c.yaml"))
     assert ran.lines == [
-        "gate: engine.exposure.quote_may_stand(balance, size, limit), of the ask",
+        "gate: engine.paper.exposure.quote_may_stand(balance, size, limit), of the ask",
         "balance in RLUSD   97.60",
         "size of a quote    15.00",
         "limit             120.00",

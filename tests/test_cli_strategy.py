@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.strategy_config import RETIRED, Strategy
+from engine.paper.strategy_config import RETIRED, Strategy
 from tests.cli_support import Cli, assert_refused
 
 CONFIG = "strategy:\n  base_size_rlusd: 15.0\n  max_rlusd_exposure: 120\n  anchor_max_divergence_bps: 10.10\n"

@@ -81,7 +81,7 @@ def test_for_people(desk: Cli) -> None:
         assert [Decimal(cell) for cell in line.split()[1:]] == [
             Decimal(holding[part]) for part in ("total", "fills", "capital", "adjustments")
         ]
-    assert "gate: engine.exposure.quote_may_stand(balance, size, limit), of the ask" in ran.lines
+    assert "gate: engine.paper.exposure.quote_may_stand(balance, size, limit), of the ask" in ran.lines
 
 
 def test_the_exposure_is_that_of_the_command(desk: Cli) -> None:

@@ -85,16 +85,16 @@ def test_a_wal_is_found_through_a_link(tmp_path: Path) -> None:
 def test_what_a_killed_writer_had_not_committed_is_rolled_back_in_the_copy(tmp_path: Path) -> None:
     """With a rollback journal the file itself holds half of it; only the journal tells what was before."""
     spill = """
+        c.executemany("INSERT INTO pairs VALUES (?, 1, hex(randomblob(1000)))", ((i,) for i in range(100)))
         c.execute("PRAGMA cache_size = 5")
         c.execute("BEGIN")
-        for i in range(200):
-            c.execute("INSERT INTO pairs VALUES (3, ?, hex(randomblob(1000)))", (i,))
+        c.execute("UPDATE pairs SET b = 2")
         os._exit(0)
     """
-    run_child(tmp_path, writer("DELETE", INSERT + textwrap.dedent(spill)))
+    run_child(tmp_path, writer("DELETE", spill))
     before = snapshot(tmp_path)
     assert before.keys() == {"old.db", "old.db-journal"}
-    assert copied_rows(tmp_path / "old.db") == [(1, 2)]
+    assert {b for _, b in copied_rows(tmp_path / "old.db")} == {1}
     assert snapshot(tmp_path) == before
 
 

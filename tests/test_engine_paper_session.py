@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from engine import paper_session
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
 from engine.check import check
-from engine.paper_events import default_session
-from engine.paper_session import SESSION_CHARACTERS, run_session
+from engine.paper import session as paper_session
+from engine.paper.events import default_session
+from engine.paper.session import SESSION_CHARACTERS, run_session
+from engine.paper.tape import read_tape
 from engine.summary import summarise
-from engine.tape import read_tape
 from engine.views import RegisterFilter, register
 from ledger.amounts import total
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, VersionPassed

@@ -20,9 +20,9 @@ from cli.main import run
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, withdraw
 from engine.classification import classify_withdrawal_basis
-from engine.paper_session import run_session
-from engine.strategy_config import RETIRED, parse_strategy
-from engine.tape import read_tape
+from engine.paper.session import run_session
+from engine.paper.strategy_config import RETIRED, parse_strategy
+from engine.paper.tape import read_tape
 from engine.views import Moment, view_at
 from ledger.adoption import open_copy
 from ledger.amounts import parse_amount

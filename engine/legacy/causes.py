@@ -26,7 +26,7 @@ class Kind(StrEnum):
     """A cause of a difference; the value is what people read."""
 
     WRONG_SIDE = (
-        "a capital event on the wrong side of the boundary: the ledger's balances have it elsewhere than its time"
+        "a capital event on the wrong side of the boundary: the ledger's balances do not have it where its time says"
     )
     FILL_WITHOUT_ROW = "a fill without a ledger row"
     ROW_WITHOUT_FILL = "a ledger row without a fill"

@@ -14,6 +14,7 @@ from itertools import chain as chained
 from sqlalchemy import Connection, select
 
 from engine.bookkeeper import Bookkeeper, View
+from engine.check import OnProgress
 from engine.legacy.chain import Chain, chains_of
 from engine.legacy.columns import Mapped
 from engine.legacy.copying import copied_aside
@@ -55,10 +56,13 @@ class Imported:
     notes: list[str]
 
 
-def import_legacy(keeper: Bookkeeper, name: str, request: Request, *, dry_run: bool = False) -> Imported:
+def import_legacy(
+    keeper: Bookkeeper, name: str, request: Request, *, dry_run: bool = False, on_progress: OnProgress | None = None
+) -> Imported:
     """Import what is new of an old database into a book, in one transaction; a dry run only reads.
 
-    Raises Refused, naming the old row; KeyConflict for a row that was imported with another content; StorageError.
+    `on_progress` gets the number of events gone through. Raises Refused, naming the old row; KeyConflict for a row that was
+    imported with another content; StorageError.
     """
     view = keeper.view(name)
     rows = _read(view.book, request)
@@ -67,7 +71,7 @@ def import_legacy(keeper: Bookkeeper, name: str, request: Request, *, dry_run: b
         known = _known(connection, name)
     plan = plan_events(rows, chains, view.book, known)
     keys = {planned.event.key for planned in plan.events if planned.event.key is not None}
-    existed = [] if dry_run else _append(keeper, name, plan.events)
+    existed = [] if dry_run else _append(keeper, name, plan.events, on_progress)
     with keeper.database.reading() as connection:
         log = store.read_events(connection, name)
         if dry_run:
@@ -105,10 +109,15 @@ def _known(connection: Connection, name: str) -> Known:
     return Known(frozenset(keys), openings)
 
 
-def _append(keeper: Bookkeeper, name: str, planned: Sequence[Planned]) -> list[bool]:
+def _append(keeper: Bookkeeper, name: str, planned: Sequence[Planned], on_progress: OnProgress | None) -> list[bool]:
+    existed: list[bool] = []
     try:
         with keeper.transaction(name) as transaction:
-            return [outcome.existed for outcome in transaction.append_all(item.event for item in planned)]
+            for outcome in transaction.append_all(item.event for item in planned):
+                existed.append(outcome.existed)
+                if on_progress is not None and len(existed) % store.ROWS_AT_ONCE == 0:
+                    on_progress(len(existed))
+        return existed
     except NetbasisError as error:
         if error.index is not None:
             error.where = planned[error.index].source

@@ -7,9 +7,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import exposure
-from engine.exposure import Variable, quote_may_stand, trace
-from engine.quoting import Quoter
+from engine.paper import exposure
+from engine.paper.exposure import Variable, quote_may_stand, trace
+from engine.paper.quoting import Quoter
 from tests.paper_support import strategy
 
 SMALLEST = Decimal("1e-18")
@@ -26,7 +26,7 @@ def test_the_worked_example() -> None:
         True,
         1,
     )
-    assert (found.module, found.function, found.side) == ("engine.exposure", "quote_may_stand", "ask")
+    assert (found.module, found.function, found.side) == ("engine.paper.exposure", "quote_may_stand", "ask")
     assert found.variables == (
         Variable("balance", Decimal("97.6")),
         Variable("size", Decimal("15")),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.strategy_config import RETIRED, Strategy, parse_strategy, read_strategy
+from engine.paper.strategy_config import RETIRED, Strategy, parse_strategy, read_strategy
 from ledger.amounts import amount_text
 from ledger.errors import Refusal, Refused
 
@@ -181,7 +181,7 @@ def test_the_retired_names_live_nowhere() -> None:
         assert other.encode() not in text, path
         if RETIRED.encode() in text:
             has_retired.append(path.relative_to(ROOT))
-    assert has_retired == [Path("engine/strategy_config.py")]
+    assert has_retired == [Path("engine/paper/strategy_config.py")]
 
 
 def _files_of_the_project() -> list[Path]:

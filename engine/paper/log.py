@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.anchor import Observation
-from engine.quoting import Balances, Intents, Quote, QuoteSide, Reason
+from engine.paper.anchor import Observation
+from engine.paper.quoting import Balances, Intents, Quote, QuoteSide, Reason
 
 LOGGER = logging.getLogger("netbasis.paper")
 LOGGER.addHandler(logging.NullHandler())  # without it a library user's stderr gets bare names

@@ -11,8 +11,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, func, select
 
-from engine.quoting import Traded
-from engine.tape import Tape, Tick
+from engine.paper.quoting import Traded
+from engine.paper.tape import Tape, Tick
 from ledger.book import Book
 from ledger.events import Fill, Mark
 from ledger.tables import events

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.tape import LINE_BYTES, Tick, read_tape
+from engine.paper.tape import LINE_BYTES, Tick, read_tape
 from ledger.errors import Refusal, Refused
 from tests.paper_support import REAL_BOOK, REAL_TAPE, wandering, write_tape
 

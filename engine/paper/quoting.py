@@ -14,10 +14,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
-from engine import exposure
-from engine.anchor import Observation
-from engine.strategy_config import Strategy
-from engine.tape import Tick
+from engine.paper import exposure
+from engine.paper.anchor import Observation
+from engine.paper.strategy_config import Strategy
+from engine.paper.tape import Tick
 from ledger.amounts import add, subtract, value
 
 BASE_DECIMALS = 6

@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
-from engine.tape import Tick
+from engine.paper.tape import Tick
 from ledger.amounts import DIGITS_AFTER_POINT, ZERO
 
 # As wide as the core's: a product of two amounts has 76 digits, and a window adds up many.

@@ -6,7 +6,7 @@ appended in one transaction that expects the version those were read at. If some
 the balances are read again and the rows are taken again; so nothing is decided on balances that are not the ledger's.
 
 Stopped anywhere, also by SIGKILL, and started again on the same tape and session it goes on: a transaction has all events
-of its rows, so the greatest key of the session (`engine.paper_events`) says up to which row the tape is done; the balances
+of its rows, so the greatest key of the session (`engine.paper.events`) says up to which row the tape is done; the balances
 are the ledger's, the anchor is made anew from the tape. The last row of the tape is always a mark, so that a session
 which is done knows it.
 """
@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from engine.anchor import Observation, observations
 from engine.bookkeeper import Bookkeeper, stored_state
-from engine.paper_events import Scribe, default_session
-from engine.paper_log import Idle, Silence, log
+from engine.paper.anchor import Observation, observations
+from engine.paper.events import Scribe, default_session
+from engine.paper.log import Idle, Silence, log
+from engine.paper.quoting import Balances, Quoter, QuoteSide, Reason, settle
+from engine.paper.strategy_config import Strategy
+from engine.paper.tape import Tape, read_tape
 from engine.projection_store import load_rows
-from engine.quoting import Balances, Quoter, QuoteSide, Reason, settle
-from engine.strategy_config import Strategy
-from engine.tape import Tape, read_tape
 from ledger import store
 from ledger.book import Book
 from ledger.errors import Refusal, Refused, VersionPassed, shown

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.anchor import Anchor, Observation, observations
-from engine.exposure import trace
-from engine.quoting import Balances, Intents, Quote, Quoter, Reason, Traded, settle
-from engine.tape import Tick
+from engine.paper.anchor import Anchor, Observation, observations
+from engine.paper.exposure import trace
+from engine.paper.quoting import Balances, Intents, Quote, Quoter, Reason, Traded, settle
+from engine.paper.tape import Tick
 from tests.paper_support import TAPE_START, strategy
 
 PLENTY = Balances(Decimal(1000), Decimal(100))
