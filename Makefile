@@ -26,6 +26,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m docs.regenerate
+	$(BIN)/python -m tests.error_gallery
 
 # New pins, for a change of the dependencies in pyproject.toml.
 pins: $(READY)
