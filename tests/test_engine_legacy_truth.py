@@ -19,7 +19,7 @@ from tests.legacy_databases import TIMES, OldEngine, Shape, Truth
 from tests.support import BOOK, open_keeper
 
 Step = tuple[str, dict[str, str | None]]
-EXAMPLES = 50  # each one writes two databases to the disk
+EXAMPLES = 40  # each one writes two databases to the disk
 
 
 def decimals(low: int, high: int, places: int) -> st.SearchStrategy[str]:

@@ -330,9 +330,10 @@ def test_a_price_of_the_withdrawal_that_is_not_its_mark_is_found(ledger: Path) -
     """In kind the value is at the mark: 3 XRP at 1.3998. A better price would take more out of the books."""
 
     def other_price(body: dict[str, Any]) -> None:
-        body["price"] = "1.5"
+        body.update(price="1.5", basis_delta="-4.5")
+        evidence_of(body).update(principal="4.5")  # as the policy divides the value at that price
 
-    moved = {"price": "1.5", "net_deposits_delta": "-4.5", "starting_value_delta": "-4.5"}
+    moved = {"price": "1.5", "net_deposits_delta": "-4.5", "starting_value_delta": "-4.5", "basis_delta": "-4.5"}
     rewrite(ledger, 8, other_price, **moved)
     found = findings_of(ledger)
     assert {(finding.invariant, finding.version) for finding in found} == {("withdrawal_neutral", 8)}
