@@ -13,7 +13,9 @@ from engine.bookkeeper import Bookkeeper
 from tests.support import open_keeper
 
 # `explore` looks elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
-settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=100)
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, database=None, max_examples=100, report_multiple_bugs=False
+)
 settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
