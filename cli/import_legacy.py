@@ -60,7 +60,6 @@ def import_legacy_db(
 
     Example: netbasis --db live.db import legacy-db old.db --dry-run
     """
-    from engine.bookkeeper import Bookkeeper
     from engine.legacy.columns import parse_mapping
     from engine.legacy.importing import Request, import_legacy
 
@@ -71,7 +70,7 @@ def import_legacy_db(
     request = Request(file, columns, None if engine_start is None else parse_time(engine_start))
     named = target(context)
     mode: Mode = "read" if dry_run else "write"
-    with Bookkeeper.open(named.location(), mode, sound_file=True) as keeper, progress("importing") as on_progress:
+    with named.open(mode, sound_file=True) as keeper, progress("importing") as on_progress:
         book = keeper.resolve(named.book)
         imported = import_legacy(keeper, book, request, dry_run=dry_run, on_progress=on_progress)
     emit(output, _document(imported, file, dry_run), _lines(imported, file, dry_run), _table(imported))

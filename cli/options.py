@@ -58,11 +58,15 @@ class Target:
             )
         return location
 
-    def open(self, mode: Mode) -> Bookkeeper:
-        """The database, opened."""
+    def open(self, mode: Mode, *, sound_file: bool = False) -> Bookkeeper:
+        """The database, opened; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait says so on stderr."""
         from engine.bookkeeper import Bookkeeper
 
-        return Bookkeeper.open(self.location(), mode)
+        return Bookkeeper.open(self.location(), mode, sound_file=sound_file, on_wait=_say_that_it_waits)
+
+
+def _say_that_it_waits() -> None:
+    typer.echo("waiting: another process is writing to the ledger …", err=True)
 
 
 def target(context: typer.Context) -> Target:

@@ -57,7 +57,11 @@ def run(
 
     strategy, named = read_config(config), target(context)
     path = _tape_file(tape)
-    with _stop_signals() as has_come, logging_to_stderr(log_level, log_format), named.open("write") as keeper:
+    with (
+        _stop_signals() as has_come,
+        logging_to_stderr(log_level, log_format),
+        named.open("write", sound_file=True) as keeper,
+    ):
         book = keeper.resolve(named.book)
         done = run_session(keeper, book, path, strategy, session, should_stop=has_come)
     emit(output, _document(done), _lines(done))

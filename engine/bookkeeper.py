@@ -35,6 +35,7 @@ from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
 from ledger.events import Event, Opened, Withdrawal
 from ledger.faults import Mode
 from ledger.integrity import require_sound_file
+from ledger.sqlite import OnWait
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState, apply
 
@@ -96,15 +97,17 @@ class Bookkeeper:
         new_id: NewId = new_uuid,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         sound_file: bool = False,
+        on_wait: OnWait | None = None,
     ) -> Self:
         """Open a ledger. `create` makes and migrates it; else its schema must be the newest.
 
         `sound_file`: for the start of a session (SPEC 8): SQLite checks all pages of the file first, and a damaged one
-        raises before anything is written. Raises StorageError.
+        raises before anything is written. `on_wait`: called when a writer of a SQLite file has waited for a second.
+        Raises StorageError.
         """
         if sound_file:
             _require_sound_file(location)
-        database = Database.open(location, mode, busy_timeout_s=busy_timeout_s)
+        database = Database.open(location, mode, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         try:
             if mode == "create":
                 with database.writing() as connection:

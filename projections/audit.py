@@ -18,6 +18,7 @@ class AuditRow:
     """One movement of the basis, also one of 0. Amounts in the asset's unit, all else in the numeraire.
 
     `equity_before`, `basis_before`, `profit`, `principal` are the evidence of a withdrawal, None where there is none.
+    `source_note`: a reversal's reason where it has no note of its own.
     `basis_delta` is None for a deposit whose basis is unknown; it counts 0 in `basis_after`. `reverses`, `reversed_by`:
     versions that tie an event and its reversal.
     """
@@ -74,7 +75,7 @@ def _row(stored: StoredEvent, basis_after: Decimal, reversed_by: int | None) -> 
         basis_delta=None if effects.unknown_bases else effects.basis_delta,
         basis_after=basis_after,
         actor=event.actor,
-        source_note=event.source_note,
+        source_note=event.source_note or getattr(event, "reason", None),
         tx_hash=event.tx_hash,
         event_id=stored.event_id,
         hash=stored.hash,

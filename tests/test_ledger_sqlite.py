@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,21 @@ def test_a_full_disk_is_told_from_other_faults_and_leaves_nothing(tmp_path: Path
             keeper.append_all("main", marks)
         assert raised.value.fault is StorageFault.DATABASE_FULL
         assert keeper.view("main").head.version == 1
+
+
+def test_a_writer_that_waits_says_so_once_and_then_writes(tmp_path: Path) -> None:
+    location = str(tmp_path / "ledger.db")
+    with Bookkeeper.open(location, "create") as keeper:
+        keeper.open_book("main", Opened(mode="live"))
+    holder = sqlite3.connect(location, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    said: list[str] = []
+
+    def on_wait() -> None:
+        said.append("waits")
+        holder.execute("COMMIT")
+
+    with closing(holder), Bookkeeper.open(location, on_wait=on_wait) as keeper:
+        mark = Mark(asset="XRP", price="1.33", key="m:1")  # type: ignore[arg-type]
+        assert keeper.append("main", mark).stored.version == 2
+    assert said == ["waits"]
