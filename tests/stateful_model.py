@@ -246,7 +246,7 @@ class ModelBook:
         profit = min(worth, max(equity - basis, 0))
         return profit, worth - profit
 
-    def refusal_of_withdrawal(
+    def refusal_of_withdrawal(  # noqa: C901 - the engine's refusals in their order, written out on purpose
         self, asset: str, amount: int, prices: Mapping[str, int], at: datetime
     ) -> tuple[str | None, dict[str, int]]:
         """Why the engine would refuse to take this out, or None; and the prices that it values the book with."""
