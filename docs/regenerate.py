@@ -30,7 +30,7 @@ _CHANGING = (
     (re.compile(r"netbasis-demo-\w+"), "netbasis-demo-abcdefgh"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
-    (re.compile(r"\b(hash|head) [0-9a-f]{12}\b"), "HASH"),
+    (re.compile(r"\b(hash|head|UUID) +[0-9a-f]{12}\b"), "HASH"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[0-9:.]+Z\b"), "TIME"),
     (re.compile(r"\b\d+ (seconds|minutes|hours|days) old\b"), "AGE"),
     (re.compile(r'"seconds":"[0-9.]+"'), "SECONDS"),

@@ -443,6 +443,21 @@ def test_a_starting_value_that_was_moved_by_hand_is_told(keeper: Bookkeeper, tmp
     assert not later.reconciliation.holds
 
 
+@pytest.mark.parametrize(
+    ("moved_to", "holds"), [("0.500000001", True), ("0.5000000011", False), ("0.4999999989", False)]
+)
+def test_a_difference_of_a_billionth_holds_and_one_above_it_does_not(
+    keeper: Bookkeeper, tmp_path: Path, moved_to: str, holds: bool
+) -> None:
+    with engine(tmp_path) as old:
+        old.keep_starting_value("0.5")
+        old.connection.commit()
+        run(keeper, tmp_path / "old.db")
+        old.keep_starting_value(moved_to)
+        old.connection.commit()
+        assert run(keeper, tmp_path / "old.db").reconciliation.holds is holds
+
+
 def test_without_a_starting_value_nothing_is_compared(keeper: Bookkeeper, tmp_path: Path) -> None:
     EXACT["no_engine_state"](tmp_path / "old.db")
     imported = run(keeper, tmp_path / "old.db")

@@ -181,7 +181,7 @@ def test_the_retired_names_live_nowhere() -> None:
         assert other.encode() not in text, path
         if RETIRED.encode() in text:
             has_retired.append(path.relative_to(ROOT))
-    assert has_retired == [Path("engine/paper/strategy_config.py")]
+    assert has_retired == [Path("engine/paper/strategy_config.py"), Path("tests/errors/setting_retired.txt")]
 
 
 def _files_of_the_project() -> list[Path]:
