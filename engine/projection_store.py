@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     and_,
+    bindparam,
     delete,
     insert,
     select,
@@ -40,6 +41,12 @@ from projections.state import BookState
 RowKey = tuple[str, str]
 Rows = Mapping[RowKey, Mapping[str, Any]]
 _TABLES = {table.name: table for table in tables.TABLES}
+# Made once: to make a statement takes longer than to run it.
+_INSERT = {table.name: insert(table) for table in tables.TABLES}
+_UPDATE = {
+    table.name: update(table).where(*(column == bindparam(f"of_{column.name}") for column in table.primary_key))
+    for table in tables.TABLES
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +164,12 @@ def count_rebuild(connection: Connection, book: str) -> None:
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
     """Turn a book's stored rows into the wanted ones, touching only those that differ."""
     for (name, key), row in wanted.items():
-        table = _TABLES[name]
+        key_value = _key_value(_TABLES[name], key)
         if (name, key) not in stored:
-            connection.execute(insert(table).values(book=book, **_key_value(table, key), **row))
+            connection.execute(_INSERT[name], {"book": book, **key_value, **row})
         elif stored[name, key] != row:
-            connection.execute(update(table).where(_is_row(table, book, key)).values(**row))
+            which = {f"of_{column}": value for column, value in key_value.items()}
+            connection.execute(_UPDATE[name], {"of_book": book, **which, **row})
     for name, key in stored.keys() - wanted.keys():
         connection.execute(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)))
 

@@ -105,10 +105,10 @@ def _fitting(number: Decimal, digits_before_point: int, given: str) -> Decimal:
 
 def amount_text(amount: Decimal) -> str:
     """The canonical text of an amount: no exponent, no trailing zeros, no `-0`; equal amounts give equal texts."""
+    if not amount:
+        return "0"
     text = format(amount, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def shown_amount(amount: Decimal) -> str:

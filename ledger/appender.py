@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from ledger import store
 from ledger.amounts import add, total
@@ -31,6 +31,10 @@ from ledger.texts import KEY_CHARACTERS
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
 OnRecorded = Callable[[StoredEvent, Event], None]
+
+# Made once: to make a statement takes longer than to run it.
+_INSERT = insert(events)
+_MOVE_HEAD = update(books).where(books.c.book == bindparam("of_book"))
 
 OPENED_KEY = "opened"
 EVENTS_AT_ONCE = 500
@@ -142,7 +146,8 @@ class Appender:
         reversed_event = self._reversible(event.reverses) if isinstance(event, Reversal) else None
         event_id = self._new_id()
         at = event.at or (reversed_event.at if reversed_event else recorded_at)
-        event = event.model_copy(update={"at": at, "key": event.key or event_id})
+        if event.at is None or event.key is None:
+            event = event.model_copy(update={"at": at, "key": event.key or event_id})
         version = self.head.version + 1
         body = seal_body(event, book=self.book.name, version=version, event_id=event_id, recorded_at=recorded_at)
         stored = stored_event(
@@ -203,12 +208,8 @@ class Appender:
         """Insert what is sealed and move the book's head to the last of it."""
         if not self._unwritten:
             return
-        self._connection.execute(insert(events), [row_of(stored) for stored in self._unwritten.values()])
-        self._connection.execute(
-            update(books)
-            .where(books.c.book == self.book.name)
-            .values(head_version=self.head.version, head_hash=self.head.hash, head_recorded_at=self.head.recorded_at)
-        )
+        self._connection.execute(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
+        self._connection.execute(_MOVE_HEAD, {"of_book": self.book.name, **_head_columns(self.head)})
         self._unwritten.clear()
 
 
@@ -263,10 +264,12 @@ def book_row(book: Book, head: Head) -> dict[str, object]:
         "numeraire": book.numeraire,
         "base_asset": book.base_asset,
         "withdrawal_policy": book.withdrawal_policy,
-        "head_version": head.version,
-        "head_hash": head.hash,
-        "head_recorded_at": head.recorded_at,
+        **_head_columns(head),
     }
+
+
+def _head_columns(head: Head) -> dict[str, object]:
+    return {"head_version": head.version, "head_hash": head.hash, "head_recorded_at": head.recorded_at}
 
 
 def require_reversible(version: int, target: StoredEvent | None, reversal: int | None, newest: int) -> StoredEvent:

@@ -10,9 +10,9 @@ from sqlalchemy import Dialect, Numeric, String, TypeDecorator
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
-from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_BEFORE_POINT, amount_text
-from ledger.errors import Refused, StorageError, StorageFault
-from ledger.times import parse_time, time_text
+from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_BEFORE_POINT, ZERO, amount_text
+from ledger.errors import StorageError, StorageFault
+from ledger.times import time_text
 
 _TEXT_CHARACTERS = SUM_DIGITS_BEFORE_POINT + DIGITS_AFTER_POINT + len("-.")
 
@@ -43,6 +43,8 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None:
             return None
+        if value == "0":  # most figures that stand in a column
+            return ZERO
         try:
             number = Decimal(value)
         except (InvalidOperation, TypeError, ValueError):
@@ -83,9 +85,12 @@ class UtcTime(TypeDecorator[datetime]):
         if isinstance(value, datetime):
             return value.astimezone(UTC)
         try:
-            return parse_time(value)
-        except Refused as refused:
-            raise unreadable("a time", value) from refused
+            time = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise unreadable("a time", value) from None
+        if time.tzinfo is not UTC:
+            raise unreadable("a time in UTC", value)
+        return time
 
 
 def unreadable(expected: str, value: object) -> StorageError:

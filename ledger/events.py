@@ -172,7 +172,7 @@ class Event(_Frozen):
     @property
     def kind(self) -> str:
         """The event's type, such as `fill`."""
-        return str(type(self).model_fields["type"].default)
+        return str(vars(self)["type"])
 
 
 class Opened(Event):

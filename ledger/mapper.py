@@ -35,8 +35,10 @@ def stored_event(
     """The stored form of a completed event; a reversal's asset and price are those of `reversed_event`."""
     assert event.key is not None
     assert event.at is not None
-    own = event if reversed_event is None else reversed_event
-    asset = getattr(own, "asset", None) or (effects.own.asset if effects.own else None)
+    fields = vars(event)
+    asset, price = fields.get("asset"), fields.get("price")
+    if reversed_event is not None:
+        asset, price = reversed_event.asset, reversed_event.price
     return StoredEvent(
         book=book,
         version=version,
@@ -46,9 +48,9 @@ def stored_event(
         at=event.at,
         recorded_at=recorded_at,
         session_id=event.session_id,
-        asset=asset,
-        price=getattr(own, "price", None),
-        reverses=getattr(event, "reverses", None),
+        asset=asset or (effects.own.asset if effects.own else None),
+        price=price,
+        reverses=fields.get("reverses"),
         effects=effects,
         body=body,
         hash=digest,
@@ -89,34 +91,32 @@ def row_of(stored: StoredEvent) -> dict[str, object]:
 
 
 def event_of(row: Row[Any]) -> StoredEvent:
-    """The stored event of a row of `events`. Raises StorageError `event_unreadable`."""
+    """The stored event of a row of `events`, all columns in the table's order. Raises StorageError `event_unreadable`."""
     require_sound(row, events)
+    book, version, event_id, key, kind, at, recorded_at, session_id, reverses, *moves, body, digest = tuple(row)
+    effect_of, asset, asset_delta, quote_asset, quote_delta, fee_asset, fee_delta, price, *deltas_and_counts = moves
     effects = Effects(
-        effect_of=row.effect_of,
-        own=_posting(row.asset, row.asset_delta),
-        quote=_posting(row.quote_asset, row.quote_delta),
-        fee=_posting(row.fee_asset, row.fee_delta),
-        net_deposits_delta=row.net_deposits_delta,
-        basis_delta=row.basis_delta,
-        starting_value_delta=row.starting_value_delta,
-        unknown_fees=row.unknown_fees,
-        unknown_bases=row.unknown_bases,
+        effect_of,
+        _posting(asset, asset_delta),
+        _posting(quote_asset, quote_delta),
+        _posting(fee_asset, fee_delta),
+        *deltas_and_counts,
     )
     return StoredEvent(
-        book=row.book,
-        version=row.version,
-        event_id=row.event_id,
-        key=row.key,
-        type=row.type,
-        at=row.at,
-        recorded_at=row.recorded_at,
-        session_id=row.session_id,
-        asset=row.asset,
-        price=row.price,
-        reverses=row.reverses,
+        book=book,
+        version=version,
+        event_id=event_id,
+        key=key,
+        type=kind,
+        at=at,
+        recorded_at=recorded_at,
+        session_id=session_id,
+        asset=asset,
+        price=price,
+        reverses=reverses,
         effects=effects,
-        body=row.body,
-        hash=row.hash,
+        body=body,
+        hash=digest,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
 
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
@@ -20,6 +20,16 @@ from ledger.tables import books, events
 from ledger.texts import BOOK_CHARACTERS, parse_text
 
 ROWS_AT_ONCE = 1000
+
+# What every append asks, made once: to make a statement takes longer than to run it.
+_BOOK = select(books).where(books.c.book == bindparam("of_book"))
+_BOOK_LOCKED = _BOOK.with_for_update()
+# In the order of the keys, or SQLite, which keeps no statistics, reads the whole book instead of the keys' index.
+_OF_KEYS = (
+    select(events)
+    .where(events.c.book == bindparam("of_book"), events.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(events.c.key)
+)
 
 
 def book_names(connection: Connection) -> list[str]:
@@ -32,8 +42,8 @@ def find_book(connection: Connection, name: str, *, lock: bool = False) -> tuple
 
     Raises Refused for a name that no book can have (see `ledger.texts.parse_text`).
     """
-    query = select(books).where(books.c.book == parse_text(name, characters=BOOK_CHARACTERS))
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    of_book = {"of_book": parse_text(name, characters=BOOK_CHARACTERS)}
+    row = connection.execute(_BOOK_LOCKED if lock else _BOOK, of_book).one_or_none()
     return None if row is None else _book_of(row)
 
 
@@ -97,7 +107,7 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
     """Those of the keys that are in the book, with their events."""
     if not keys:
         return {}
-    rows = connection.execute(select(events).where(events.c.book == book, events.c.key.in_(keys)))
+    rows = connection.execute(_OF_KEYS, {"of_book": book, "keys": keys})
     return {row.key: event_of(row) for row in rows}
 
 

@@ -73,7 +73,7 @@ def seal_body(event: Event, *, book: str, version: int, event_id: str, recorded_
     fields = _plain(event)
     fields["type"] = f"{event.kind}/{event.TYPE_VERSION}"
     fields |= {"book": book, "version": version, "event_id": event_id, "recorded_at": time_text(recorded_at)}
-    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(fields, default=json_value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def open_body(body: bytes) -> Sealed:
@@ -111,18 +111,18 @@ def chain_hash(previous: bytes, body: bytes) -> bytes:
 
 
 def _plain(model: BaseModel) -> dict[str, object]:
-    """The fields that are not null, as JSON has them; null fields are left out."""
-    return {name: json_value(field) for name, field in model if field is not None}
+    """The fields that are not null; null fields are left out."""
+    return {name: field for name, field in vars(model).items() if field is not None}
 
 
 def json_value(field: object) -> object:
-    """A field of an event as the canonical JSON has it."""
+    """A field of an event as the canonical JSON has it; a text or a number is what it is."""
     if isinstance(field, Decimal):
         return amount_text(field)
     if isinstance(field, datetime):
         return time_text(field)
     if isinstance(field, BaseModel):
-        return _plain(field)
+        return {name: json_value(value) for name, value in _plain(field).items()}
     if isinstance(field, tuple):
         return [json_value(item) for item in field]
     return field

@@ -30,6 +30,8 @@ def parse_text(given: object, *, characters: int, may_be_empty: bool = False) ->
         raise Refused(
             Refusal.TEXT_TOO_LONG, "the text is too long", expected=f"at most {characters} characters", actual=given
         )
+    if given.isprintable():
+        return given
     if _CONTROL.search(given):
         raise Refused(
             Refusal.TEXT_HAS_CONTROL_CHARACTER,

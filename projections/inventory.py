@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 from ledger.amounts import ZERO, add, total
-from ledger.effects import Effects
+from ledger.effects import Effects, Posting
 
-PART_OF = {"fill": "fills", "deposit": "capital", "withdrawal": "capital", "adjustment": "adjustments"}
+Part: TypeAlias = Literal["fills", "capital", "adjustments"]
+PART_OF: dict[str, Part] = {"fill": "fills", "deposit": "capital", "withdrawal": "capital", "adjustment": "adjustments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,19 @@ class Holding:
     def total(self) -> Decimal:
         """The balance: fills + capital + adjustments."""
         return total((self.fills, self.capital, self.adjustments))
+
+    def moved(self, part: Part, delta: Decimal) -> Holding:
+        """The holding after a change of one part."""
+        match part:
+            case "fills":
+                return Holding(add(self.fills, delta), self.capital, self.adjustments)
+            case "capital":
+                return Holding(self.fills, add(self.capital, delta), self.adjustments)
+            case "adjustments":
+                return Holding(self.fills, self.capital, add(self.adjustments, delta))
+
+
+NOTHING = Holding()
 
 
 class Inventory(Mapping[str, Holding]):
@@ -52,6 +67,14 @@ class Inventory(Mapping[str, Holding]):
     def __repr__(self) -> str:
         return f"Inventory({self._holdings!r})"
 
+    def moved(self, part: Part, postings: Iterable[Posting]) -> Inventory:
+        """The inventory after postings to one part of the balances."""
+        after = Inventory()
+        after._holdings = self._holdings.copy()
+        for posting in postings:
+            after._holdings[posting.asset] = after._holdings.get(posting.asset, NOTHING).moved(part, posting.delta)
+        return after
+
     def balance(self, asset: str) -> Decimal:
         """The balance of an asset; 0 for one that was never moved."""
         holding = self._holdings.get(asset)
@@ -74,8 +97,4 @@ def apply(inventory: Inventory, effects: Effects) -> Inventory:
     part = PART_OF.get(effects.effect_of)
     if part is None:
         return inventory
-    holdings = dict(inventory)
-    for posting in effects.postings:
-        holding = holdings.get(posting.asset, Holding())
-        holdings[posting.asset] = replace(holding, **{part: add(getattr(holding, part), posting.delta)})
-    return Inventory(holdings)
+    return inventory.moved(part, effects.postings)

@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from engine.bookkeeper import Bookkeeper
+from engine.check import check
+from ledger import store
 from ledger.errors import StorageError, StorageFault
 from ledger.events import Mark, Opened
 
@@ -49,3 +51,32 @@ def test_a_writer_that_waits_says_so_once_and_then_writes(tmp_path: Path) -> Non
         mark = Mark(asset="XRP", price="1.33", key="m:1")  # type: ignore[arg-type]
         assert keeper.append("main", mark).stored.version == 2
     assert said == ["waits"]
+
+
+def test_keys_are_looked_up_in_their_index_however_many_they_are(tmp_path: Path) -> None:
+    """Without statistics SQLite would read the whole book for five keys or more."""
+    location = str(tmp_path / "ledger.db")
+    with Bookkeeper.open(location, "create") as keeper, keeper.database.reading() as connection:
+        plans: list[str] = []
+
+        @event.listens_for(keeper.database._engine, "before_cursor_execute")
+        def _explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+            if statement.startswith("SELECT"):
+                plans.append(str(cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()))
+
+        for count in (1, 5, 500):
+            store.find_keys(connection, "main", [f"k:{i}" for i in range(count)])
+    assert len(plans) == 3
+    assert all("uq_events_key" in plan or "sqlite_autoindex_events" in plan for plan in plans), plans
+    assert not any("USING PRIMARY KEY (book=?)" in plan for plan in plans), plans
+
+
+def test_a_ledger_that_was_analyzed_is_sound(tmp_path: Path) -> None:
+    """SQLite's own tables of statistics cannot be made by a statement, and are no damage."""
+    location = str(tmp_path / "ledger.db")
+    with Bookkeeper.open(location, "create") as keeper:
+        keeper.open_book("main", Opened(mode="live"))
+    with closing(sqlite3.connect(location)) as connection:
+        connection.execute("ANALYZE")
+    with Bookkeeper.open(location, sound_file=True) as keeper:
+        assert check(keeper.database, "main").ok
