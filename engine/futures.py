@@ -64,6 +64,7 @@ DEFAULT_CONTEXT_DIGITS = 28
 _QUANTUM = Decimal("1e-18")
 _WIDE = Context(prec=100)
 _THOUSAND = 1000
+_FAR = 10**50
 
 OnProgress = Callable[[int], None]
 Policies = Mapping[str, Policy]
@@ -429,7 +430,7 @@ def _days(plan: st.SearchStrategy[Plan]) -> st.SearchStrategy[list[list[Plan]]]:
 def _plans(present: Present, amount: _Amounts) -> st.SearchStrategy[Plan]:
     book = present.book
     others = sorted({book.base_asset, *present.state.inventory, "INVENTED"} - {book.numeraire})
-    at = st.integers(-2880, 2880).map(lambda minutes: present.head.recorded_at + timedelta(minutes=minutes))
+    at = _whole(0, 5760).map(lambda n: present.head.recorded_at + timedelta(minutes=n // 2 if n % 2 else -n // 2))
     draw = _Draws(book, st.sampled_from(others), st.sampled_from([book.numeraire, *others]), amount, at)
     return _weighted(
         (1, st.none()),
@@ -506,7 +507,7 @@ class _Draws:
             Withdraw,
             asset=st.integers(0, 7),
             aim=st.sampled_from(["share", "more", "profit", "more", "dust", "more"]),
-            share=st.integers(1, _THOUSAND),
+            share=_whole(1, _THOUSAND),
             prices=_mostly(given_prices, st.just(())),
         )
 
@@ -532,26 +533,35 @@ def _weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy
     return st.sampled_from(range(len(strategies))).flatmap(strategies.__getitem__)
 
 
+def _whole(low: int, high: int) -> st.SearchStrategy[int]:
+    """A whole number, `low` the simplest.
+
+    Hypothesis now and then draws a number that stands in a module which the process has loaded. So far out it finds none,
+    and the same seed gives the same numbers in every process.
+    """
+    return st.integers(_FAR + low, _FAR + high).map(lambda number: number - _FAR)
+
+
 def _decimal(digits: int, decimals: int) -> Decimal:
     return Decimal(f"{digits}E-{decimals}")
 
 
 def _quiet_amounts() -> _Amounts:
     """What a desk trades: at most 10,000, with 6 decimals."""
-    return st.builds(_decimal, st.integers(1, 10_000), st.integers(0, 6))
+    return st.builds(_decimal, _whole(1, 10_000), st.integers(0, 6))
 
 
 def _wild_amounts() -> _Amounts:
     """All that fits: among it dust, XRPL tokens of 16 digits, and the longest."""
-    token = st.builds(_decimal, st.integers(10**15, 10**16 - 1), st.integers(10, 18))
-    dust = st.builds(_decimal, st.integers(1, 10**6), st.just(18))
-    longest = st.builds(_decimal, st.integers(10**37, 10**38 - 1), st.just(18))
+    token = st.builds(_decimal, _whole(10**15, 10**16 - 1), st.integers(10, 18))
+    dust = st.builds(_decimal, _whole(1, 10**6), st.just(18))
+    longest = st.builds(_decimal, _whole(10**37, 10**38 - 1), st.just(18))
     return st.one_of(_quiet_amounts(), token, dust, longest)
 
 
 def _prices() -> _Amounts:
-    everyday = st.builds(_decimal, st.integers(1, 10_000), st.integers(0, 4))
-    precise = st.builds(_decimal, st.integers(1, 10**19), st.just(18))
+    everyday = st.builds(_decimal, _whole(1, 10_000), st.integers(0, 4))
+    precise = st.builds(_decimal, _whole(1, 10**19), st.just(18))
     return st.one_of(everyday, precise)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_support import Cli, Ran, assert_refused, contents, sha256
+from tests.cli_support import Cli, Ran, assert_refused, contents, deposit, sha256
 from tests.legacy_databases import (
     CAPITAL,
     EXACT,
@@ -260,13 +260,18 @@ def test_a_ledger_is_no_old_database(cli: Cli) -> None:
     assert_refused(cli.here("import", "legacy-db", str(cli.db)), 1, "field_required", "capital_events", "events")
 
 
-def test_a_damaged_ledger_is_not_written_to(cli: Cli, old: Path) -> None:
-    """The pages are checked before the first write."""
-    damaged = bytearray(cli.db.read_bytes())
-    damaged[4096 * 3 : 4096 * 4] = b"\xff" * 4096
-    cli.db.write_bytes(damaged)
-    assert_refused(cli.here("import", "legacy-db", str(old)), 4, "database_damaged")
-    assert cli.db.read_bytes() == damaged
+def test_a_damaged_ledger_is_not_written_to(cli: Cli, tmp_path: Path) -> None:
+    """The pages are checked before the first write; this one is another book's, where no import looks."""
+    assert cli.here("--book", "second", "init").code == 0
+    cli.append(*(deposit(f"key:{number}", source_note="x" * 100) for number in range(300)))
+    pages = bytearray(cli.db.read_bytes())
+    start = pages.index(b'"key":"key:150"') // 4096 * 4096
+    pages[start : start + 4096] = b"\xff" * 4096
+    cli.db.write_bytes(pages)
+    EXACT["plain"](tmp_path / OLD)
+    ran = cli.here("--book", "second", "import", "legacy-db", str(tmp_path / OLD))
+    assert_refused(ran, 4, "database_damaged")
+    assert cli.db.read_bytes() == pages
 
 
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path, old: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import chain
@@ -219,18 +219,12 @@ def flat(statistics: Statistics) -> dict[str, int]:
 
 
 def test_no_corner_of_the_futures_is_rare(tmp_path: Path) -> None:
-    """Hypothesis draws constants from the modules that a process has loaded, so up to four seeds may be looked at."""
-    figures: Counter[str] = Counter()
-    for seed in range(SEED, SEED + 4):
-        with Bookkeeper.open(str(sample_file(tmp_path)), "read") as keeper:
-            tested = property_test(keeper.database, BOOK, seed=seed)
-        assert tested.failure is None
-        figures.update(flat(tested.statistics))
-        rare = {name: figures[name] for name, floor in FLOORS.items() if figures[name] < floor}
-        if not rare:
-            break
+    with Bookkeeper.open(str(sample_file(tmp_path)), "read") as keeper:
+        tested = property_test(keeper.database, BOOK, seed=SEED)
+    assert tested.failure is None
+    figures = flat(tested.statistics)
     print(json.dumps(figures, indent=1))  # noqa: T201 - shown with `pytest -rP`
-    assert rare == {}
+    assert {name: figures.get(name, 0) for name, floor in FLOORS.items() if figures.get(name, 0) < floor} == {}
 
 
 def test_the_same_seed_gives_the_same_futures_and_another_one_others(keeper: Bookkeeper) -> None:
@@ -239,6 +233,17 @@ def test_the_same_seed_gives_the_same_futures_and_another_one_others(keeper: Boo
 
     assert tested(1) == tested(1)
     assert tested(1).statistics != tested(2).statistics
+
+
+def test_the_futures_do_not_depend_on_what_else_the_process_has_loaded(
+    keeper: Bookkeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hypothesis draws numbers that it finds in the modules of a project; here it finds a thousand new ones."""
+    before = property_test(keeper.database, BOOK, seed=SEED, examples=40)
+    (tmp_path / "a_thousand_numbers.py").write_text(f"NUMBERS = {list(range(101, 1101))}")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("a_thousand_numbers")
+    assert property_test(keeper.database, BOOK, seed=SEED, examples=40) == before
 
 
 def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
@@ -294,21 +299,17 @@ def test_a_failure_that_takes_two_steps_is_shown_with_little_more(keeper: Bookke
     """A reversal of a withdrawal; the book is new, so the withdrawal must be invented, too, and perhaps what it takes."""
     planted = observing("never_back", lambda step: step.sign < 0 and step.stored.effects.effect_of == "withdrawal")
     failure = failure_of(keeper, invariants=planted)
-    kinds = [found.kind for found in failure.events]
-    assert "withdrawal" in kinds
-    assert "reversal" in kinds
-    assert len(kinds) <= 6
+    assert [found.kind for found in failure.events][-2:] == ["withdrawal", "reversal"]
+    assert len(failure.events) <= 3
 
 
 def test_a_failure_may_lie_in_the_reversal_of_an_event_of_the_log(tmp_path: Path) -> None:
     planted = observing("log_stands", lambda step: step.stored.version > 17 and step.stored.reverses == 9)
     with Bookkeeper.open(str(sample_file(tmp_path)), "read") as keeper:
         failure = failure_of(keeper, invariants=planted)
-    last = given_fields(failure.events[-1])
-    assert last == {"type": "reversal", "reverses": 9, "key": last["key"]}
-    assert (
-        len(failure.events) <= 3
-    )  # which is the least of them depends on what else Hypothesis has seen of this process
+    assert [given_fields(found) for found in failure.events] == [
+        {"type": "reversal", "reverses": 9, "key": "property-test:18"}
+    ]
 
 
 @cache
