@@ -545,6 +545,19 @@ def test_a_ledger_row_that_is_not_what_its_fill_says(keeper: Bookkeeper, tmp_pat
     assert causes(imported, "total XRP") == {Kind.FILL_DIFFERS: (D(-2), 1, place)}
 
 
+def test_a_change_in_the_wrong_direction_is_not_what_was_paid(keeper: Bookkeeper, tmp_path: Path) -> None:
+    """A buy for which the ledger's column says that money came in, which its balance does not: the fill's price counts."""
+
+    def play(old: OldEngine) -> None:
+        old.connection.execute(f"UPDATE {LEDGER} SET change = 15.0 WHERE id = 6")
+
+    imported = explained(keeper, tmp_path, play, Shape(fill_id_column=True))
+    fill = by_key(keeper)["legacy:fills:3"]
+    assert isinstance(fill, Fill)
+    assert fill.quote_amount == D("14.999999284")
+    assert differences(imported)["total RLUSD"] == 0
+
+
 def test_a_first_row_of_which_nothing_tells(keeper: Bookkeeper, tmp_path: Path) -> None:
     with engine(tmp_path, Shape(change_column=False)) as old:
         first_deposits(old)
