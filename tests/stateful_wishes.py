@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ledger.events import Event, event_from
-from tests.stateful_model import ONE, Entry, Fields, ModelBook, product, text_of, units
+from tests.stateful_model import MAX_MARK_AGE, ONE, Entry, Fields, ModelBook, product, text_of, units
 from tests.support import START
 
 ASSETS = ("XRP", "BTC", "RLUSD", "USD")
@@ -113,6 +113,8 @@ class Wisher:
         made = make(wish, book)
         if wish.minutes is not None and wish.kind not in ("reversal", "repeat"):
             made["at"] = self.clock.now + timedelta(minutes=wish.minutes)
+        if wish.kind == "mark" and wish.choice < 4:  # where a mark is just fresh enough, and just not
+            made["at"] = self.clock.now - MAX_MARK_AGE - timedelta(microseconds=wish.choice // 2)
         return made
 
     def fill(self, wish: Wish, book: ModelBook) -> Fields:
@@ -184,6 +186,8 @@ class Wisher:
     def reversal(self, wish: Wish, book: ModelBook) -> Fields:
         """A reversal, mostly of what may be reversed."""
         standing = book.standing()
+        if wish.asset < 6:  # one whose fee is known, where there is one
+            standing = [entry for entry in standing if entry.fee is not None] or standing
         if wish.choice < 9 and standing:
             version = standing[-1 - wish.pick % len(standing)].version
         else:

@@ -14,9 +14,10 @@ import json
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -237,8 +238,7 @@ class Ledgers(RuleBasedStateMachine):
         trial = copy.deepcopy(book)
         events: list[Event] = []
         refusal = None
-        for wish in batch:
-            fields = self.wisher.fields(wish, trial)
+        for fields in self._batch_of(batch, trial):
             if trial.default_key(fields) is None:
                 fields.setdefault("key", f"batch:{book.version}:{len(events)}")
             events.append(event_of(fields))
@@ -259,6 +259,20 @@ class Ledgers(RuleBasedStateMachine):
             self._count(trial, entry)
         self.books[book.name] = trial
         self.tally["batches"] += 1
+
+    def _batch_of(self, batch: list[Wish], trial: ModelBook) -> Iterator[Fields]:
+        """The events of a batch; each is made when those before it are in `trial`."""
+        for wish in batch:
+            yield self.wisher.fields(wish, trial)
+        wish = batch[0]
+        if wish.choice % 3 == 0:  # capital and the starting value, which is set to a figure: the order matters
+            yield self.wisher.deposit(replace(wish, asset=1, pick=0), trial)
+            yield self.wisher.baseline(wish, trial)
+        if wish.choice % 3 == 1:  # a mistake, taken back and corrected at once
+            yield self.wisher.adjustment(wish, trial)
+            yield {"type": "reversal", "reverses": trial.version}
+            yield {**self.wisher.adjustment(wish, trial), "corrects": trial.version - 1}
+            self.tally["corrected within a batch"] += 1
 
     @rule(wish=wishes(*FACTS), hand=HANDS, off=st.integers(-2, 2))
     def expect_a_version(self, wish: Wish, hand: int, off: int) -> None:
@@ -553,6 +567,7 @@ class Ledgers(RuleBasedStateMachine):
         if entry.kind == "fill":
             tally["rebates"] += fields.get("fee_amount", "").startswith("-")
             tally["unknown fees"] += entry.unknown_fees
+        tally["reversals of a fee"] += entry.kind == "reversal" and entry.fee is not None
         tally["unknown bases"] += entry.unknown_bases > 0
         changes = [abs(change) for _, _, change in entry.moves]
         tally["dust"] += any(0 < change <= DUST for change in changes)
@@ -647,7 +662,9 @@ FLOORS = {
     "adjustments": 30,
     "baselines": 20,
     "reversals": 30,
+    "reversals of a fee": 5,
     "corrections": 5,
+    "corrected within a batch": 20,
     "batches": 80,
     "batches refused after a good event": 2,
     "withdrawals decided": 40,
