@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ledger.events import Event, event_from
-from tests.stateful_model import MAX_MARK_AGE, ONE, Entry, Fields, ModelBook, product, text_of, units
+from tests.stateful_model import ONE, Entry, Fields, ModelBook, product, text_of, units
 from tests.support import START
 
 ASSETS = ("XRP", "BTC", "RLUSD", "USD")
@@ -113,8 +113,6 @@ class Wisher:
         made = make(wish, book)
         if wish.minutes is not None and wish.kind not in ("reversal", "repeat"):
             made["at"] = self.clock.now + timedelta(minutes=wish.minutes)
-        if wish.kind == "mark" and wish.choice < 4:  # where a mark is just fresh enough, and just not
-            made["at"] = self.clock.now - MAX_MARK_AGE - timedelta(microseconds=wish.choice // 2)
         return made
 
     def fill(self, wish: Wish, book: ModelBook) -> Fields:
@@ -214,6 +212,8 @@ class Wisher:
         if not there or aim == "any":
             return any_asset(book, wish.asset), self.number(wish.amount)
         asset = there[wish.asset % len(there)]
+        if aim == "all":
+            return asset, now.balance(asset)
         share = max(now.balance(asset) * (wish.pick + 1) // 31, 1)
         known = {held: mark[0] for held, mark in now.marks.items()} | prices | {book.numeraire: ONE}
         if aim in ("profit", "more") and set(now.held()) <= set(known):
