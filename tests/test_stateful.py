@@ -723,7 +723,7 @@ def test_the_ledger_is_what_the_model_says_and_no_corner_is_rare() -> None:
     tally = Ledgers.tally
     # Hypothesis also draws texts that stand in the modules which a process has loaded, so the runs are not the same in every
     # process: what is rare in one run is looked for in another, of other length, before it is called rare.
-    for steps in (30, 31, 32):
+    for steps in (30, 31, 32, 33, 34):
         run_state_machine_as_test(Ledgers, settings=settings(SETTINGS, stateful_step_count=steps))
         tally["different refusals"] = sum(name.startswith("refused: ") for name in tally)
         if all(tally[name] >= floor for name, floor in FLOORS.items()):
