@@ -10,11 +10,10 @@ import hashlib
 import io
 import json
 import os
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,10 +22,15 @@ from threading import Timer
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from cli.main import run as run_in_process
+from tests.engines import Engine, contents, forget, raw_access
+from tests.postgres_support import clone_of, database_of, empty_database, url_of
 
 SCRIPT = Path(sys.executable).with_name("netbasis")
 LEDGER = "ledger.db"
+ON_A_FILE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is about files is so on SQLite alone
 GIVE_UP_S = 60  # a child that hangs fails its test; no test depends on how long a child takes
 
 
@@ -71,13 +75,27 @@ class Child(subprocess.Popen[bytes]):
 
 
 class Cli:
-    """A folder, and in it a ledger with the book `main` at version 1 unless `empty`."""
+    """A folder to work in, and a ledger on one of the engines with the book `main` at version 1 unless `empty`.
 
-    def __init__(self, folder: Path, *, empty: bool = False) -> None:
+    On SQLite the ledger is the file `ledger.db` of the folder, on PostgreSQL a database of its own. `db` is the file.
+    """
+
+    def __init__(self, folder: Path, engine: Engine = "sqlite", *, empty: bool = False) -> None:
         self.folder = folder
+        self.engine = engine
+        self._spare: str | None = None
         self.db = folder / LEDGER
-        if not empty:
-            self.db.write_bytes(_initialised())
+        if engine == "postgres":
+            self.location = url_of(empty_database() if empty else clone_of(_initialised_database()))
+        else:
+            self.location = str(self.db)
+            if not empty:
+                self.db.write_bytes(_initialised())
+
+    @property
+    def named(self) -> str:
+        """The ledger as a user in its folder names it: `--db ledger.db`, or the URL."""
+        return self.location if self.engine == "postgres" else self.db.name
 
     def run(
         self,
@@ -85,11 +103,11 @@ class Cli:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         before_exec: Callable[[], None] | None = None,
-        target: tuple[str, ...] = ("--db", LEDGER),
+        target: tuple[str, ...] | None = None,
     ) -> Ran:
         """Run the script to its end. `target` stands before the arguments; `before_exec` runs in the child."""
         done = subprocess.run(
-            [SCRIPT, *target, *arguments],
+            [SCRIPT, *(("--db", self.named) if target is None else target), *arguments],
             input=stdin,
             capture_output=True,
             cwd=self.folder,
@@ -104,12 +122,12 @@ class Cli:
         """The script, started with pipes; to be used as a context manager, inside it `ended`."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = clean_environment(self.folder)
-        return Child([SCRIPT, "--db", LEDGER, *arguments], cwd=self.folder, env=environment, **{**pipes, **how})
+        return Child([SCRIPT, "--db", self.named, *arguments], cwd=self.folder, env=environment, **{**pipes, **how})
 
     def here(self, *arguments: str, target: tuple[str, ...] | None = None) -> Ran:
         """Run a command line in this process; `target` is this ledger and the book `main` unless it is given."""
         out, err = io.StringIO(), io.StringIO()
-        target = ("--db", str(self.db), "--book", "main") if target is None else target
+        target = ("--db", self.location, "--book", "main") if target is None else target
         with redirect_stdout(out), redirect_stderr(err):
             code = run_in_process([*target, *arguments])
         return _checked(Ran(code, out.getvalue(), err.getvalue()))
@@ -126,12 +144,38 @@ class Cli:
         ran = self.here("append", "--file", str(path))
         assert ran.code == 0, ran.err
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """For something that may change anything: afterwards folder and ledger are what they were."""
+        files = {path: path.read_bytes() for path in self.folder.iterdir()}
+        before = self.contents()
+        if self.engine == "postgres":
+            self._spare = self._spare or clone_of(database_of(self.location))
+        try:
+            yield
+        finally:
+            for path in self.folder.iterdir():
+                path.unlink()
+            for path, content in files.items():
+                path.write_bytes(content)
+            if self._spare and self.contents() != before:
+                forget(self.location)
+                self.location = url_of(clone_of(self._spare))
+
     def head(self) -> int:
         """The version of the newest event of the book `main`, read past the program."""
-        with closing(sqlite3.connect(self.db)) as connection:
-            found = connection.execute("SELECT head_version FROM books WHERE book = 'main'").fetchone()
-        assert isinstance(found[0], int)
-        return found[0]
+        with raw_access(self.location) as raw:
+            ((version,),) = raw.execute("SELECT head_version FROM books WHERE book = 'main'")
+        assert isinstance(version, int)
+        return version
+
+    def contents(self) -> list[tuple[Any, ...]]:
+        """All that the ledger holds, read past the program."""
+        return contents(self.location)
+
+    def unchanged(self) -> object:
+        """What stays as it is when nothing is written: on SQLite every byte of the file, too."""
+        return self.contents(), None if self.engine == "postgres" else sha256(self.db)
 
 
 def _checked(ran: Ran) -> Ran:
@@ -155,6 +199,16 @@ def _initialised() -> bytes:
         return (Path(folder) / LEDGER).read_bytes()
 
 
+@cache
+def _initialised_database() -> str:
+    """The name of a database with a new ledger: made by the script once per process, then cloned."""
+    name = empty_database()
+    with TemporaryDirectory() as folder:
+        ran = Cli(Path(folder), empty=True).run("init", target=("--db", url_of(name)))
+    assert ran.code == 0, ran.err
+    return name
+
+
 def ended(child: subprocess.Popen[bytes]) -> Ran:
     """What a started child did, once it has ended. Its stdin stays as it is."""
     assert child.stdout is not None
@@ -171,12 +225,6 @@ def ndjson(events: Iterable[Mapping[str, object]]) -> bytes:
 def deposit(key: str, amount: str = "1", **fields: object) -> dict[str, object]:
     """A deposit of the numeraire, as a line of a file."""
     return {"type": "deposit", "key": key, "asset": "RLUSD", "amount": amount, **fields}
-
-
-def contents(path: Path) -> str:
-    """All that a SQLite file holds, schema and triggers included, as SQL; in the order of the text, not of the file."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return "\n".join(sorted(connection.iterdump()))
 
 
 def sha256(path: Path) -> str:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from engine.bookkeeper import Bookkeeper
+from tests.cli_support import Cli
+from tests.engines import ENGINES, Engine, forget
 from tests.support import open_keeper
 
 # `explore` looks elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
@@ -25,3 +27,26 @@ def keeper(tmp_path: Path) -> Iterator[Bookkeeper]:
     """A Bookkeeper with the book `main` open at version 1."""
     with open_keeper(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """A test that asks for it runs on SQLite and on PostgreSQL."""
+    given: Engine = request.param
+    return given
+
+
+@pytest.fixture
+def cli(tmp_path: Path, engine: Engine) -> Iterator[Cli]:
+    """The script, and a ledger with the book `main` at version 1, on each engine in turn."""
+    made = Cli(tmp_path, engine)
+    yield made
+    forget(made.location)
+
+
+@pytest.fixture
+def empty_cli(tmp_path: Path, engine: Engine) -> Iterator[Cli]:
+    """The script, and where a ledger is to be made, on each engine in turn."""
+    made = Cli(tmp_path, engine, empty=True)
+    yield made
+    forget(made.location)

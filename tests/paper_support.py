@@ -66,10 +66,15 @@ def write_tape(folder: Path, text: str, name: str = "tape.csv") -> Path:
 
 
 def open_paper(
-    folder: Path, *, rlusd: str | None = "85", xrp: str | None = "39.27", name: str = "ledger.db"
+    folder: Path,
+    *,
+    rlusd: str | None = "85",
+    xrp: str | None = "39.27",
+    name: str = "ledger.db",
+    location: str | None = None,
 ) -> Bookkeeper:
     """A Bookkeeper on a new paper book with deposits of these amounts; to be closed by the caller."""
-    keeper = open_keeper(folder, name=name, mode="paper")
+    keeper = open_keeper(folder, name=name, location=location, mode="paper")
     at = "2026-01-05T08:00:00Z"
     if rlusd is not None:
         keeper.append(BOOK, event("deposit", asset="RLUSD", amount=rlusd, key="open:1", at=at))

@@ -63,6 +63,11 @@ def url_of(database: str, *, username: str | None = None, password: str | None =
     return url.render_as_string(hide_password=False)
 
 
+def database_of(url: str) -> str:
+    """The name of the database of a URL."""
+    return str(make_url(url).database)
+
+
 def connect(database: str = "postgres", **arguments: Any) -> psycopg.Connection[Any]:
     """A bare connection, in autocommit, as the server's own superuser."""
     url = make_url(server_url()).set(drivername="postgresql", database=database)
@@ -81,10 +86,12 @@ def _template() -> str:
 
 def fresh_database() -> str:
     """The name of a new, migrated database without a book."""
-    name = f"netbasis_{os.getpid()}_{next(_numbers)}"
-    with connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}"')
-    return name
+    return clone_of(_template())
+
+
+def clone_of(database: str) -> str:
+    """The name of a new database with all that another one holds."""
+    return empty_database(f'TEMPLATE "{database}"')
 
 
 def empty_database(options: str = "") -> str:

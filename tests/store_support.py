@@ -141,7 +141,7 @@ def columns_of(path: Path, table: str) -> list[tuple[str, str]]:
         return [(row[1], row[2]) for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
-def findings_of(path: Path, book: str = BOOK) -> list[Finding]:
+def findings_of(path: Path | str, book: str = BOOK) -> list[Finding]:
     """What `check` finds."""
     with Bookkeeper.open(str(path), "read") as keeper:
         return check(keeper.database, book).findings

@@ -68,12 +68,16 @@ def _migrated() -> bytes:
         return path.read_bytes()
 
 
-def open_keeper(folder: Path, *, name: str = "ledger.db", book: str | None = BOOK, **terms: object) -> Bookkeeper:
-    """A Bookkeeper on a new ledger in `folder`, with ticking clock and sequential ids; to be closed by the caller.
+def open_keeper(
+    folder: Path, *, name: str = "ledger.db", location: str | None = None, book: str | None = BOOK, **terms: object
+) -> Bookkeeper:
+    """A Bookkeeper on a new ledger, with ticking clock and sequential ids; to be closed by the caller.
 
-    With a `book`, it is open at version 1: numeraire RLUSD, base asset XRP, mode live, or what `terms` say.
+    The ledger is a file in `folder`, or made at `location`. With a `book`, it is open at version 1: numeraire RLUSD, base
+    asset XRP, mode live, or what `terms` say.
     """
-    keeper = Bookkeeper.open(str(ledger_file(folder, name)), "write", clock=TickingClock(), new_id=SequentialIds())
+    place = location or str(ledger_file(folder, name))
+    keeper = Bookkeeper.open(place, "create" if location else "write", clock=TickingClock(), new_id=SequentialIds())
     if book is not None:
         keeper.open_book(book, Opened.model_validate({"mode": "live", **terms}))
     return keeper

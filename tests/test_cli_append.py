@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from ledger.events import EVENT_TYPES, Fill
 from ledger.stored import StoredEvent, json_value
-from tests.cli_support import Cli, assert_refused, contents, sha256
+from tests.cli_support import Cli, assert_refused
 from tests.support import log_of
 
 AT = "2026-01-05T09:00:00Z"
@@ -48,7 +47,7 @@ ALL_OPTIONS: dict[str, dict[str, Any]] = {
 
 def newest(cli: Cli) -> StoredEvent:
     """The newest event of the book `main`."""
-    with Bookkeeper.open(str(cli.db), "read") as keeper:
+    with Bookkeeper.open(cli.location, "read") as keeper:
         return log_of(keeper)[-1]
 
 
@@ -59,8 +58,7 @@ def command_line(kind: str, fields: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ALL_OPTIONS)
-def test_every_option_of_a_type_is_recorded_as_given(kind: str, tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_every_option_of_a_type_is_recorded_as_given(kind: str, cli: Cli) -> None:
     given = {**ALL_OPTIONS[kind], **COMMON}
     ran = cli.run(*command_line(kind, given), "-O", "json")
     stored = newest(cli)
@@ -71,54 +69,49 @@ def test_every_option_of_a_type_is_recorded_as_given(kind: str, tmp_path: Path) 
     assert list(ran.json) == ["appended", "existed", "version", "head"]
 
 
-def test_every_type_that_may_be_given_has_a_command_with_an_option_for_each_field(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    listed = cli.here("append", "--help").out
+def test_every_type_that_may_be_given_has_a_command_with_an_option_for_each_field(empty_cli: Cli) -> None:
+    listed = empty_cli.here("append", "--help").out
     for kind, model in EVENT_TYPES.items():
         # A book is opened by init; a reversal has a command of its own, that shows what it does before it does it.
         if kind in ("opened", "reversal"):
             assert f"\n  {kind} " not in listed
             continue
         assert f"\n  {kind.replace('_', '-')} " in listed
-        shown = cli.here("append", kind.replace("_", "-"), "--help").out
+        shown = empty_cli.here("append", kind.replace("_", "-"), "--help").out
         for name in set(model.model_fields) - {"type", "book"}:
             assert f"--{name.replace('_', '-')} " in shown, f"{kind}: {name}"
 
 
-def test_a_fill_is_of_the_books_own_assets_unless_it_says_otherwise(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    cli.run("init", "--numeraire", "USDT", "--base-asset", "BTC")
-    ran = cli.run("append", "fill", "--side", "buy", "--base-amount", "0.5", "--quote-amount", "9000")
-    fill = newest(cli).event
+def test_a_fill_is_of_the_books_own_assets_unless_it_says_otherwise(empty_cli: Cli) -> None:
+    empty_cli.run("init", "--numeraire", "USDT", "--base-asset", "BTC")
+    ran = empty_cli.run("append", "fill", "--side", "buy", "--base-amount", "0.5", "--quote-amount", "9000")
+    fill = newest(empty_cli).event
     assert isinstance(fill, Fill)
     assert (ran.code, fill.base_asset, fill.quote_asset) == (0, "BTC", "USDT")
 
 
-def test_the_text_answer_says_what_was_recorded_and_where(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_the_text_answer_says_what_was_recorded_and_where(cli: Cli) -> None:
     ran = cli.run("append", "deposit", "--asset", "RLUSD", "--amount", "5", "--key", "k")
     digest = newest(cli).hash.hex()
     assert (ran.code, ran.err) == (0, "")
     assert ran.lines == [f"appended deposit at version 2, key k, hash {digest[:12]}"]
 
 
-def test_an_event_without_a_key_gets_one_of_its_own(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_an_event_without_a_key_gets_one_of_its_own(cli: Cli) -> None:
     for version in (2, 3):
         assert cli.here("append", "deposit", "--asset", "RLUSD", "--amount", "5").code == 0
         assert (newest(cli).version, str(UUID(newest(cli).key))) == (version, newest(cli).key)
 
 
-def test_a_key_that_is_there_answers_exists_and_writes_nothing(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_key_that_is_there_answers_exists_and_writes_nothing(cli: Cli) -> None:
     line = ["append", "deposit", "--asset", "RLUSD", "--amount", "5", "--key", "k"]
     cli.run(*line, "--at", AT)
-    before, digest = contents(cli.db), newest(cli).hash.hex()
+    before, digest = cli.contents(), newest(cli).hash.hex()
     # Amounts are compared by value, and what is left to default is not compared.
     again = cli.run(*line[:5], "5.00", *line[6:], "-O", "json")
     assert (again.code, again.json) == (0, {"appended": 0, "existed": 1, "version": 2, "head": digest})
     assert cli.here(*line).lines == ["exists: deposit at version 2, key k; nothing was written"]
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
 @pytest.mark.parametrize(
@@ -130,25 +123,23 @@ def test_a_key_that_is_there_answers_exists_and_writes_nothing(tmp_path: Path) -
         (["mark", "--asset", "XRP", "--price", "5"], "type"),
     ],
 )
-def test_a_key_again_with_other_content_is_a_conflict(changed: list[str], field: str, tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_key_again_with_other_content_is_a_conflict(changed: list[str], field: str, cli: Cli) -> None:
     cli.here("append", "deposit", "--asset", "RLUSD", "--amount", "5", "--key", "k", "--at", AT)
-    before, digest = contents(cli.db), sha256(cli.db)
+    before = cli.unchanged()
     ran = cli.here("append", *changed, "--key", "k")
     assert_refused(ran, 3, f"exists_with_different_{field}", "'k'", "version 2", "expected", "actual")
-    assert (contents(cli.db), sha256(cli.db)) == (before, digest)
+    assert cli.unchanged() == before
 
 
-def test_the_expected_version_must_be_the_books(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_the_expected_version_must_be_the_books(cli: Cli) -> None:
     line = ["append", "deposit", "--asset", "RLUSD", "--amount", "5", "--key", "k", "--expect-version"]
     assert cli.run(*line, "1").code == 0
-    before = contents(cli.db)
+    before = cli.contents()
     refused = cli.run("append", "deposit", "--asset", "RLUSD", "--amount", "5", "--expect-version", "1")
     assert_refused(refused, 3, "expected_version_passed", "'main'", "expected 1", "actual 2")
     # The same event again is there already, so its version has not passed by anybody else's hand.
     assert cli.run(*line, "1").code == 0
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
 EVIDENCE = {
@@ -167,8 +158,7 @@ def withdraw(cli: Cli, evidence: str, basis_delta: str = "-20") -> Any:
     return cli.here(*line, "--evidence", evidence)
 
 
-def test_evidence_is_given_as_json_and_kept(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_evidence_is_given_as_json_and_kept(cli: Cli) -> None:
     cli.here("append", "deposit", "--asset", "RLUSD", "--amount", "100")
     assert withdraw(cli, json.dumps(EVIDENCE)).code == 0
     assert json_value(newest(cli).event.evidence) == EVIDENCE  # type: ignore[attr-defined]
@@ -190,16 +180,14 @@ def test_evidence_is_given_as_json_and_kept(tmp_path: Path) -> None:
         ("[" * 100_000, "not_json"),
     ],
 )
-def test_evidence_that_is_wrong_is_refused(evidence: str, error: str, tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_evidence_that_is_wrong_is_refused(evidence: str, error: str, cli: Cli) -> None:
     cli.here("append", "deposit", "--asset", "RLUSD", "--amount", "100")
-    before = contents(cli.db)
+    before = cli.contents()
     assert_refused(withdraw(cli, evidence), 1, error)
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
-def test_a_basis_that_is_unknown_is_a_flag(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_basis_that_is_unknown_is_a_flag(cli: Cli) -> None:
     line = ["append", "deposit", "--asset", "RLUSD", "--amount", "5", "--basis-unknown"]
     assert cli.here(*line).code == 0
     stored = newest(cli)
@@ -207,8 +195,7 @@ def test_a_basis_that_is_unknown_is_a_flag(tmp_path: Path) -> None:
     assert_refused(cli.here(*line, "--basis-delta", "5"), 1, "basis_delta_and_unknown")
 
 
-def test_a_correction_needs_the_reversal_of_what_it_corrects(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_correction_needs_the_reversal_of_what_it_corrects(cli: Cli) -> None:
     cli.append({"type": "deposit", "key": "d", "asset": "RLUSD", "amount": "5"})
     line = ["append", "deposit", "--asset", "RLUSD", "--amount", "6", "--corrects", "2"]
     assert_refused(cli.here(*line), 1, "corrected_not_reversed", "version 2")
@@ -235,17 +222,13 @@ def test_a_correction_needs_the_reversal_of_what_it_corrects(tmp_path: Path) -> 
         (("-O", "json", "deposit", "--asset", "RLUSD", "--amount", "5"), "after it"),
     ],
 )
-def test_a_wrong_command_line_exits_2_and_writes_nothing(
-    arguments: tuple[str, ...], words: str, tmp_path: Path
-) -> None:
-    cli = Cli(tmp_path)
-    before = sha256(cli.db)
+def test_a_wrong_command_line_exits_2_and_writes_nothing(arguments: tuple[str, ...], words: str, cli: Cli) -> None:
+    before = cli.unchanged()
     assert_refused(cli.here("append", *arguments), 2, "usage", words)
-    assert (sha256(cli.db), cli.head()) == (before, 1)
+    assert (cli.unchanged(), cli.head()) == (before, 1)
 
 
-def test_names_of_ones_own_choice_are_shown_harmlessly(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_names_of_ones_own_choice_are_shown_harmlessly(cli: Cli) -> None:
     ran = cli.run(
         "append", "deposit", "--asset", "X'); DROP--", "--amount", "5", "--price", "1", "--key", "$(id) %s {0}"
     )

@@ -5,42 +5,32 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cli_support import Cli, Ran, assert_refused, contents, deposit, ended, ndjson, sha256
+from tests.cli_support import Cli, Ran, assert_refused, deposit, ended, ndjson
+from tests.engines import raw_access, writing_meanwhile
 
 TWO = ndjson([deposit("a"), deposit("b", "2")])
 APPENDED_TWO = r"appended 2; version 3, head [0-9a-f]{12}"
 
 
-def hold_write_lock(cli: Cli) -> sqlite3.Connection:
-    """A connection that holds the write lock until it is closed."""
-    connection = sqlite3.connect(cli.db, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    return connection
-
-
 # A file
 
 
-def test_a_file_is_appended_in_order_and_a_second_time_adds_nothing(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_file_is_appended_in_order_and_a_second_time_adds_nothing(cli: Cli) -> None:
     file = cli.write("two.ndjson", TWO)
     first = cli.run("append", "--file", file, "-O", "json")
     assert (first.code, first.err, list(first.json)) == (0, "", ["appended", "existed", "version", "head"])
     assert first.json == {"appended": 2, "existed": 0, "version": 3, "head": first.json["head"]}
-    before = contents(cli.db)
+    before = cli.contents()
     again = cli.run("append", "--file", file, "-O", "json")
     assert (again.code, again.json) == (0, {**first.json, "appended": 0, "existed": 2})
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
-def test_the_text_answer_counts_what_is_new_and_what_existed(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_the_text_answer_counts_what_is_new_and_what_existed(cli: Cli) -> None:
     first = cli.run("append", "--file", "-", stdin=TWO)
     assert (first.code, len(first.lines)) == (0, 1)
     assert re.fullmatch(APPENDED_TWO, first.lines[0])
@@ -61,29 +51,25 @@ def test_the_text_answer_counts_what_is_new_and_what_existed(tmp_path: Path) -> 
     ids=["plain", "no end of line", "CRLF", "blank lines", "byte order mark"],
 )
 @pytest.mark.parametrize("how", [(), ("--batch", "1"), ("--batch", "5")], ids=["whole", "batch 1", "batch 5"])
-def test_how_lines_end_does_not_matter(content: bytes, how: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_how_lines_end_does_not_matter(content: bytes, how: tuple[str, ...], cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", content)
     ran = cli.here("append", "--file", str(path), *how)
     assert (ran.code, ran.err, cli.head()) == (0, "", 3)
 
 
-def test_a_byte_order_mark_elsewhere_is_refused(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_byte_order_mark_elsewhere_is_refused(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", ndjson([deposit("a")]) + b"\xef\xbb\xbf" + TWO)
     assert_refused(cli.here("append", "--file", str(path)), 1, "not_json", "line 2")
 
 
 @pytest.mark.parametrize("how", [(), ("--batch", "3")], ids=["whole", "batch"])
-def test_an_empty_file_adds_nothing(how: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_an_empty_file_adds_nothing(how: tuple[str, ...], cli: Cli) -> None:
     assert cli.run("append", "--file", "-", *how).code == 0
     assert cli.run("append", "--file", os.devnull, *how).code == 0
     assert cli.head() == 1
 
 
-def test_standard_input_that_was_read_in_part_is_appended_from_there(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_standard_input_that_was_read_in_part_is_appended_from_there(cli: Cli, tmp_path: Path) -> None:
     cli.write("two.ndjson", TWO)
     with (tmp_path / "two.ndjson").open("rb", buffering=0) as source:
         source.seek(TWO.index(b"\n") + 1)
@@ -92,8 +78,7 @@ def test_standard_input_that_was_read_in_part_is_appended_from_there(tmp_path: P
     assert ran.lines[0].startswith("appended 1; version 2")
 
 
-def test_a_named_pipe_is_read_like_a_file(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_named_pipe_is_read_like_a_file(cli: Cli, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with cli.start("append", "--file", "pipe") as child, (tmp_path / "pipe").open("wb") as pipe:
         pipe.write(TWO)
@@ -113,49 +98,43 @@ def test_a_named_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     ids=["cut off", "a field", "against the log", "a key twice in the file"],
 )
 def test_at_the_first_bad_line_nothing_is_written_and_the_line_is_named(
-    bad: bytes, error: str, number: int, tmp_path: Path
+    bad: bytes, error: str, number: int, cli: Cli, tmp_path: Path
 ) -> None:
-    cli = Cli(tmp_path)
     path = tmp_path / cli.write("given.ndjson", TWO + bad)
-    before = contents(cli.db), sha256(cli.db)
+    before = cli.unchanged()
     ran = cli.here("append", "--file", str(path))
     assert_refused(ran, 3 if error.startswith("exists") else 1, error, f": line {number}: ")
-    assert (contents(cli.db), sha256(cli.db)) == before
+    assert cli.unchanged() == before
 
 
-def test_a_long_file_is_one_transaction_too(tmp_path: Path) -> None:
+def test_a_long_file_is_one_transaction_too(cli: Cli, tmp_path: Path) -> None:
     """Only the log knows that its last line is bad, when thousands of events were written before it."""
-    cli = Cli(tmp_path)
     good = ndjson(deposit(f"k{i}") for i in range(3000))
     path = tmp_path / cli.write("given.ndjson", good + ndjson([{"type": "reversal", "key": "r", "reverses": 9999}]))
-    before = contents(cli.db)
+    before = cli.contents()
     assert_refused(cli.here("append", "--file", str(path)), 1, "reversed_version_unknown", ": line 3001: ")
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
-def test_a_line_without_a_key_is_refused(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_line_without_a_key_is_refused(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", TWO + b'{"type": "deposit", "asset": "RLUSD", "amount": "1"}\n')
     assert_refused(cli.here("append", "--file", str(path)), 1, "key_required", "line 3", '"key"')
     assert cli.head() == 1
 
 
-def test_a_bad_last_line_is_found_without_waiting_for_the_write_lock(tmp_path: Path) -> None:
+def test_a_bad_last_line_is_found_without_waiting_for_the_write_lock(cli: Cli) -> None:
     """While somebody holds the lock for longer than anybody waits: the file is validated before the lock is asked for."""
-    cli = Cli(tmp_path)
-    with closing(hold_write_lock(cli)):
+    with writing_meanwhile(cli.location):
         ran = cli.run("append", "--file", "-", stdin=TWO + b"{}")
     assert_refused(ran, 1, "type_unknown", "line 3")
 
 
-def test_a_book_may_be_read_while_somebody_writes(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    with closing(hold_write_lock(cli)):
+def test_a_book_may_be_read_while_somebody_writes(cli: Cli) -> None:
+    with writing_meanwhile(cli.location):
         assert cli.run("head").lines[0].startswith("1:")
 
 
-def test_the_expected_version_counts_for_the_whole_file(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_the_expected_version_counts_for_the_whole_file(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", TWO)
     line = ["append", "--file", str(path), "--expect-version"]
     assert_refused(cli.here(*line, "0"), 3, "expected_version_passed", "expected 0, actual 1")
@@ -183,21 +162,19 @@ def test_the_expected_version_counts_for_the_whole_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_command_line_exits_2_and_writes_nothing(
-    arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...], words: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cli = Cli(tmp_path)
     cli.write("two.ndjson", TWO)
     monkeypatch.chdir(tmp_path)
-    before = sha256(cli.db)
+    before = cli.unchanged()
     assert_refused(cli.here("append", *arguments), 2, "usage", words)
-    assert (sha256(cli.db), cli.head()) == (before, 1)
+    assert (cli.unchanged(), cli.head()) == (before, 1)
 
 
 # A stream
 
 
-def test_each_batch_is_answered_while_the_pipe_is_open(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_each_batch_is_answered_while_the_pipe_is_open(cli: Cli) -> None:
     with cli.start("append", "--file", "-", "--batch", "1") as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -211,9 +188,8 @@ def test_each_batch_is_answered_while_the_pipe_is_open(tmp_path: Path) -> None:
         assert ended(child) == Ran(0, "", "")
 
 
-def test_what_a_quiet_second_leaves_is_a_batch(tmp_path: Path) -> None:
+def test_what_a_quiet_second_leaves_is_a_batch(cli: Cli) -> None:
     """Two lines of a batch of a hundred are committed and answered though the pipe stays open."""
-    cli = Cli(tmp_path)
     with cli.start("append", "--file", "-", "--batch", "100", "-O", "json") as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -225,9 +201,8 @@ def test_what_a_quiet_second_leaves_is_a_batch(tmp_path: Path) -> None:
         assert ended(child).json["version"] == 4
 
 
-def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
+def test_half_a_line_waits_for_its_end(cli: Cli) -> None:
     """A quiet second commits the lines that are whole; the one that is being written is not judged yet."""
-    cli = Cli(tmp_path)
     half = len(TWO) - 20
     with cli.start("append", "--file", "-", "--batch", "100") as child:
         assert child.stdin is not None
@@ -240,8 +215,7 @@ def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
         assert ended(child).lines[0].startswith("appended 1; version 3")
 
 
-def test_a_file_in_batches_is_answered_per_batch(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_file_in_batches_is_answered_per_batch(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", ndjson(deposit(f"k{i}") for i in range(7)))
     ran = cli.here("append", "--file", str(path), "--batch", "3")
     assert [line.split(",")[0] for line in ran.lines] == [
@@ -254,8 +228,7 @@ def test_a_file_in_batches_is_answered_per_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["the pipe ends", "the pipe stays open"])
-def test_a_bad_line_leaves_the_earlier_batches_committed_and_says_so(ends: bool, tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_bad_line_leaves_the_earlier_batches_committed_and_says_so(ends: bool, cli: Cli) -> None:
     lines = TWO + ndjson([deposit("c")]) + b"\n{}\n" + ndjson([deposit("d")])
     with cli.start("append", "--file", "-", "--batch", "2") as child:
         assert child.stdin is not None
@@ -270,8 +243,7 @@ def test_a_bad_line_leaves_the_earlier_batches_committed_and_says_so(ends: bool,
     assert cli.head() == 4
 
 
-def test_a_bad_line_in_the_first_batch_leaves_nothing(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_bad_line_in_the_first_batch_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", TWO + b"{}")
     ran = cli.here("append", "--file", str(path), "--batch", "100")
     assert_refused(ran, 1, "type_unknown", "line 3")
@@ -279,8 +251,7 @@ def test_a_bad_line_in_the_first_batch_leaves_nothing(tmp_path: Path) -> None:
     assert cli.head() == 1
 
 
-def test_a_key_with_other_content_in_a_batch_names_its_line(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_key_with_other_content_in_a_batch_names_its_line(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", TWO + b"\n" + ndjson([deposit("b", "3")]))
     ran = cli.here("append", "--file", str(path), "--batch", "2")
     assert ran.code == 3
@@ -291,38 +262,44 @@ def test_a_key_with_other_content_in_a_batch_names_its_line(tmp_path: Path) -> N
 # Interrupted
 
 
-def test_an_interrupt_while_the_input_is_read_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupt_while_the_input_is_read_leaves_nothing(cli: Cli) -> None:
     """More than a pipe holds is written first, so the child is reading when it is interrupted."""
-    cli = Cli(tmp_path)
-    before = contents(cli.db), sha256(cli.db)
+    before = cli.unchanged()
     with cli.start("append", "--file", "-") as child:
         assert child.stdin is not None
         child.stdin.write(ndjson(deposit(f"k{i}") for i in range(5000)))
         child.send_signal(signal.SIGINT)
         ran = ended(child)
     assert_refused(ran, 130, "interrupted", "run it again")
-    assert (contents(cli.db), sha256(cli.db)) == before
+    assert cli.unchanged() == before
 
 
-def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(tmp_path: Path) -> None:
+def is_writing_much(cli: Cli) -> bool:
+    """Whether a megabyte of what is not committed has gone to the disk."""
+    if cli.engine == "sqlite":
+        wal = cli.folder / f"{cli.db.name}-wal"
+        return wal.exists() and wal.stat().st_size > 1_000_000
+    with raw_access(cli.location) as raw:
+        ((size,),) = raw.execute("SELECT pg_relation_size('events')")
+    return int(size) > 1_000_000
+
+
+def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, tmp_path: Path) -> None:
     """It is sent when megabytes of new events have gone to the disk, as they do before the one commit at the end."""
-    cli = Cli(tmp_path)
-    before = contents(cli.db)
+    before = cli.contents()
     cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(20_000)))
-    wal = tmp_path / f"{cli.db.name}-wal"
     with cli.start("append", "--file", "many.ndjson") as child:
-        while not wal.exists() or wal.stat().st_size < 1_000_000:
+        while not is_writing_much(cli):
             assert child.poll() is None, "the child ended before it was interrupted"
         child.send_signal(signal.SIGINT)
         ran = ended(child)
     assert_refused(ran, 130, "interrupted", "left nothing", "run it again")
-    assert contents(cli.db) == before
+    assert cli.contents() == before
     # And run again it is as if nothing had happened.
     assert cli.run("append", "--file", "-", stdin=TWO).code == 0
 
 
-def test_an_interrupt_of_a_stream_leaves_what_was_answered(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_an_interrupt_of_a_stream_leaves_what_was_answered(cli: Cli) -> None:
     with cli.start("append", "--file", "-", "--batch", "1") as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -345,9 +322,8 @@ def closed_pipe() -> int:
     return writing
 
 
-def test_a_reader_that_went_away_does_not_stop_a_stream(tmp_path: Path) -> None:
+def test_a_reader_that_went_away_does_not_stop_a_stream(cli: Cli) -> None:
     """The events are worth more than the answers: `bot | netbasis append … | head -1` goes on recording."""
-    cli = Cli(tmp_path)
     writing = closed_pipe()
     with cli.start("append", "--file", "-", "--batch", "1", stdout=writing) as child:
         os.close(writing)
@@ -355,15 +331,13 @@ def test_a_reader_that_went_away_does_not_stop_a_stream(tmp_path: Path) -> None:
     assert (child.returncode, err, cli.head()) == (0, b"", 3)
 
 
-def test_standard_input_that_is_closed_is_said(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_standard_input_that_is_closed_is_said(cli: Cli) -> None:
     ran = cli.run("append", "--file", "-", before_exec=lambda: os.close(0))
     assert_refused(ran, 2, "usage", "standard input", "closed")
 
 
-def test_an_answer_that_cannot_be_written_is_no_success(tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_written_is_no_success(cli: Cli) -> None:
     """The event is recorded; the caller did not learn of it, and is told that appending it again is safe."""
-    cli = Cli(tmp_path)
     with Path("/dev/full").open("wb") as full, cli.start("append", "--file", "-", stdout=full) as child:
         _, err = child.communicate(TWO)
     assert_refused(Ran(child.returncode, "", err.decode()), 4, "input_output_failed", "No space left", "run it again")

@@ -19,7 +19,8 @@ from cli.main import exit_code
 from engine.bookkeeper import Bookkeeper
 from ledger.errors import StorageError, StorageFault
 from ledger.parsing import LINE_BYTES
-from tests.cli_support import Cli, Ran, assert_refused, contents, deposit, ndjson, sha256
+from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused, deposit, ndjson, sha256
+from tests.engines import ENGINES, forget
 from tests.support import event
 
 # Lines
@@ -82,21 +83,19 @@ BAD_LINES: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("how", [(), ("--batch", "10")], ids=["whole", "batch"])
 @pytest.mark.parametrize("name", BAD_LINES)
-def test_a_bad_line_is_refused_and_named(name: str, how: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_bad_line_is_refused_and_named(name: str, how: tuple[str, ...], cli: Cli, tmp_path: Path) -> None:
     """It is the third line, the second being blank; the good first line is not written either."""
     line, error, words = BAD_LINES[name]
-    cli = Cli(tmp_path)
-    before = contents(cli.db), sha256(cli.db)
+    before = cli.unchanged()
     path = tmp_path / cli.write("given.ndjson", ndjson([deposit("good")]) + b"\n" + line)
     ran = cli.here("append", "--file", str(path), *how)
     assert_refused(ran, 1, error, f"error[{error}]: line 3: ", *words)
     assert len(ran.err) < 1000, "an error is read by a person"
-    assert (contents(cli.db), sha256(cli.db)) == before
+    assert cli.unchanged() == before
 
 
 @pytest.mark.parametrize("how", [(), ("--batch", "1")], ids=["whole", "batch"])
-def test_a_line_of_10_mb_is_refused_through_a_pipe(how: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_line_of_10_mb_is_refused_through_a_pipe(how: tuple[str, ...], cli: Cli) -> None:
     line = b'{"type": "deposit", "key": "' + b"x" * 10_000_000 + b'"}\n'
     with cli.start("append", "--file", "-", *how) as child:
         _, err = child.communicate(line)
@@ -104,12 +103,11 @@ def test_a_line_of_10_mb_is_refused_through_a_pipe(how: tuple[str, ...], tmp_pat
     assert cli.head() == 1
 
 
-def test_look_alike_digits_are_refused_by_the_script(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = sha256(cli.db)
+def test_look_alike_digits_are_refused_by_the_script(cli: Cli) -> None:
+    before = cli.unchanged()
     ran = cli.run("append", "deposit", "--asset", "RLUSD", "--amount", "１２")
     assert_refused(ran, 1, "amount_malformed", "amount: not a decimal number", "'１２'", "without blanks")
-    assert sha256(cli.db) == before
+    assert cli.unchanged() == before
 
 
 # A disk that refuses
@@ -123,19 +121,19 @@ def limit_files(size: int) -> Callable[[], None]:
 FILLS = ndjson(deposit(f"k{i}") for i in range(2000))
 
 
-def test_a_full_disk_leaves_nothing_of_a_file(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = contents(cli.db)
+@ON_A_FILE
+def test_a_full_disk_leaves_nothing_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    before = cli.contents()
     cli.write("fills.ndjson", FILLS)
     ran = cli.run("append", "--file", "fills.ndjson", before_exec=limit_files(200_000))
     assert_refused(ran, 4, "database_failed", "disk", "nothing of the command was written")
-    assert contents(cli.db) == before
+    assert cli.contents() == before
     assert cli.here("check").code == 0
     assert cli.here("append", "--file", str(tmp_path / "fills.ndjson")).code == 0
 
 
-def test_a_full_disk_leaves_the_batches_that_were_answered(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+@ON_A_FILE
+def test_a_full_disk_leaves_the_batches_that_were_answered(cli: Cli) -> None:
     limit = limit_files(600_000)
     ran = cli.run("append", "--file", "-", "--batch", "200", stdin=FILLS, before_exec=limit)
     answered = len(ran.lines)
@@ -147,21 +145,20 @@ def test_a_full_disk_leaves_the_batches_that_were_answered(tmp_path: Path) -> No
     assert cli.here("check").code == 0
 
 
-def test_no_room_to_copy_standard_input_aside(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = contents(cli.db)
+def test_no_room_to_copy_standard_input_aside(cli: Cli) -> None:
+    before = cli.contents()
     ran = cli.run("append", "--file", "-", stdin=FILLS, before_exec=limit_files(50_000))
     assert_refused(ran, 4, "input_output_failed", "too large", "run it again")
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
-def test_no_room_for_a_new_ledger(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    ran = cli.run("init", before_exec=limit_files(20_000))
+@ON_A_FILE
+def test_no_room_for_a_new_ledger(empty_cli: Cli) -> None:
+    ran = empty_cli.run("init", before_exec=limit_files(20_000))
     assert_refused(ran, 4, "database_failed", "nothing of the command was written")
     # What is left of it does not stand in the way of the next try.
-    assert cli.run("init").code == 0
-    assert cli.here("check").code == 0
+    assert empty_cli.run("init").code == 0
+    assert empty_cli.here("check").code == 0
 
 
 # Permissions
@@ -192,9 +189,9 @@ def mode(path: Path, bits: int) -> Iterator[None]:
 LINE = ("append", "deposit", "--asset", "RLUSD", "--amount", "1")
 
 
-def test_a_folder_without_write_permission(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = sha256(cli.db)
+@ON_A_FILE
+def test_a_folder_without_write_permission(cli: Cli, tmp_path: Path) -> None:
+    before = cli.unchanged()
     with mode(tmp_path, 0o555):
         refused = cli.run(*LINE, before_exec=without_privileges)
         assert_refused(refused, 4, "database_not_writable", "who owns the file and its folder")
@@ -202,21 +199,21 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
         assert_refused(new, 4, "database_unreadable", "who owns the file and its folder")
         # Reading needs no permission to write, and leaves nothing beside the file.
         assert cli.run("balance", before_exec=without_privileges).code == 0
-    assert sha256(cli.db) == before
+    assert cli.unchanged() == before
     assert [path.name for path in tmp_path.iterdir()] == [cli.db.name]
 
 
-def test_a_file_without_write_permission(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = sha256(cli.db)
+@ON_A_FILE
+def test_a_file_without_write_permission(cli: Cli) -> None:
+    before = cli.unchanged()
     with mode(cli.db, 0o444):
         assert_refused(cli.run(*LINE, before_exec=without_privileges), 4, "database_not_writable", "who owns the file")
         assert cli.run("balance", before_exec=without_privileges).code == 0
-    assert sha256(cli.db) == before
+    assert cli.unchanged() == before
 
 
-def test_a_file_without_read_permission(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+@ON_A_FILE
+def test_a_file_without_read_permission(cli: Cli, tmp_path: Path) -> None:
     input_file = tmp_path / cli.write("given.ndjson", ndjson([deposit("k")]))
     with mode(input_file, 0o000):
         ran = cli.run("append", "--file", "given.ndjson", before_exec=without_privileges)
@@ -263,23 +260,23 @@ COMMANDS = [
 ]
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_file_is_not_trusted(name: str, ledger_bytes: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_not_trusted(name: str, ledger_bytes: bytes, empty_cli: Cli) -> None:
     damage, error = DAMAGES[name]
-    cli = Cli(tmp_path, empty=True)
-    cli.db.write_bytes(damage(ledger_bytes))
-    before = sha256(cli.db)
-    assert_refused(cli.run("check"), 4, error, cli.db.name)
-    failed = [command for command in COMMANDS if cli.here(*command).code == 4]
+    empty_cli.db.write_bytes(damage(ledger_bytes))
+    before = sha256(empty_cli.db)
+    assert_refused(empty_cli.run("check"), 4, error, empty_cli.db.name)
+    failed = [command for command in COMMANDS if empty_cli.here(*command).code == 4]
     # A command that reads only what was not damaged may answer; what writes must have found out.
     assert {LINE, ("check",), ("rebuild",)} <= set(failed)
-    assert sha256(cli.db) == before
+    assert sha256(empty_cli.db) == before
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("seed", range(12))
-def test_changed_bytes_anywhere_in_the_file_are_never_a_traceback(seed: int, tmp_path: Path) -> None:
+def test_changed_bytes_anywhere_in_the_file_are_never_a_traceback(seed: int, cli: Cli) -> None:
     """In the schema's text too, which SQLite quotes in its errors though it can no longer be decoded."""
-    cli = Cli(tmp_path)
     chance = random.Random(seed)  # noqa: S311
     damaged = bytearray(cli.db.read_bytes())
     used = [place for place, byte in enumerate(damaged) if byte]
@@ -292,8 +289,8 @@ def test_changed_bytes_anywhere_in_the_file_are_never_a_traceback(seed: int, tmp
         assert ran.code != 4 or ran.err.startswith("error[")
 
 
-def test_a_schema_that_cannot_be_decoded_is_damage(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+@ON_A_FILE
+def test_a_schema_that_cannot_be_decoded_is_damage(cli: Cli) -> None:
     # The name of a table, which SQLite quotes in its error, is no longer text.
     damaged = cli.db.read_bytes().replace(b"tableeventsevents", b"table\xff\xfeentsevents")
     assert b"\xff\xfeents" in damaged
@@ -312,27 +309,27 @@ sys.stdin.read()
 """
 
 
-def test_a_database_that_another_process_keeps_locked_is_busy(tmp_path: Path) -> None:
+@ON_A_FILE
+def test_a_database_that_another_process_keeps_locked_is_busy(cli: Cli) -> None:
     """The command waits half a minute for the lock; the library's caller may say how long, here not at all."""
-    cli = Cli(tmp_path)
-    before = contents(cli.db)
+    before = cli.contents()
     command = [sys.executable, "-c", HOLD_LOCK, str(cli.db)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdin is not None
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with Bookkeeper.open(str(cli.db), busy_timeout_s=0) as keeper, pytest.raises(StorageError) as caught:
+        with Bookkeeper.open(cli.location, busy_timeout_s=0) as keeper, pytest.raises(StorageError) as caught:
             keeper.append("main", event("deposit", asset="RLUSD", amount="1"))
         other.stdin.close()
     assert (caught.value.code, exit_code(caught.value)) == (StorageFault.DATABASE_BUSY, 4)
     assert "may safely be repeated" in str(caught.value)
-    assert contents(cli.db) == before
+    assert cli.contents() == before
     assert cli.here(*LINE).code == 0
 
 
-def test_what_a_killed_process_left_is_taken_up(tmp_path: Path) -> None:
+@ON_A_FILE
+def test_what_a_killed_process_left_is_taken_up(cli: Cli, tmp_path: Path) -> None:
     """It committed an event that is only in the WAL, and left another one uncommitted."""
-    cli = Cli(tmp_path)
     with cli.start("append", "--file", "-", "--batch", "1") as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -341,9 +338,9 @@ def test_what_a_killed_process_left_is_taken_up(tmp_path: Path) -> None:
         child.stdout.readline()
         child.kill()
     assert (tmp_path / f"{cli.db.name}-wal").stat().st_size > 0
-    before = sha256(cli.db)
+    before = cli.unchanged()
     assert cli.run("balance", "-O", "json").json["version"] == 2
-    assert sha256(cli.db) == before, "reading does not move the WAL into the file"
+    assert cli.unchanged() == before, "reading does not move the WAL into the file"
     assert cli.here(*LINE).code == 0
     assert cli.here("check").code == 0
 
@@ -382,13 +379,14 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [*command, *arguments, *draw(st.lists(ANYTHING, max_size=1))]
 
 
-@pytest.fixture(scope="module")
-def playground(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+@pytest.fixture(scope="module", params=ENGINES)
+def playground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A ledger that every example of a property starts from anew."""
-    cli = Cli(tmp_path_factory.mktemp("playground"))
+    cli = Cli(tmp_path_factory.mktemp("playground"), request.param)
     cli.append(deposit("k"))
     (cli.folder / "given.ndjson").unlink()
-    return cli
+    yield cli
+    forget(cli.location)
 
 
 @example(line=["balance", "--as-of", "9" * 5000], book=None)
@@ -396,20 +394,16 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 @example(line=["check", "--expect-head", "9" * 5000 + ":" + "0" * 64], book=None)
 @given(line=command_lines(), book=st.none() | ANYTHING)
 def test_no_argument_whatsoever_is_a_traceback(playground: Cli, line: list[str], book: str | None) -> None:
-    good = playground.db.read_bytes()
-    try:
-        target = ("--db", str(playground.db), *(() if book is None else ("--book", book)))
+    with playground.kept():
+        before = playground.unchanged()
+        target = ("--db", playground.location, *(() if book is None else ("--book", book)))
         ran = playground.here(*line, target=target)
         assert ran.code in (0, 1, 2, 3, 4)
         if ran.code:
             assert ran.err.startswith(("error[", "Usage:"))  # a group without a command shows its help
-            assert playground.db.read_bytes() == good
+            assert playground.unchanged() == before
         else:
             assert playground.here("check").code == 0
-    finally:
-        for path in playground.folder.iterdir():
-            path.unlink()
-        playground.db.write_bytes(good)
 
 
 @given(path=ANYTHING, is_below=st.booleans())
@@ -419,4 +413,6 @@ def test_no_path_whatsoever_is_a_traceback(path: str, is_below: bool, playground
     ran = playground.here("head", target=("--db", location))
     assert ran.code in (2, 4)
     assert ran.err.startswith("error[")
-    assert [found.name for found in playground.folder.iterdir()] == [playground.db.name]
+    assert [found.name for found in playground.folder.iterdir()] == (
+        [playground.db.name] if playground.engine == "sqlite" else []
+    )

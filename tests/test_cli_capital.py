@@ -15,7 +15,7 @@ from ledger.effects import Effects
 from ledger.events import Reversal
 from projections.engine_state import EngineState
 from tests.capital_support import FIRST_BASIS, FIRST_COMMIT, FIRST_DEPOSITS, leave_a_wal, overwrite_page
-from tests.cli_support import Cli, Ran, assert_refused, contents
+from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused
 from tests.store_support import findings_of, fingerprints
 from tests.support import log_of
 
@@ -23,12 +23,6 @@ MARKED = "2026-01-05T09:00:00Z"
 MARK = {"type": "mark", "key": "m:1", "asset": "XRP", "price": "1.3998", "price_source": "desk", "at": MARKED}
 # A time at which that mark is fresh.
 AT = ("--at", "2026-01-05T09:10:00Z")
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """A new book `main` at version 1."""
-    return Cli(tmp_path)
 
 
 @pytest.fixture
@@ -75,9 +69,10 @@ def test_a_withdrawal_shows_parts_equity_and_basis_before_and_after_and_that_pnl
     assert real.out == WITHDRAWAL.format("") + f"recorded at version 6, id {row['event_id']}\n"
     assert (row["equity_before"], row["basis_before"]) == ("139.970146", "137.284078")
     assert (row["profit"], row["principal"], row["actor"]) == ("2.686068", "17.313932", "owner")
-    assert findings_of(desk.db) == []
+    assert findings_of(desk.location) == []
 
 
+@ON_A_FILE
 def test_the_dry_run_leaves_every_byte_also_beside_a_killed_writers_wal(desk: Cli) -> None:
     leave_a_wal(desk.db)
     before = fingerprints(desk.folder)
@@ -126,10 +121,10 @@ def test_a_price_of_what_is_not_held_is_noted_since_it_may_be_misspelt(desk: Cli
 def test_a_refusal_says_what_was_expected_and_leaves_nothing(
     desk: Cli, options: tuple[str, ...], error: str, words: tuple[str, ...]
 ) -> None:
-    before = contents(desk.db)
+    before = desk.contents()
     for dry_run in ((), ("--dry-run",)):
         assert_refused(desk.here("withdraw", *options, *dry_run), 1, error, *words)
-    assert contents(desk.db) == before
+    assert desk.contents() == before
 
 
 def test_the_mark_age_reaches_to_the_second_that_is_said(desk: Cli) -> None:
@@ -175,13 +170,13 @@ def test_more_than_the_equity_is_refused(desk: Cli) -> None:
 def test_a_repeat_with_its_transaction_is_answered_after_the_book_has_moved_on(desk: Cli) -> None:
     done(desk.here("withdraw", "--amount", "80", "--tx-hash", "AB", *AT))
     desk.append({"type": "adjustment", "key": "a", "asset": "ETH", "amount": "1", "reason": "reward"})
-    before = contents(desk.db)
+    before = desk.contents()
     for dry_run in ((), ("--dry-run",)):
         again = done(desk.here("withdraw", "--amount", "80", "--tx-hash", "AB", *dry_run))
         assert again.out == "exists: withdrawal at version 6, key AB:withdrawal:RLUSD; nothing was written\n"
         ran = desk.here("withdraw", "--amount", "79", "--tx-hash", "AB", *dry_run)
         assert_refused(ran, 3, "exists_with_different_amount", "AB:withdrawal:RLUSD")
-    assert contents(desk.db) == before
+    assert desk.contents() == before
 
 
 def test_for_programs_a_withdrawal_is_figures_as_texts(desk: Cli) -> None:
@@ -208,23 +203,21 @@ def test_for_programs_a_withdrawal_is_figures_as_texts(desk: Cli) -> None:
     }
 
 
-def test_a_book_opened_with_principal_first_divides_by_it(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    assert cli.here("init", "--policy", "principal_first/1").code == 0
-    cli.append(*FIRST_DEPOSITS, FIRST_COMMIT, MARK)
-    lines = done(cli.here("withdraw", "--amount", "20", *AT)).lines
+def test_a_book_opened_with_principal_first_divides_by_it(empty_cli: Cli) -> None:
+    assert empty_cli.here("init", "--policy", "principal_first/1").code == 0
+    empty_cli.append(*FIRST_DEPOSITS, FIRST_COMMIT, MARK)
+    lines = done(empty_cli.here("withdraw", "--amount", "20", *AT)).lines
     assert lines[1:4] == [
         "worth 20.00 RLUSD, divided by principal_first/1",
         "  profit    = 0.00",
         "  principal = 20.00",
     ]
-    assert findings_of(cli.db) == []
+    assert findings_of(empty_cli.location) == []
 
 
-def test_a_policy_that_there_is_not_opens_no_book(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
+def test_a_policy_that_there_is_not_opens_no_book(empty_cli: Cli, tmp_path: Path) -> None:
     assert_refused(
-        cli.here("init", "--policy", "profit_last/1"), 1, "policy_unknown", "profit_first/1", "principal_first/1"
+        empty_cli.here("init", "--policy", "profit_last/1"), 1, "policy_unknown", "profit_first/1", "principal_first/1"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -244,10 +237,10 @@ net deposits      137.284078
     assert done(cli.here(*command, "--dry-run")).out == shown.format(", dry run") + "No changes made.\n"
     assert cli.head() == 3
     assert done(cli.here(*command)).out == shown.format("") + "recorded at version 4\n"
-    before = contents(cli.db)
+    before = cli.contents()
     for again in (command, (*command, "--dry-run"), ("backfill-basis", "--amount", "1")):
         assert done(cli.here(*again)).out == "synthetic_initial_basis already present; no-op\n"
-    assert contents(cli.db) == before
+    assert cli.contents() == before
     (row,) = [row for row in audit(cli) if row["type"] == "basis_commit"]
     assert (row["amount"], row["basis_delta"], row["basis_after"]) == (FIRST_BASIS,) * 3
     assert (row["source_note"], row["actor"]) == ("synthetic_initial_basis", "owner")
@@ -284,7 +277,7 @@ def test_an_initial_basis_that_was_reversed_is_committed_anew(desk: Cli) -> None
     assert done(desk.here("backfill-basis", "--amount", "137")).lines[-1] == "recorded at version 7"
     assert done(desk.here("backfill-basis", "--amount", "5")).out == "synthetic_initial_basis already present; no-op\n"
     done(desk.here("withdraw", "--amount", "1", *AT))
-    assert findings_of(desk.db) == []
+    assert findings_of(desk.location) == []
 
 
 # ------------------------------------------------------------------------------------------------------- reverse
@@ -318,7 +311,7 @@ def test_a_reversal_shows_what_it_does_before_it_commits(mistaken: Cli) -> None:
     assert mistaken.head() == 7
     real = done(mistaken.here("reverse", "6", "--reason", "never came"))
     assert real.out == REVERSAL.format("") + "recorded at version 8\n"
-    assert findings_of(mistaken.db) == []
+    assert findings_of(mistaken.location) == []
 
 
 def test_a_reversed_withdrawal_gives_back_profit_and_principal_as_they_were_taken(mistaken: Cli) -> None:
@@ -355,6 +348,7 @@ def test_without_a_mark_what_is_unknown_says_why(cli: Cli) -> None:
     assert "unknown for want of a mark: XRP" in lines
 
 
+@ON_A_FILE
 def test_the_dry_run_of_a_reversal_leaves_every_byte(mistaken: Cli) -> None:
     leave_a_wal(mistaken.db)
     before = fingerprints(mistaken.folder)
@@ -379,10 +373,10 @@ def test_the_dry_run_of_a_reversal_leaves_every_byte(mistaken: Cli) -> None:
 def test_what_cannot_be_reversed_is_refused(mistaken: Cli, version: str, code: int, error: str, words: str) -> None:
     for newest in ("7", "6"):
         done(mistaken.here("reverse", newest))
-    before = contents(mistaken.db)
+    before = mistaken.contents()
     for dry_run in ((), ("--dry-run",)):
         assert_refused(mistaken.here("reverse", version, *dry_run), code, error, words)
-    assert contents(mistaken.db) == before
+    assert mistaken.contents() == before
 
 
 def test_what_was_said_stays_on_the_reversal(mistaken: Cli) -> None:
@@ -390,7 +384,7 @@ def test_what_was_said_stays_on_the_reversal(mistaken: Cli) -> None:
     done(mistaken.here("reverse", "6", *said))
     row = audit(mistaken)[-1]
     assert (row["source_note"], row["actor"], row["at"]) == ("see mail", "owner", "2026-02-01T00:00:00.000000Z")
-    with Bookkeeper.open(str(mistaken.db), "read") as keeper:
+    with Bookkeeper.open(mistaken.location, "read") as keeper:
         reversal = log_of(keeper)[-1].event
     assert isinstance(reversal, Reversal)
     assert reversal.reason == "sent twice"
@@ -424,8 +418,7 @@ def test_the_audits_columns_are_the_specs_in_order_and_then_the_ties(mistaken: C
 
 
 def test_four_deltas_with_a_tick_each_and_the_original_untouched(desk: Cli) -> None:
-    leave_a_wal(desk.db)
-    before = fingerprints(desk.folder)
+    before = desk.unchanged()
     ran = done(desk.run("verify-injection", "--amount", "50"))
     assert ran.lines == [
         "Δ NET DEPOSITS   +50.00  ✓",
@@ -434,6 +427,14 @@ def test_four_deltas_with_a_tick_each_and_the_original_untouched(desk: Cli) -> N
         "Δ TRADING VALUE    0.00  ✓",
         "on a copy; the database was only read",
     ]
+    assert desk.unchanged() == before
+
+
+@ON_A_FILE
+def test_the_original_is_untouched_also_beside_a_killed_writers_wal(desk: Cli) -> None:
+    leave_a_wal(desk.db)
+    before = fingerprints(desk.folder)
+    done(desk.run("verify-injection", "--amount", "50"))
     assert fingerprints(desk.folder) == before
 
 
@@ -464,6 +465,7 @@ def test_it_needs_a_price_of_what_is_held_and_a_real_amount(cli: Cli) -> None:
 # ---------------------------------------------------------------------------------------------- a damaged file
 
 
+@ON_A_FILE
 def test_check_stops_at_overwritten_pages_with_exit_4(desk: Cli) -> None:
     overwrite_page(desk.db, "uq_events_reverses")
     before = desk.db.read_bytes()

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.check import NAMES
-from tests.cli_support import Cli, Ran, assert_refused, contents, deposit
+from tests.cli_support import Cli, Ran, assert_refused, deposit
+from tests.engines import intruding, raw_access
 
 FINDING = ["invariant", "version", "expected", "actual", "difference", "detail"]
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(cli: Cli) -> Cli:
     """A ledger with three deposits of 1 RLUSD, versions 2 to 4."""
-    made = Cli(tmp_path)
-    made.append(deposit("a"), deposit("b"), deposit("c"))
-    return made
+    cli.append(deposit("a"), deposit("b"), deposit("c"))
+    return cli
 
 
 def tamper(cli: Cli, statement: str, *parameters: Any) -> None:
-    """Change the ledger behind the program's back, the trigger that refuses it dropped and put back."""
-    with closing(sqlite3.connect(cli.db)) as connection, connection:
-        (trigger,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'events_refuse_update'").fetchone()
-        connection.execute("DROP TRIGGER events_refuse_update")
-        connection.execute(statement, parameters)
-        connection.execute(trigger)
+    """Change the ledger behind the program's back."""
+    with intruding(cli.location) as raw:
+        raw.execute(statement, parameters)
 
 
 def head(cli: Cli) -> str:
@@ -91,10 +85,10 @@ def test_a_changed_projection_is_found_and_rebuilt(cli: Cli) -> None:
     assert "inventory RLUSD.total" in ran.out
     assert "expected 3, actual 1000000, difference 999997" in ran.out
     change = {"projection": "inventory", "key": "RLUSD.total", "stored": "1000000", "rebuilt": "3"}
-    damaged = contents(cli.db)
+    damaged = cli.contents()
     dry = cli.run("rebuild", "--dry-run", "-O", "json")
     assert (dry.code, dry.json["changed"], list(dry.json["changed"][0])) == (1, [change], list(change))
-    assert contents(cli.db) == damaged
+    assert cli.contents() == damaged
     done = cli.run("rebuild")
     assert (done.code, done.lines[-1]) == (0, "4 events folded, 1 figure changed")
     assert done.lines[1].split() == ["inventory", "RLUSD.total", "1000000.00", "3.00"]
@@ -104,15 +98,14 @@ def test_a_changed_projection_is_found_and_rebuilt(cli: Cli) -> None:
 
 def test_projections_that_are_gone_are_rebuilt(cli: Cli) -> None:
     """They can be thrown away at any time; that they were is all that is remembered of it."""
-    before = contents(cli.db)
+    before = cli.contents()
     for table in ("inventory", "basis", "engine_state", "projection_heads"):
         tamper(cli, f"DELETE FROM {table}")
     assert_refused(cli.here("balance"), 4, "projections_behind", "netbasis rebuild")
     line = ("append", "deposit", "--asset", "RLUSD", "--amount", "1")
     assert_refused(cli.here(*line), 4, "projections_behind", "netbasis rebuild")
     assert cli.here("rebuild").code == 0
-    rebuilt = [line for line in contents(cli.db).splitlines() if 'INTO "projection_rebuilds"' not in line]
-    assert rebuilt == before.splitlines()
+    assert [row for row in cli.contents() if row[0] != "projection_rebuilds"] == before
 
 
 def test_only_what_is_named_is_checked(cli: Cli) -> None:
@@ -143,11 +136,11 @@ def test_an_expected_head_must_stand_in_the_chain(cli: Cli) -> None:
 
 def test_a_tail_that_was_cut_off_shows_against_a_head_that_was_kept(cli: Cli) -> None:
     kept = cli.here("head").out.strip()
-    with closing(sqlite3.connect(cli.db)) as connection, connection:
-        connection.execute("DROP TRIGGER events_refuse_delete")
-        (digest,) = connection.execute("SELECT hash FROM events WHERE version = 3").fetchone()
-        connection.execute("DELETE FROM events WHERE version = 4")
-        connection.execute("UPDATE books SET head_version = 3, head_hash = ?", [digest])
+    with raw_access(cli.location) as raw:
+        raw.execute(f"DROP TRIGGER events_refuse_delete{' ON events' if cli.engine == 'postgres' else ''}")
+        ((digest,),) = raw.execute("SELECT hash FROM events WHERE version = 3")
+        raw.execute("DELETE FROM events WHERE version = 4")
+        raw.execute("UPDATE books SET head_version = 3, head_hash = ?", [digest])
     assert "chain: the trigger events_refuse_delete is missing" in cli.here("check").out
     assert f"expected {kept.split(':')[1]}" in cli.here("check", "--expect-head", kept).out
 

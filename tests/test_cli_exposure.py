@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.paper import exposure
-from tests.cli_support import Cli, assert_refused, deposit, sha256
+from tests.cli_support import Cli, assert_refused, deposit
 
 CONFIG = "strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}\n"
 
@@ -36,7 +36,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def test_the_worked_example(cli: Cli) -> None:
-    before = sha256(cli.db)
+    before = cli.unchanged()
     ran = cli.run("exposure", "--config", "c.yaml", "-O", "json")
     assert ran.json == {
         "book": "main",
@@ -54,7 +54,7 @@ def test_the_worked_example(cli: Cli) -> None:
         "fits": True,
         "fills_left": 1,
     }
-    assert sha256(cli.db) == before
+    assert cli.unchanged() == before
 
 
 def test_what_it_names_is_the_gate(cli: Cli) -> None:

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.cli_support import Cli, Ran, assert_refused, contents, deposit, sha256
+from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused, deposit
+from tests.engines import Engine, forget
 from tests.legacy_databases import (
     CAPITAL,
     EXACT,
@@ -45,8 +47,11 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    return Cli(folder_for(tmp_path, "books"))
+def cli(tmp_path: Path, engine: Engine) -> Iterator[Cli]:
+    """The script in a folder of its own, and a ledger with the book `main`."""
+    made = Cli(folder_for(tmp_path, "books"), engine)
+    yield made
+    forget(made.location)
 
 
 def done(ran: Ran, code: int = 0) -> Ran:
@@ -55,16 +60,14 @@ def done(ran: Ran, code: int = 0) -> Ran:
 
 
 @pytest.mark.parametrize("age", EXACT)
-def test_the_story_of_five_commands_on_every_age(tmp_path: Path, age: str) -> None:
+def test_the_story_of_five_commands_on_every_age(tmp_path: Path, cli: Cli, age: str) -> None:
     """And a sixth, `check`. The original and its folder stay as they are."""
     engine = folder_for(tmp_path, "engine")
     truth = EXACT[age](engine / OLD)
     before = snapshot(engine)
-    cli = Cli(folder_for(tmp_path, "books"), empty=True)
-    done(cli.here("init"))
-    empty = contents(cli.db)
+    empty = cli.contents()
     dry = done(cli.here("import", "legacy-db", str(engine / OLD), "--dry-run", "-O", "json")).json
-    assert contents(cli.db) == empty
+    assert cli.contents() == empty
     real = done(cli.here("import", "legacy-db", str(engine / OLD), "-O", "json")).json
     assert dry["reconciliation"] == real["reconciliation"]
     assert dry["new"] == len(dry["events"]) == real["new"] == real["version"] - 1
@@ -114,9 +117,9 @@ def test_a_reconciliation_for_people(cli: Cli, old: Path) -> None:
 def test_a_dry_run_shows_what_would_be_written(cli: Cli, tmp_path: Path) -> None:
     path = folder_for(tmp_path, "engine") / OLD
     EXACT["opening_beyond_the_capital"](path)
-    digest = sha256(cli.db)
+    before = cli.unchanged()
     lines = done(cli.here("import", "legacy-db", str(path), "--dry-run")).lines
-    assert sha256(cli.db) == digest
+    assert cli.unchanged() == before
     assert lines[0].endswith("into main, dry run ===")
     assert lines[-1] == "No changes made."
     start = lines.index("rows that WOULD be written, besides the fills:")
@@ -256,10 +259,12 @@ def test_what_cannot_be_read_exits_4_and_writes_nothing(cli: Cli, tmp_path: Path
     assert cli.head() == head
 
 
+@ON_A_FILE
 def test_a_ledger_is_no_old_database(cli: Cli) -> None:
     assert_refused(cli.here("import", "legacy-db", str(cli.db)), 1, "field_required", "capital_events", "events")
 
 
+@ON_A_FILE
 def test_a_damaged_ledger_is_not_written_to(cli: Cli, tmp_path: Path) -> None:
     """The pages are checked before the first write; this one is another book's, where no import looks."""
     assert cli.here("--book", "second", "init").code == 0

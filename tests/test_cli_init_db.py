@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from ledger.database import without_password
 from migrations import REVISIONS
-from tests.cli_support import LEDGER, Cli, assert_refused, contents, ended, sha256
+from tests.cli_support import LEDGER, ON_A_FILE, Cli, assert_refused, ended, sha256
+from tests.engines import raw_access
 
 NEWEST = REVISIONS[-1]
 
 
-def test_init_makes_the_ledger_and_opens_the_book_main(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    ran = cli.run("init", "-O", "json")
+def test_init_makes_the_ledger_and_opens_the_book_main(empty_cli: Cli, tmp_path: Path) -> None:
+    ran = empty_cli.run("init", "-O", "json")
     assert (ran.code, ran.err) == (0, "")
     assert ran.json == {
         "book": "main",
@@ -26,45 +25,41 @@ def test_init_makes_the_ledger_and_opens_the_book_main(tmp_path: Path) -> None:
         "base_asset": "XRP",
         "withdrawal_policy": "profit_first/1",
     }
-    assert [path.name for path in tmp_path.iterdir()] == [LEDGER]
-    assert cli.run("head").lines[0].startswith("1:")
+    assert [path.name for path in tmp_path.iterdir()] == ([LEDGER] if empty_cli.engine == "sqlite" else [])
+    assert empty_cli.run("head").lines[0].startswith("1:")
 
 
-def test_init_opens_a_book_on_the_terms_that_are_given(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
+def test_init_opens_a_book_on_the_terms_that_are_given(empty_cli: Cli) -> None:
     terms = ["--mode", "paper", "--numeraire", "USDT", "--base-asset", "BTC", "--policy", "profit_first/1"]
-    ran = cli.run("--book", "second", "init", *terms)
-    assert ran.lines == [f"opened the book: second (paper, numeraire USDT) in {LEDGER}"]
-    assert cli.run("pnl", "-O", "json").json["numeraire"] == "USDT"
+    ran = empty_cli.run("--book", "second", "init", *terms)
+    assert ran.lines == [f"opened the book: second (paper, numeraire USDT) in {without_password(empty_cli.named)}"]
+    assert empty_cli.run("pnl", "-O", "json").json["numeraire"] == "USDT"
 
 
 @pytest.mark.parametrize("again", [(), ("--mode", "live", "--numeraire", "RLUSD", "--base-asset", "XRP")])
-def test_init_again_says_so_and_changes_nothing(again: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = contents(cli.db), sha256(cli.db)
+def test_init_again_says_so_and_changes_nothing(again: tuple[str, ...], cli: Cli) -> None:
+    before = cli.unchanged()
     ran = cli.run("init", *again)
     assert (ran.code, len(ran.lines)) == (0, 1)
     assert ran.lines[0].startswith("the book is open already; nothing was changed: main (live, numeraire RLUSD)")
     assert cli.here("init", *again, "-O", "json").json["opened"] is False
-    assert (contents(cli.db), sha256(cli.db)) == before
+    assert cli.unchanged() == before
 
 
-def test_init_again_is_not_compared_with_what_is_live_by_default(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    cli.here("init", "--mode", "paper", "--numeraire", "USDT")
-    assert cli.here("init").code == 0
+def test_init_again_is_not_compared_with_what_is_live_by_default(empty_cli: Cli) -> None:
+    empty_cli.here("init", "--mode", "paper", "--numeraire", "USDT")
+    assert empty_cli.here("init").code == 0
 
 
 @pytest.mark.parametrize(
     ("other", "field"),
     [(("--mode", "paper"), "mode"), (("--numeraire", "USDT"), "numeraire"), (("--base-asset", "BTC"), "base_asset")],
 )
-def test_init_again_on_other_terms_is_a_conflict(other: tuple[str, ...], field: str, tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    before = contents(cli.db), sha256(cli.db)
+def test_init_again_on_other_terms_is_a_conflict(other: tuple[str, ...], field: str, cli: Cli) -> None:
+    before = cli.unchanged()
     ran = cli.run("init", *other)
     assert_refused(ran, 3, f"exists_with_different_{field}", "'main' is open already", "--book NAME init")
-    assert (contents(cli.db), sha256(cli.db)) == before
+    assert cli.unchanged() == before
 
 
 @pytest.mark.parametrize(
@@ -81,79 +76,67 @@ def test_init_again_on_other_terms_is_a_conflict(other: tuple[str, ...], field: 
     ],
 )
 def test_an_init_that_is_refused_makes_no_file(
-    arguments: tuple[str, ...], code: int, error: str, tmp_path: Path
+    arguments: tuple[str, ...], code: int, error: str, empty_cli: Cli, tmp_path: Path
 ) -> None:
-    cli = Cli(tmp_path, empty=True)
-    assert_refused(cli.here(*arguments, target=("--db", str(cli.db))), code, error)
+    assert_refused(empty_cli.here(*arguments, target=("--db", empty_cli.location)), code, error)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_inits_at_once_make_one_book(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    with cli.start("init") as one, cli.start("init") as other:
+def test_two_inits_at_once_make_one_book(empty_cli: Cli) -> None:
+    with empty_cli.start("init") as one, empty_cli.start("init") as other:
         both = [ended(one), ended(other)]
     assert [ran.code for ran in both] == [0, 0]
     assert sorted(ran.out.split(":")[0] for ran in both) == [
         "opened the book",
         "the book is open already; nothing was changed",
     ]
-    assert cli.head() == 1
-
-
-def foreign_database(folder: Path) -> Path:
-    """Somebody else's SQLite file."""
-    path = folder / LEDGER
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE contacts (name)")
-    return path
+    assert empty_cli.head() == 1
 
 
 @pytest.mark.parametrize("command", [("init",), ("db", "upgrade"), ("balance",)], ids=" ".join)
-def test_somebody_elses_database_is_left_alone(command: tuple[str, ...], tmp_path: Path) -> None:
-    before = sha256(foreign_database(tmp_path))
-    cli = Cli(tmp_path, empty=True)
-    assert_refused(cli.here(*command), 4, "not_a_ledger", "contacts")
-    assert sha256(cli.db) == before
-    assert [path.name for path in tmp_path.iterdir()] == [LEDGER]
+def test_somebody_elses_database_is_left_alone(command: tuple[str, ...], empty_cli: Cli) -> None:
+    with raw_access(empty_cli.location) as raw:
+        raw.execute("CREATE TABLE contacts (name text)")
+    before = empty_cli.unchanged()
+    assert_refused(empty_cli.here(*command), 4, "not_a_ledger", "contacts")
+    assert empty_cli.unchanged() == before
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("command", [("init",), ("db", "upgrade"), ("balance",)], ids=" ".join)
-def test_a_file_that_is_no_database_is_left_alone(command: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    cli.write(LEDGER, "dear diary, today I sold everything\n" * 100)
-    before = sha256(cli.db)
-    assert_refused(cli.here(*command), 4, "not_a_database")
-    assert sha256(cli.db) == before
+def test_a_file_that_is_no_database_is_left_alone(command: tuple[str, ...], empty_cli: Cli) -> None:
+    empty_cli.write(LEDGER, "dear diary, today I sold everything\n" * 100)
+    before = sha256(empty_cli.db)
+    assert_refused(empty_cli.here(*command), 4, "not_a_database")
+    assert sha256(empty_cli.db) == before
 
 
-def test_an_empty_file_is_a_place_for_a_new_ledger(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    cli.write(LEDGER, b"")
-    assert_refused(cli.here("balance"), 4, "not_a_ledger", "init")
-    assert cli.db.stat().st_size == 0
-    assert cli.here("init").code == 0
+@ON_A_FILE
+def test_an_empty_file_is_a_place_for_a_new_ledger(empty_cli: Cli) -> None:
+    empty_cli.write(LEDGER, b"")
+    assert_refused(empty_cli.here("balance"), 4, "not_a_ledger", "init")
+    assert empty_cli.db.stat().st_size == 0
+    assert empty_cli.here("init").code == 0
 
 
 # Which database, which book
 
 
-def test_a_database_must_be_named(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_database_must_be_named(cli: Cli) -> None:
     assert_refused(cli.run("head", target=()), 2, "usage", "--db", "NETBASIS_DB")
     assert_refused(cli.run("head", target=("--db", "")), 2, "usage", "--db", "NETBASIS_DB")
 
 
 @pytest.fixture
-def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def three(empty_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Three ledgers, each with one book that tells which one it is; the last one is what `netbasis.toml` names."""
-    cli = Cli(tmp_path, empty=True)
     for name in ("flag", "environment", "file"):
-        cli.here("init", target=("--db", str(tmp_path / f"{name}.db"), "--book", name))
-    cli.write("netbasis.toml", 'db = "file.db"\nbook = "file"\n')
+        empty_cli.here("init", target=("--db", str(tmp_path / f"{name}.db"), "--book", name))
+    empty_cli.write("netbasis.toml", 'db = "file.db"\nbook = "file"\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NETBASIS_DB", raising=False)
     monkeypatch.delenv("NETBASIS_BOOK", raising=False)
-    return cli
+    return empty_cli
 
 
 ENVIRONMENT = {"NETBASIS_DB": "environment.db", "NETBASIS_BOOK": "environment"}
@@ -191,9 +174,8 @@ def test_a_settings_file_that_is_wrong_is_said(content: str | bytes, three: Cli)
     assert "netbasis.toml" in ran.err
 
 
-def test_one_book_needs_no_name_and_of_several_one_must_be_said(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    alone = ("--db", str(cli.db))
+def test_one_book_needs_no_name_and_of_several_one_must_be_said(cli: Cli) -> None:
+    alone = ("--db", cli.location)
     assert cli.here("head", "-O", "json", target=alone).json["book"] == "main"
     cli.here("init", target=(*alone, "--book", "second"))
     for command in ("head", "balance", "check", "rebuild"):
@@ -203,21 +185,19 @@ def test_one_book_needs_no_name_and_of_several_one_must_be_said(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["mian", "", "x" * 65, "a\x1b[31m", "\udcff"])
 @pytest.mark.parametrize("command", [("head",), ("append", "deposit", "--asset", "RLUSD", "--amount", "1")])
-def test_a_book_that_is_not_there_is_said(command: tuple[str, ...], name: str, tmp_path: Path) -> None:
+def test_a_book_that_is_not_there_is_said(command: tuple[str, ...], name: str, cli: Cli) -> None:
     """An empty name, such as of a shell variable that is not set, is not taken for "the one book there is"."""
-    cli = Cli(tmp_path)
-    before = sha256(cli.db)
-    ran = cli.here(*command, target=("--db", str(cli.db), "--book", name))
+    before = cli.unchanged()
+    ran = cli.here(*command, target=("--db", cli.location, "--book", name))
     assert_refused(ran, 1, "book_unknown", "expected one of the books that are there: 'main'", f"actual {name!r}")
     assert "\x1b" not in ran.err
-    assert sha256(cli.db) == before
+    assert cli.unchanged() == before
 
 
 # The schema
 
 
-def test_db_current_and_history(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_db_current_and_history(cli: Cli) -> None:
     assert cli.here("db", "current").lines == [f"{NEWEST} (newest: {NEWEST})"]
     assert cli.run("db", "current", "-O", "json").json == {"current": NEWEST, "newest": NEWEST}
     revisions = cli.run("db", "history", "-O", "json").json["revisions"]
@@ -226,23 +206,23 @@ def test_db_current_and_history(tmp_path: Path) -> None:
     assert [line.split()[:2] for line in lines[1:]] == [[revision, "applied"] for revision in REVISIONS]
 
 
-def test_db_upgrade_migrates_an_empty_file_and_leaves_the_newest_schema_alone(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    cli.write(LEDGER, b"")
-    assert cli.here("db", "current").lines == [f"no schema yet (newest: {NEWEST})"]
-    assert cli.run("db", "upgrade").lines == [f"upgraded from nothing to {NEWEST}"]
-    before = sha256(cli.db)
-    assert cli.here("db", "upgrade", "-O", "json").json == {"before": NEWEST, "after": NEWEST}
-    assert cli.here("db", "upgrade").lines == [f"already at {NEWEST}"]
-    assert sha256(cli.db) == before
+def test_db_upgrade_migrates_what_is_empty_and_leaves_the_newest_schema_alone(empty_cli: Cli) -> None:
+    if empty_cli.engine == "sqlite":
+        empty_cli.write(LEDGER, b"")
+    assert empty_cli.here("db", "current").lines == [f"no schema yet (newest: {NEWEST})"]
+    assert empty_cli.run("db", "upgrade").lines == [f"upgraded from nothing to {NEWEST}"]
+    before = empty_cli.unchanged()
+    assert empty_cli.here("db", "upgrade", "-O", "json").json == {"before": NEWEST, "after": NEWEST}
+    assert empty_cli.here("db", "upgrade").lines == [f"already at {NEWEST}"]
+    assert empty_cli.unchanged() == before
     # A schema without a book is a ledger that has none yet.
-    assert_refused(cli.here("head", target=("--db", str(cli.db))), 1, "book_unknown", "netbasis init")
+    assert_refused(empty_cli.here("head", target=("--db", empty_cli.location)), 1, "book_unknown", "netbasis init")
 
 
 def set_revision(cli: Cli, revision: str) -> None:
     """Make the ledger one of another schema."""
-    with closing(sqlite3.connect(cli.db)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    with raw_access(cli.location) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = ?", [revision])
 
 
 EVERY_COMMAND = [
@@ -261,18 +241,19 @@ EVERY_COMMAND = [
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND, ids=" ".join)
-def test_a_newer_schema_is_left_alone(command: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_a_newer_schema_is_left_alone(command: tuple[str, ...], cli: Cli) -> None:
     set_revision(cli, "9999")
-    before = contents(cli.db)
+    before = cli.contents()
     assert_refused(cli.here(*command), 4, "schema_newer", "actual '9999'")
-    assert contents(cli.db) == before
+    assert cli.contents() == before
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("command", EVERY_COMMAND[1:-1], ids=" ".join)
-def test_a_path_that_is_not_there_is_said_and_creates_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    assert_refused(cli.here(*command), 4, "database_missing", LEDGER, "netbasis init")
+def test_a_path_that_is_not_there_is_said_and_creates_nothing(
+    command: tuple[str, ...], empty_cli: Cli, tmp_path: Path
+) -> None:
+    assert_refused(empty_cli.here(*command), 4, "database_missing", LEDGER, "netbasis init")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,11 +263,10 @@ def test_a_path_that_is_not_there_has_no_schema(command: tuple[str, ...], tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_db_upgrade_may_make_the_file(tmp_path: Path) -> None:
+def test_db_upgrade_may_make_the_file(empty_cli: Cli) -> None:
     """As init may, and no other command; what it makes has no book yet."""
-    cli = Cli(tmp_path, empty=True)
-    assert cli.here("db", "upgrade").code == 0
-    assert_refused(cli.here("head", target=("--db", str(cli.db))), 1, "book_unknown", "netbasis init")
+    assert empty_cli.here("db", "upgrade").code == 0
+    assert_refused(empty_cli.here("head", target=("--db", empty_cli.location)), 1, "book_unknown", "netbasis init")
 
 
 @pytest.mark.parametrize(
@@ -304,30 +284,28 @@ def test_a_location_that_cannot_be_is_said(
     assert list(tmp_path.iterdir()) == []
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("name", ["a b.db", "ledger?mode=memory", "l%20.db", "büch.db", "#.db", "\udcff.db"])
-def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    cli.db = tmp_path / name
-    assert cli.here("init").code == 0
+def test_a_file_may_have_any_name(name: str, empty_cli: Cli, tmp_path: Path) -> None:
+    empty_cli.location = str(tmp_path / name)
+    assert empty_cli.here("init").code == 0
     assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert cli.here("head").code == 0
+    assert empty_cli.here("head").code == 0
 
 
-def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    ran = cli.run("init", target=("--db", "\udcff.db"))
+def test_a_name_that_is_no_text_is_printed_all_the_same(empty_cli: Cli) -> None:
+    ran = empty_cli.run("init", target=("--db", "\udcff.db"))
     assert (ran.code, ran.lines[0].endswith("in \\udcff.db")) == (0, True)
 
 
 # The command itself
 
 
-def test_version_and_help(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    assert cli.run("--version", target=()).out.startswith("netbasis ")
-    shown = cli.run("--help", target=())
+def test_version_and_help(empty_cli: Cli) -> None:
+    assert empty_cli.run("--version", target=()).out.startswith("netbasis ")
+    shown = empty_cli.run("--help", target=())
     assert shown.code == 0
-    assert shown == cli.run("-h", target=()) == cli.run(target=())
+    assert shown == empty_cli.run("-h", target=()) == empty_cli.run(target=())
     for word in ("init", "append", "balance", "pnl", "audit", "rebuild", "check", "head", "db", "Exit codes"):
         assert word in shown.out
 
@@ -336,7 +314,6 @@ def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
     assert_refused(Cli(tmp_path).run("balnace"), 2, "usage", "balnace", "--help")
 
 
-def test_a_name_that_the_terminals_encoding_lacks_is_shown_escaped(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    ran = cli.run("--book", "büch", "init", env={"PYTHONIOENCODING": "ascii"})
+def test_a_name_that_the_terminals_encoding_lacks_is_shown_escaped(empty_cli: Cli) -> None:
+    ran = empty_cli.run("--book", "büch", "init", env={"PYTHONIOENCODING": "ascii"})
     assert (ran.code, "b\\xfcch" in ran.out) == (0, True)

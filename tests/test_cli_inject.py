@@ -14,7 +14,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject
 from ledger.database import without_password
 from tests.capital_support import FIRST_BASIS, FIRST_COMMIT, FIRST_DEPOSITS, leave_a_wal
-from tests.cli_support import Cli, assert_refused, contents, sha256
+from tests.cli_support import ON_A_FILE, Cli, assert_refused
 from tests.store_support import findings_of, fingerprints
 
 DRY_RUN = """\
@@ -43,12 +43,6 @@ UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """A new book `main` at version 1."""
-    return Cli(tmp_path)
-
-
-@pytest.fixture
 def desk(cli: Cli) -> Cli:
     """The first user's book, its basis committed: version 4, no mark."""
     cli.append(*FIRST_DEPOSITS, FIRST_COMMIT)
@@ -68,6 +62,7 @@ def pnl(cli: Cli, *options: str) -> Any:
     return ran.json
 
 
+@ON_A_FILE
 def test_the_dry_run_and_then_the_real_run_print_the_specs_labels_to_the_letter(desk: Cli) -> None:
     """Both as the installed script, on a database of the name that the specification uses."""
     shutil.copy(desk.db, desk.folder / "live_copy.db")
@@ -85,12 +80,11 @@ def test_the_id_that_is_printed_is_the_events(desk: Cli) -> None:
     assert (rows[-1]["type"], rows[-1]["version"]) == ("deposit", 5)
 
 
-def test_another_numeraire_gives_suffix_and_unit(tmp_path: Path) -> None:
-    cli = Cli(tmp_path, empty=True)
-    assert cli.run("init", "--numeraire", "EUR.rISSUER").code == 0
-    assert cli.run("inject", "--amount", "12.5", "--dry-run").lines == [
+def test_another_numeraire_gives_suffix_and_unit(empty_cli: Cli) -> None:
+    assert empty_cli.run("init", "--numeraire", "EUR.rISSUER").code == 0
+    assert empty_cli.run("inject", "--amount", "12.5", "--dry-run").lines == [
         "=== FLAG-031 injection dry-run ===",
-        "DB: ledger.db",
+        f"DB: {without_password(empty_cli.named)}",
         "Amount: +12.50 EUR.rISSUER",
         "net_basis_before = 0.00",
         "net_basis_after = 12.50",
@@ -178,6 +172,7 @@ def test_texts_of_ones_own_choice_are_shown_and_never_interpreted(desk: Cli) -> 
     assert "  tx_hash = %s" in lines
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("options", [("--amount", "50"), IN_KIND_OPTIONS])
 def test_the_dry_run_leaves_the_folder_as_it_was(desk: Cli, options: tuple[str, ...]) -> None:
     before = fingerprints(desk.folder)
@@ -189,6 +184,7 @@ def test_the_dry_run_leaves_the_folder_as_it_was(desk: Cli, options: tuple[str, 
     assert desk.head() == 4
 
 
+@ON_A_FILE
 def test_the_dry_run_beside_a_killed_writers_wal_reads_it_and_leaves_every_byte(desk: Cli) -> None:
     """The basis of 7 that it shows is only in the WAL; what the writer had not committed does not count."""
     leave_a_wal(desk.db)
@@ -200,12 +196,14 @@ def test_the_dry_run_beside_a_killed_writers_wal_reads_it_and_leaves_every_byte(
     assert fingerprints(desk.folder) == before
 
 
+@ON_A_FILE
 def test_the_real_run_beside_a_killed_writers_wal_builds_on_what_was_committed(desk: Cli) -> None:
     leave_a_wal(desk.db)
     assert "net_basis_after = 194.284078" in desk.run("inject", "--amount", "50").lines
-    assert findings_of(desk.db) == []
+    assert findings_of(desk.location) == []
 
 
+@ON_A_FILE
 def test_the_dry_run_works_where_the_folder_may_not_be_written(desk: Cli) -> None:
     """Root may write anywhere, so the missing permission is only real for others; the answer is the same."""
     desk.folder.chmod(0o555)
@@ -227,12 +225,12 @@ def test_twice_is_two_injections(desk: Cli) -> None:
 
 def test_twice_with_one_transaction_is_one_injection(desk: Cli) -> None:
     assert desk.here("inject", "--amount", "50", "--tx-hash", "AB").code == 0
-    before = contents(desk.db)
+    before = desk.contents()
     for dry_run in ([], ["--dry-run"]):
         again = desk.here("inject", "--amount", "50", "--tx-hash", "AB", *dry_run)
         assert (again.code, again.err) == (0, "")
         assert again.out == "exists: deposit at version 5, key AB:deposit:RLUSD; nothing was written\n"
-    assert contents(desk.db) == before
+    assert desk.contents() == before
     assert pnl(desk)["net_basis"] == "187.284078"
 
 
@@ -297,9 +295,9 @@ BAD_AMOUNTS = [
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
 @pytest.mark.parametrize(("amount", "error"), BAD_AMOUNTS)
 def test_an_amount_that_is_none_is_refused(desk: Cli, amount: str, error: str, dry_run: list[str]) -> None:
-    before = sha256(desk.db)
+    before = desk.unchanged()
     assert_refused(desk.here("inject", "--amount", amount, *dry_run), 1, error, "amount: ")
-    assert sha256(desk.db) == before
+    assert desk.unchanged() == before
 
 
 @pytest.mark.parametrize(
@@ -323,10 +321,10 @@ def test_an_amount_that_is_none_is_refused(desk: Cli, amount: str, error: str, d
 def test_what_makes_no_sense_is_refused_before_anything_is_written(
     desk: Cli, options: tuple[str, ...], code: int, error: str, words: str
 ) -> None:
-    before = sha256(desk.db)
+    before = desk.unchanged()
     for dry_run in ([], ["--dry-run"]):
         assert_refused(desk.here("inject", "--amount", "10", *options, *dry_run), code, error, words)
-    assert sha256(desk.db) == before
+    assert desk.unchanged() == before
 
 
 def test_a_value_that_does_not_fit_is_refused(desk: Cli) -> None:
@@ -375,7 +373,7 @@ def test_a_password_is_not_shown(tmp_path: Path, scheme: str) -> None:
 
 def test_the_line_that_names_the_database_hides_a_password(desk: Cli) -> None:
     """What a server's run prints after DB, without a server: the same lines, under a location of its own."""
-    with Bookkeeper.open(str(desk.db), "read") as keeper:
+    with Bookkeeper.open(desk.location, "read") as keeper:
         done = inject(keeper, "main", Movement("50"), dry_run=True)
     lines = list(_lines(done, without_password("postgresql+psycopg://desk:s3cret@db.example/live")))
     assert lines[1] == "DB: postgresql+psycopg://desk:***@db.example/live"

@@ -16,7 +16,7 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from ledger.amounts import amount_text
-from tests.cli_support import Cli, Ran, assert_refused, contents
+from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused
 from tests.paper_support import GIVE_UP_S, ROOT, bodies, open_paper, run_all, strategy, trades, wandering, write_tape
 from tests.support import BOOK
 
@@ -26,13 +26,12 @@ ROWS = 15_000  # so many that their debug lines do not fit into the pipe: the pr
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Cli:
+def desk(empty_cli: Cli, tmp_path: Path) -> Cli:
     """A folder with a paper book of 85 RLUSD and 39.27 XRP, a tape of 600 rows, and a configuration."""
-    open_paper(tmp_path).close()
+    open_paper(tmp_path, location=empty_cli.location).close()
     write_tape(tmp_path, wandering(600))
-    cli = Cli(tmp_path, empty=True)
-    cli.write("paper.yaml", CONFIG)
-    return cli
+    empty_cli.write("paper.yaml", CONFIG)
+    return empty_cli
 
 
 def paper(desk: Cli, *more: str) -> Ran:
@@ -41,9 +40,9 @@ def paper(desk: Cli, *more: str) -> Ran:
     return desk.here("paper", "run", *files, *more)
 
 
-def bodies_of(path: Path) -> list[dict[str, object]]:
+def bodies_of(location: str) -> list[dict[str, object]]:
     """The lasting part of the log, which must hold."""
-    with Bookkeeper.open(str(path)) as keeper:
+    with Bookkeeper.open(location) as keeper:
         assert check(keeper.database, BOOK).ok
         return bodies(keeper)
 
@@ -121,16 +120,16 @@ def test_a_live_book_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     live = Cli(tmp_path)
     live.write("paper.yaml", CONFIG)
     write_tape(tmp_path, wandering(5))
-    before = contents(live.db)
+    before = live.contents()
     assert_refused(paper(live), 1, "book_is_live", "--mode paper")
-    assert contents(live.db) == before
+    assert live.contents() == before
 
 
 def test_a_bad_tape_is_refused_by_its_line(desk: Cli) -> None:
     write_tape(desk.folder, wandering(300) + "2027-01-01T00:00:00Z,1.33\n")
-    before = contents(desk.db)
+    before = desk.contents()
     assert_refused(paper(desk), 1, "tape_malformed", "'tape.csv' line 302", "3 cells")
-    assert contents(desk.db) == before
+    assert desk.contents() == before
 
 
 def test_a_bad_configuration_is_refused_by_its_line(desk: Cli) -> None:
@@ -154,6 +153,7 @@ def test_files_that_cannot_be_read_are_a_wrong_command_line(desk: Cli) -> None:
         assert_refused(ran, 2, "usage", "cannot read")
 
 
+@ON_A_FILE
 def test_a_ledger_that_is_not_there_is_not_made(desk: Cli) -> None:
     desk.db.unlink()
     assert_refused(paper(desk), 4, "database_missing")
@@ -192,7 +192,7 @@ def uninterrupted(desk: Cli) -> list[dict[str, object]]:
     """The log of a run of the same session that nobody stops."""
     with open_paper(desk.folder, name="uninterrupted.db") as keeper:
         run_all(keeper, desk.folder / "tape.csv", strategy())
-    return bodies_of(desk.folder / "uninterrupted.db")
+    return bodies_of(str(desk.folder / "uninterrupted.db"))
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
@@ -206,12 +206,12 @@ def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, lo
     assert b"run it again to go on" in out
     assert b"event=session_ended" in err
     assert not list(long_desk.folder.glob("*-wal")), "the ledger was closed"
-    stopped = bodies_of(long_desk.db)
+    stopped = bodies_of(long_desk.location)
     expected = uninterrupted(long_desk)
     assert stopped == expected[: len(stopped)]
     assert 3 < len(stopped) < len(expected)
     assert paper(long_desk, "--session", "s").code == 0
-    assert bodies_of(long_desk.db) == expected
+    assert bodies_of(long_desk.location) == expected
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
@@ -225,12 +225,12 @@ def test_killed_at_any_point_it_goes_on_with_nothing_twice_and_nothing_missing(l
             child.kill()
             child.communicate(timeout=GIVE_UP_S)
         assert child.returncode == -signal.SIGKILL
-        killed = bodies_of(long_desk.db)
+        killed = bodies_of(long_desk.location)
         assert killed == expected[: len(killed)]
         assert so_far < len(killed) < len(expected)
         so_far = len(killed)
     assert paper(long_desk, "--session", "s").code == 0
-    assert bodies_of(long_desk.db) == expected
+    assert bodies_of(long_desk.location) == expected
 
 
 # ---- the example

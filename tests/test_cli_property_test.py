@@ -23,17 +23,20 @@ from engine.futures import property_test as run_property_test
 from engine.invariants import INVARIANTS, Step
 from engine.simulation import present_of
 from ledger.findings import Finding
-from tests.cli_support import GIVE_UP_S, SCRIPT, Cli, Ran, assert_refused, clean_environment, contents, sha256
-from tests.store_support import sample_file, tamper
+from tests.cli_support import GIVE_UP_S, ON_A_FILE, SCRIPT, Cli, Ran, assert_refused, clean_environment
+from tests.engines import Engine, forget
+from tests.store_support import append_sample, tamper
+from tests.support import open_keeper
 
 FEW = ("property-test", "--examples", "20", "--seed", "7")
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """A folder with the sample log as its ledger."""
-    sample_file(tmp_path, "ledger.db")
-    return Cli(tmp_path, empty=True)
+def cli(empty_cli: Cli) -> Cli:
+    """A ledger with the sample log."""
+    with open_keeper(empty_cli.folder, location=empty_cli.location) as keeper:
+        append_sample(keeper)
+    return empty_cli
 
 
 def test_it_prints_what_was_invented_and_that_all_holds(cli: Cli) -> None:
@@ -82,18 +85,23 @@ def test_without_a_seed_it_says_which_one_repeats_it(cli: Cli) -> None:
     assert cli.run("property-test", "--examples", "5", "--seed", seed) == first
 
 
+def assert_nothing_beside(cli: Cli) -> None:
+    """In the folder there is at most the ledger, as a file."""
+    assert {path.name for path in cli.folder.iterdir()} <= {"ledger.db", "ledger.db-wal", "ledger.db-shm"}
+
+
 def test_it_writes_nothing_neither_to_the_ledger_nor_beside_it(cli: Cli) -> None:
-    before, digest = contents(cli.db), sha256(cli.db)
+    before = cli.unchanged()
     assert cli.run(*FEW).code == 0
-    assert (contents(cli.db), sha256(cli.db)) == (before, digest)
-    assert {path.name for path in cli.folder.iterdir()} - {"ledger.db-wal", "ledger.db-shm"} == {"ledger.db"}
+    assert cli.unchanged() == before
+    assert_nothing_beside(cli)
 
 
 def test_it_leaves_nothing_in_the_current_folder_which_may_be_closed(cli: Cli) -> None:
     """Hypothesis would keep notes there."""
     (cli.folder / "closed").mkdir(mode=0o555)
     done = subprocess.run(
-        [SCRIPT, "--db", "../ledger.db", *FEW],
+        [SCRIPT, "--db", cli.location, *FEW],
         cwd=cli.folder / "closed",
         env=clean_environment(cli.folder),
         capture_output=True,
@@ -110,9 +118,10 @@ def test_a_wrong_number_is_a_wrong_command_line(cli: Cli, wrong: tuple[str, str]
 
 
 def test_a_book_that_is_not_there_is_refused(cli: Cli) -> None:
-    assert_refused(cli.here(*FEW, target=("--db", str(cli.db), "--book", "other")), 1, "book_unknown", "'other'")
+    assert_refused(cli.here(*FEW, target=("--db", cli.location, "--book", "other")), 1, "book_unknown", "'other'")
 
 
+@ON_A_FILE
 def test_a_log_that_does_not_hold_itself_is_a_finding_without_a_sequence(cli: Cli) -> None:
     tamper(cli.db, "UPDATE events SET basis_delta = '86' WHERE version = 2")
     ran = cli.here(*FEW)
@@ -136,6 +145,16 @@ class _NoMixedWithdrawal:
 
 
 PLANTED = {**INVARIANTS, _NoMixedWithdrawal.name: _NoMixedWithdrawal}
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, engine: Engine) -> Iterator[Cli]:
+    """A new ledger."""
+    folder = tmp_path / "fresh"
+    folder.mkdir()
+    made = Cli(folder, engine)
+    yield made
+    forget(made.location)
 
 
 @pytest.fixture
@@ -163,7 +182,7 @@ def _reported(verdict: Verdict, output: Output, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("output", [Output.TEXT, Output.NDJSON, Output.CSV])
 def test_a_failure_is_a_sequence_that_append_takes_and_a_finding_on_stderr(
-    failed: Verdict, output: Output, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    failed: Verdict, output: Output, fresh: Cli, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = _reported(failed, output, capsys)
     count = len(ran.lines)
@@ -172,11 +191,10 @@ def test_a_failure_is_a_sequence_that_append_takes_and_a_finding_on_stderr(
     assert ran.err.splitlines()[0] == finding
     assert f"after {count} events; before that, every invariant held in " in ran.err
 
-    cli = Cli(tmp_path, empty=True)
-    cli.write("shortest.ndjson", ran.out)
-    assert cli.run("append", "--file", "shortest.ndjson").code == 0
-    assert cli.run("check").code == 0
-    with Bookkeeper.open(str(cli.db), "read") as keeper, keeper.database.reading() as connection:
+    fresh.write("shortest.ndjson", ran.out)
+    assert fresh.run("append", "--file", "shortest.ndjson").code == 0
+    assert fresh.run("check").code == 0
+    with Bookkeeper.open(fresh.location, "read") as keeper, keeper.database.reading() as connection:
         assert present_of(connection, "main", PLANTED).findings[0].version == 1 + count
 
 
@@ -212,7 +230,7 @@ def _rest(terminal: int) -> bytes:
 
 def test_ctrl_c_ends_it_cleanly_while_a_terminal_shows_its_progress(cli: Cli) -> None:
     terminal, end = pty.openpty()
-    command: list[str | Path] = [SCRIPT, "--db", "ledger.db", "property-test", "--examples", "1000000"]
+    command: list[str | Path] = [SCRIPT, "--db", cli.named, "property-test", "--examples", "1000000"]
     environment = clean_environment(cli.folder) | {"TERM": "xterm"}
     with subprocess.Popen(
         command, cwd=cli.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end
@@ -228,4 +246,4 @@ def test_ctrl_c_ends_it_cleanly_while_a_terminal_shows_its_progress(cli: Cli) ->
     assert out == b""
     assert b"error[interrupted]" in shown
     assert b"Traceback" not in shown
-    assert {path.name for path in cli.folder.iterdir()} - {"ledger.db-wal", "ledger.db-shm"} == {"ledger.db"}
+    assert_nothing_beside(cli)

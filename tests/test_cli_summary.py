@@ -11,7 +11,7 @@ import pytest
 
 from cli.pnl import FIGURES
 from ledger.amounts import amount_text, total
-from tests.cli_support import Cli, Ran, assert_refused, contents, deposit
+from tests.cli_support import Cli, Ran, assert_refused, deposit
 from tests.paper_support import open_paper, run_all, strategy, wandering, write_tape
 from tests.support import BOOK, event
 
@@ -19,16 +19,15 @@ CONFIG = "strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Cli:
+def desk(empty_cli: Cli, tmp_path: Path) -> Cli:
     """A paper book with two sessions, capital between them, and a network fee."""
-    with open_paper(tmp_path) as keeper:
+    with open_paper(tmp_path, location=empty_cli.location) as keeper:
         run_all(keeper, write_tape(tmp_path, wandering(400, seed=1)), strategy(maker_fee_bps="2"), session="one")
         keeper.append(BOOK, event("deposit", asset="RLUSD", amount="50", key="in"))
         keeper.append(BOOK, event("adjustment", asset="XRP", amount="-0.000012", reason="network_fee"))
         run_all(keeper, write_tape(tmp_path, wandering(400, seed=2), "b.csv"), session="two")
-    cli = Cli(tmp_path, empty=True)
-    cli.write("c.yaml", CONFIG)
-    return cli
+    empty_cli.write("c.yaml", CONFIG)
+    return empty_cli
 
 
 def document(cli: Cli, *arguments: str) -> Any:
@@ -92,8 +91,7 @@ def test_the_exposure_is_that_of_the_command(desk: Cli) -> None:
     assert document(desk, "summary")["exposure"] is None
 
 
-def test_what_is_not_known_is_null_and_says_why(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_what_is_not_known_is_null_and_says_why(cli: Cli) -> None:
     cli.append(deposit("d", "85"), {"type": "deposit", "key": "x", "asset": "XRP", "amount": "1", "price": "1.33"})
     found = document(cli, "summary")
     assert (found["total_value"], found["total_pnl"], found["missing_marks"]) == (None, None, ["XRP"])
@@ -103,8 +101,7 @@ def test_what_is_not_known_is_null_and_says_why(tmp_path: Path) -> None:
     assert "unknown for want of a mark: XRP" in ran.lines
 
 
-def test_fees_that_were_not_reported_are_counted(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_fees_that_were_not_reported_are_counted(cli: Cli) -> None:
     cli.append(
         {
             "type": "fill",
@@ -138,9 +135,9 @@ def test_ndjson_is_one_row(desk: Cli) -> None:
 
 
 def test_a_summary_writes_nothing(desk: Cli) -> None:
-    before = contents(desk.db)
+    before = desk.contents()
     desk.run("summary", "--session", "one")
-    assert contents(desk.db) == before
+    assert desk.contents() == before
 
 
 # ---- the picture

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli_support import GIVE_UP_S, SCRIPT, Cli, assert_refused, clean_environment, contents, sha256
+from tests.cli_support import GIVE_UP_S, SCRIPT, Cli, assert_refused, clean_environment
 
 # Balances before the withdrawal: XRP 39.27 + 10 − 5 − 0.01 = 44.26; RLUSD 85 − 13.30 + 6.70 + 50 = 128.40. At the mark
 # of 1.34 the equity is 128.40 + 59.3084 = 187.7084 against a basis of 137.284078 + 50: the profit is 0.424322 of 20.
@@ -93,8 +93,7 @@ def test_balance_as_csv_and_ndjson(story: Cli) -> None:
     assert [json.loads(line) for line in story.here("balance", "-O", "ndjson").lines] == BALANCES
 
 
-def test_balance_of_a_book_without_events(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_balance_of_a_book_without_events(cli: Cli) -> None:
     assert cli.here("balance", "-O", "json").json["balances"] == []
     assert len(cli.here("balance").lines) == 1
 
@@ -146,8 +145,7 @@ def test_pnl_at_a_price_of_the_command_line(story: Cli) -> None:
     assert story.here("pnl", "-O", "json").json["total_value"] == PNL["total_value"]
 
 
-def test_pnl_without_a_mark_is_unknown_and_names_it(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_pnl_without_a_mark_is_unknown_and_names_it(cli: Cli) -> None:
     cli.append(STORY[0])
     figures = cli.here("pnl", "-O", "json").json
     unknown = [name for name in PNL if figures[name] is None]
@@ -158,8 +156,7 @@ def test_pnl_without_a_mark_is_unknown_and_names_it(tmp_path: Path) -> None:
     assert any("XRP" in line and "--price XRP=" in line for line in lines)
 
 
-def test_retained_profit_is_unknown_while_a_basis_is(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+def test_retained_profit_is_unknown_while_a_basis_is(cli: Cli) -> None:
     cli.append(STORY[1])
     ran = cli.here("pnl", "-O", "json")
     assert (ran.json["total_value"], ran.json["retained_profit"]) == ("85", None)
@@ -257,7 +254,7 @@ def test_head_as_text_and_json(story: Cli) -> None:
 
 
 def test_rebuild_of_what_is_right_changes_nothing(story: Cli) -> None:
-    before = contents(story.db)
+    before = story.contents()
     ran = story.run("rebuild", "-O", "json")
     assert (ran.code, list(ran.json)) == (0, ["book", "version", "events", "changed", "seconds"])
     assert (ran.json["book"], ran.json["version"], ran.json["events"], ran.json["changed"]) == ("main", 12, 12, [])
@@ -265,7 +262,7 @@ def test_rebuild_of_what_is_right_changes_nothing(story: Cli) -> None:
     assert story.here("rebuild").lines == ["12 events folded, 0 figures changed"]
     dry = story.run("rebuild", "--dry-run")
     assert (dry.code, dry.lines) == (0, ["12 events folded, 0 figures would change"])
-    assert contents(story.db) == before
+    assert story.contents() == before
 
 
 READING = [
@@ -282,9 +279,9 @@ READING = [
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
 def test_reading_writes_nothing(command: tuple[str, ...], story: Cli) -> None:
-    before = sha256(story.db)
+    before = story.unchanged()
     assert story.here(*command).code == 0
-    assert sha256(story.db) == before
+    assert story.unchanged() == before
 
 
 def on_a_terminal(cli: Cli, *arguments: str, columns: int) -> str:
@@ -320,9 +317,8 @@ def test_a_narrow_terminal_cuts_no_number_and_only_a_terminal_gets_colour(story:
         assert number in plain
 
 
-def test_what_a_text_says_steers_no_terminal(tmp_path: Path) -> None:
+def test_what_a_text_says_steers_no_terminal(cli: Cli) -> None:
     """Control characters are refused on the way in; one that changes the direction of writing is shown as an escape."""
-    cli = Cli(tmp_path)
     cli.append({"type": "deposit", "key": "d", "asset": "RLUSD", "amount": "1", "source_note": "a\u202eb"})
     assert "a\\u202eb" in cli.here("audit", "basis").out
     assert cli.here("audit", "basis", "-O", "json").json["rows"][0]["source_note"] == "a\u202eb"

@@ -36,7 +36,8 @@ from tests.capital_support import (
     price_of,
     run_child,
 )
-from tests.cli_support import contents, sha256
+from tests.cli_support import sha256
+from tests.engines import contents
 from tests.store_support import content, fill, findings_of, require_projections_match
 from tests.support import BOOK, START, SequentialIds, TickingClock, event, log_of, open_keeper
 
@@ -225,11 +226,11 @@ def test_a_trigger_that_raises_at_any_write_leaves_nothing_of_it(desk: Bookkeepe
     ledger = Path(desk.database.location)
     trigger(ledger, f"AFTER INSERT ON {table}", "one", raised)
     trigger(ledger, f"AFTER UPDATE ON {table}", "two", raised)
-    before = contents(ledger)
+    before = contents(str(ledger))
     for _ in range(2):
         with pytest.raises(StorageError, match="no room for capital"):
             inject(desk, BOOK, Movement("50"))
-    assert contents(ledger) == before
+    assert contents(str(ledger)) == before
     drop_triggers(ledger)
     assert findings_of(ledger) == []
     assert written(inject(desk, BOOK, Movement("50"))).stored.version == 6
@@ -274,10 +275,10 @@ def test_a_process_killed_between_the_event_and_its_projections_leaves_neither(t
     with open_keeper(tmp_path) as keeper:
         open_desk(keeper)
     ledger = tmp_path / "ledger.db"
-    before, bytes_before = contents(ledger), sha256(ledger)
+    before, bytes_before = contents(str(ledger)), sha256(ledger)
     assert run_child(KILLED_WHEN, ledger, statement) == KILLED
     assert sha256(ledger) == bytes_before
-    assert contents(ledger) == before
+    assert contents(str(ledger)) == before
     assert findings_of(ledger) == []
     with Bookkeeper.open(str(ledger), clock=TickingClock(), new_id=SequentialIds()) as keeper:
         assert written(inject(keeper, BOOK, Movement("50"))).stored.version == 6

@@ -21,7 +21,7 @@ from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from projections.engine_state import EngineState
 from tests.capital_support import leave_a_wal, open_desk, overwrite_page, price_of, rewrite
-from tests.cli_support import contents
+from tests.engines import contents
 from tests.postgres_support import fresh_database, url_of
 from tests.store_support import content, findings_of, fingerprints, tamper
 from tests.support import BOOK, SequentialIds, TickingClock, event, open_keeper
@@ -185,10 +185,10 @@ def test_without_the_check_a_damaged_index_is_not_noticed(ledger: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["write", "read"])
 def test_a_sound_file_is_opened_and_left_as_it_is(ledger: Path, mode: str) -> None:
-    before = contents(ledger)
+    before = contents(str(ledger))
     with opened(ledger, mode, sound_file=True) as keeper:
         assert keeper.view(BOOK).head.version == 9
-    assert contents(ledger) == before
+    assert contents(str(ledger)) == before
 
 
 def test_a_file_that_is_not_there_is_not_made_by_the_check(tmp_path: Path) -> None:
