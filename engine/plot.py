@@ -95,7 +95,7 @@ def curve(connection: Connection, book: str, numeraire: str) -> list[Point]:
     query = select(events).where(moves).order_by(events.c.at, events.c.version)
     kept: list[Point] = []
     previous = None
-    for point in points(connection.execution_options(yield_per=store.ROWS_AT_ONCE).execute(query), numeraire):
+    for point in points(store.stream(connection, query), numeraire):
         number = (point.at - first) // stretch
         if kept and previous == number and kept[-1].capital is None:
             kept.pop()

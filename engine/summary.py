@@ -95,7 +95,7 @@ def _fill_rows(connection: Connection, book: str, session: str | None) -> Iterab
     )
     of_book = and_(events.c.book == book, events.c.type == "fill")
     query = select(*columns).where(of_book if session is None else and_(of_book, events.c.session_id == session))
-    return connection.execution_options(yield_per=store.ROWS_AT_ONCE).execute(query)
+    return store.stream(connection, query)
 
 
 def sum_fills(rows: Iterable[Row[Any]], reversals: Mapping[int, int]) -> Fills:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, LargeBinary, Row, Table, func, select, text, 
 from sqlalchemy.types import NullType
 
 from ledger import store, triggers
-from ledger.amounts import ZERO, add
+from ledger.amounts import ZERO, add, amount_text
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, StorageError, StorageFault
@@ -157,7 +157,7 @@ class Prover:
     def run(self) -> Iterator[Proved]:
         """Each row of the log, proved; at last what is found about the book's row."""
         query = select(*raw_columns(events)).where(events.c.book == self.book.name).order_by(events.c.version)
-        with self._connection.execution_options(yield_per=store.ROWS_AT_ONCE).execute(query) as rows:
+        with store.stream(self._connection, query) as rows:
             for row in rows:
                 stray = self._stray(row)
                 yield self._prove(row) if stray is None else Proved(self.head.version, None, None, (stray,))
@@ -345,5 +345,9 @@ def _bytes(value: Any) -> bytes:
 
 
 def shown_raw(value: Any) -> str:
-    """A value of a damaged row as a text that can be printed."""
+    """A value of a damaged row as a text that can be printed, the same on every engine where it can be read."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return amount_text(value)
+    if isinstance(value, datetime):
+        return time_text(value.astimezone(UTC))
     return value.hex() if isinstance(value, bytes) else str(value).encode("utf-8", "backslashreplace").decode()

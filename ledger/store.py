@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, select
+from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Select, bindparam, select
 
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
@@ -87,7 +87,7 @@ def read_events(
         query = query.where(events.c.version <= until)
     if where is not None:
         query = query.where(where)
-    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
+    rows = stream(connection, query)
     try:
         for row in rows:
             yield event_of(row)
@@ -95,6 +95,14 @@ def read_events(
         # A stream that was left in the middle may be closed after its connection, which took the cursor along.
         if not connection.closed:
             rows.close()
+
+
+def stream(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
+    """The rows of a query as they are read: memory stays flat.
+
+    An option of the statement, not of the connection: there it would stay, and PostgreSQL cannot stream what writes.
+    """
+    return connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
 
 
 def find_event(connection: Connection, book: str, version: int) -> StoredEvent | None:
