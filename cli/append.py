@@ -117,7 +117,8 @@ def _command(model: type[Event]) -> Callable[..., None]:
             book = keeper.view(keeper.resolve(named.book)).book
             event = model.model_validate(_with_defaults(model, given, book))
             outcome = keeper.append(book.name, event, expected_version=expect_version)
-            head = keeper.view(book.name).head
+            # What was written is answered without asking the database again: it may have gone meanwhile.
+            head = keeper.view(book.name).head if outcome.existed else outcome.stored
         document = {
             "appended": 0 if outcome.existed else 1,
             "existed": 1 if outcome.existed else 0,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from itertools import islice
@@ -41,10 +41,9 @@ def append_file(target: Target, file: str, expected_version: int | None, output:
             for count, _ in enumerate(_validated(_lines(source), book), 1):
                 if on_progress is not None and count % 1000 == 0:
                     on_progress(count)
-        source.seek(0)
         with progress("appending") as on_progress, _naming_lines(source):
-            events = (event for _, event in _validated(_lines(source), book))
-            appended = keeper.append_all(book.name, _counted(events, on_progress), expected_version=expected_version)
+            events = _EventsOf(source, book, on_progress)
+            appended = keeper.append_all(book.name, events, expected_version=expected_version)
     _answer(output, appended)
 
 
@@ -119,11 +118,20 @@ def _lines(source: IO[bytes]) -> Iterator[bytes]:
         line = source.readline(LINE_BYTES + 1)
 
 
-def _counted(events: Iterable[Event], on_progress: object) -> Iterator[Event]:
-    for count, event in enumerate(events, 1):
-        yield event
-        if callable(on_progress) and count % 1000 == 0:
-            on_progress(count)
+class _EventsOf:
+    """A file's events, which can be gone through more than once."""
+
+    def __init__(self, source: IO[bytes], book: Book, on_progress: Callable[[int], None] | None) -> None:
+        self._source = source
+        self._book = book
+        self._on_progress = on_progress
+
+    def __iter__(self) -> Iterator[Event]:
+        self._source.seek(0)
+        for count, (_, event) in enumerate(_validated(_lines(self._source), self._book), 1):
+            yield event
+            if self._on_progress is not None and count % 1000 == 0:
+                self._on_progress(count)
 
 
 @contextmanager

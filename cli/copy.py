@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from cli.options import Output, OutputOption, target
 from cli.output import Table, counted, emit, progress, shown
+from ledger.errors import NetbasisError, StorageError
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +38,10 @@ def copy(
     with named.open("read") as source, Bookkeeper.open(to, "write") as into, progress("copying") as on_progress:
         with source.database.reading() as connection:
             names = [named.book] if named.book else store.book_names(connection)
-        copies = [copy_book(source.database, into.database, name, on_progress=on_progress) for name in names]
+        copies = []
+        for name in names:
+            with _saying_what_stays(name):
+                copies.append(copy_book(source.database, into.database, name, on_progress=on_progress))
     columns = ("book", "copied", "existed", "version", "head")
     rows = [(copy.book.name, copy.copied, copy.existed, copy.head.version, copy.head.hash) for copy in copies]
     table = Table(columns, rows)
@@ -44,3 +50,14 @@ def copy(
         for name, copied, existed, version, head in rows
     ]
     emit(output, {"books": table.as_dicts()}, lines, table)
+
+
+@contextmanager
+def _saying_what_stays(book: str) -> Iterator[None]:
+    try:
+        yield
+    except NetbasisError as error:
+        error.where = f"book {shown(book)}"
+        if isinstance(error, StorageError):
+            error.advice = f"{error.advice}; what was copied stays, and the same command goes on from there"
+        raise

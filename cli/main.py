@@ -49,7 +49,8 @@ EXIT_STORAGE = 4
 EXIT_INTERRUPTED = 130  # typer's for Ctrl-C
 
 AFTER_A_STOP = (
-    "a transaction that was not finished left nothing; run it again: an event whose key is there is not added twice"
+    "a transaction that was not finished left nothing, one that was stays; run it again: an event whose key is there is "
+    "not added twice"
 )
 
 app = typer.Typer(

@@ -12,14 +12,13 @@ of it is there.
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from sqlalchemy import Connection
 
@@ -27,6 +26,7 @@ from engine import projection_store, schema
 from engine.classification import policy_named
 from engine.evidence import verify_evidence
 from engine.projection_store import Rows
+from engine.repeating import always, repeated
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, Outcome, book_of, find_repeated, open_book
 from ledger.book import Book, Head
@@ -162,14 +162,18 @@ class Bookkeeper:
         Raises KeyConflict when it is open on other terms; Refused `policy_unknown`.
         """
         policy_named(opened.withdrawal_policy)
-        with self.database.writing() as connection:
-            projector = _Projector(book_of(name, opened), EMPTY, {})
-            outcome = open_book(
-                connection, name, opened, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
-            )
-            if not outcome.existed:
-                projector.save(connection)
-        return outcome
+
+        def work() -> Outcome:
+            with self.database.writing() as connection:
+                projector = _Projector(book_of(name, opened), EMPTY, {})
+                outcome = open_book(
+                    connection, name, opened, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
+                )
+                if not outcome.existed:
+                    projector.save(connection)
+            return outcome
+
+        return repeated(work, repeatable=always)
 
     def append(self, name: str, event: Event, *, expected_version: int | None = None) -> Outcome:
         """Append one event, durably; an event whose key is there already is answered, not written.
@@ -181,12 +185,13 @@ class Bookkeeper:
             with self.transaction(name) as transaction:
                 return transaction.append(event, expected_version=expected_version)
 
-        return _repeated(work, repeatable=event.key is not None)
+        return repeated(work, repeatable=lambda: event.key is not None)
 
     def append_all(self, name: str, events: Iterable[Event], *, expected_version: int | None = None) -> Appended:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
 
-        Raises as `append` does, the error's `index` being that of its event.
+        After a fault that passes they are gone through again; an iterator cannot be, and then the fault is raised. Raises as
+        `append` does, the error's `index` being that of its event.
         """
 
         def work() -> Appended:
@@ -196,9 +201,9 @@ class Bookkeeper:
                     counts[outcome.existed] += 1
                 return Appended(counts[False], counts[True], transaction.head)
 
-        if not isinstance(events, Sequence):
-            return work()  # a stream can be gone through once
-        return _repeated(work, repeatable=all(event.key is not None for event in events))
+        if isinstance(events, Iterator):
+            return work()
+        return repeated(work, repeatable=lambda: all(event.key is not None for event in events))
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Transaction]:
@@ -263,27 +268,6 @@ def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
             advice="rebuild them with `netbasis rebuild`",
         )
     return state
-
-
-# How long to wait before the second, third, … attempt: a server that restarts is back within a few seconds.
-_PAUSES_S = (0.1, 0.5, 1.5, 4.0)
-ResultT = TypeVar("ResultT")
-
-
-def _repeated(work: Callable[[], ResultT], *, repeatable: bool) -> ResultT:
-    """Do the work again after a fault that passes, where that cannot write anything twice.
-
-    That is so when the transaction did not get as far as its commit, and always when every event has a key (`repeatable`):
-    what was written after all is found by it and answered.
-    """
-    for pause in _PAUSES_S:
-        try:
-            return work()
-        except StorageError as error:
-            if not error.is_passing or (error.outcome_is_unknown and not repeatable):
-                raise
-        time.sleep(pause)
-    return work()
 
 
 class _Projector:

@@ -11,13 +11,15 @@ profit, which leaves first; 19.12781889 is principal. Afterwards basis and equit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Generic, TypeVar
 
 from engine.bookkeeper import Bookkeeper
 from engine.evidence import evidence_for
+from engine.repeating import repeated
 from engine.valuation import MAX_MARK_AGE, fresh_prices
 from ledger import store
 from ledger.amounts import ZERO, add, amount_text, negate, subtract, value
@@ -102,23 +104,45 @@ def _carry_out(
     plan: Callable[[Book, BookState, datetime], PlanT],
     *,
     dry_run: bool,
+    has_key: bool,
 ) -> Done[PlanT]:
-    """Plan, and append the planned event in the same transaction; a dry run plans from what it reads."""
-    if dry_run:
-        view = keeper.view(name)
-        book = view.book
-        existing = keeper.find_repeated(name, given(book))
-        if existing is None:
-            return Done(book, plan(book, view.state, keeper.now()), None, None)
-    else:
-        with keeper.transaction(name) as transaction:
-            book = transaction.book
-            existing = transaction.find_repeated(given(book))
-            if existing is None:
-                planned = plan(book, transaction.state, keeper.now())
-                return Done(book, planned, transaction.append(planned.event), None)
+    """Plan, and append the planned event in the same transaction; a dry run plans from what it reads.
+
+    After a fault that passes it is planned anew. `has_key`: the event's key tells whether it is there already.
+    """
+    carry_out = partial(_plan if dry_run else _record, keeper, name, given, plan)
+    done = repeated(carry_out, repeatable=lambda: has_key)
+    if done.existing is None:
+        return done
     with keeper.database.reading() as connection:
-        return Done(book, None, None, existing, store.find_reversal(connection, name, existing.version))
+        return replace(done, reversed_by=store.find_reversal(connection, name, done.existing.version))
+
+
+def _plan(
+    keeper: Bookkeeper,
+    name: str,
+    given: Callable[[Book], Event],
+    plan: Callable[[Book, BookState, datetime], PlanT],
+) -> Done[PlanT]:
+    view = keeper.view(name)
+    existing = keeper.find_repeated(name, given(view.book))
+    planned = plan(view.book, view.state, keeper.now()) if existing is None else None
+    return Done(view.book, planned, None, existing)
+
+
+def _record(
+    keeper: Bookkeeper,
+    name: str,
+    given: Callable[[Book], Event],
+    plan: Callable[[Book, BookState, datetime], PlanT],
+) -> Done[PlanT]:
+    with keeper.transaction(name) as transaction:
+        book = transaction.book
+        existing = transaction.find_repeated(given(book))
+        if existing is not None:
+            return Done(book, None, None, existing)
+        planned = plan(book, transaction.state, keeper.now())
+        return Done(book, planned, transaction.append(planned.event), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +189,7 @@ def inject(
             mark=mark,
         )
 
-    return _carry_out(keeper, name, given, plan, dry_run=dry_run)
+    return _carry_out(keeper, name, given, plan, dry_run=dry_run, has_key=movement.tx_hash is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +228,7 @@ def withdraw(
         event = given(book)
         return plan_payout(event, book, state, prices or {}, at=event.at or now, max_mark_age=max_mark_age)
 
-    return _carry_out(keeper, name, given, plan, dry_run=dry_run)
+    return _carry_out(keeper, name, given, plan, dry_run=dry_run, has_key=movement.tx_hash is not None)
 
 
 def plan_payout(
@@ -318,7 +342,7 @@ def backfill_basis(
         basis = state.basis.net_basis
         return Backfill(event, Change(basis, add(basis, event.basis_delta)), state.basis.net_deposits)
 
-    return _carry_out(keeper, name, given, plan, dry_run=dry_run)
+    return _carry_out(keeper, name, given, plan, dry_run=dry_run, has_key=True)
 
 
 def _initial_basis_key(keeper: Bookkeeper, name: str) -> tuple[str, int | None]:

@@ -1,24 +1,24 @@
 """`copy`: a book from one database into another, byte for byte, in batches that can be resumed.
 
 A batch is one transaction of the target: its events, the head, the projections. What was copied stays; a copy that was cut
-short goes on from the target's head. At the end both heads are the same, or the copy says that they are not.
+short goes on from the target's head, and so does a batch after trouble that passes. No transaction of the source lasts
+longer than a batch: a log only grows. At the end both heads are read again and compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
-
-from sqlalchemy import Connection
+from functools import partial
 
 from engine import projection_store
 from engine.bookkeeper import stored_state
+from engine.repeating import always, repeated
 from ledger import store
 from ledger.adoption import adopt, open_copy, require_prefix
 from ledger.book import Book, Head
 from ledger.database import Database
-from ledger.stored import StoredEvent
+from ledger.errors import StorageError, StorageFault
 from projections.state import EMPTY, fold
 
 EVENTS_AT_ONCE = 2000
@@ -27,7 +27,7 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A book's copy: how many events were copied now, how many were there already, and the head of both."""
+    """A book's copy: how many events were copied, how many were there before, and the head, which both have."""
 
     book: Book
     copied: int
@@ -36,35 +36,66 @@ class Copied:
 
 
 def copy_book(source: Database, target: Database, name: str, *, on_progress: OnProgress | None = None) -> Copied:
-    """Copy a book, from where an earlier copy ended.
+    """Copy a book as it stands now, from where an earlier copy ended.
 
     Raises Refused `book_unknown`, `copy_differs`; StorageError.
     """
+    book, end = repeated(partial(_read_book, source, name), repeatable=always)
+    head = repeated(partial(_begin, target, book, end), repeatable=always)
+    existed = head.version
+    while head.version < end.version:
+        head = repeated(partial(_copy_batch, source, target, book, end, head), repeatable=always)
+        if on_progress is not None:
+            on_progress(head.version - existed)
+    repeated(partial(_compare, source, target, book, end), repeatable=always)
+    return Copied(book, end.version - existed, existed, end)
+
+
+def _read_book(source: Database, name: str) -> tuple[Book, Head]:
     with source.reading() as reading:
-        book, source_head = store.require_book(reading, name)
-        head = _begin(reading, target, book, source_head)
-        existed = head.version
-        following = store.read_events(reading, name, after=head.version, until=source_head.version)
-        while batch := list(islice(following, EVENTS_AT_ONCE)):
-            head = _copy_batch(target, book, source_head, batch)
-            if on_progress is not None:
-                on_progress(head.version - existed)
-    assert head.hash == source_head.hash  # every event was proved on the way
-    return Copied(book, head.version - existed, existed, head)
+        return store.require_book(reading, name)
 
 
-def _begin(reading: Connection, target: Database, book: Book, source_head: Head) -> Head:
+def _begin(target: Database, book: Book, end: Head) -> Head:
     with target.writing() as writing:
-        head = open_copy(writing, book, source_head)
+        return open_copy(writing, book, end)
+
+
+def _copy_batch(source: Database, target: Database, book: Book, end: Head, head: Head) -> Head:
+    """Copy what follows the target's head; the head afterwards."""
+    until = min(head.version + EVENTS_AT_ONCE, end.version)
+    with source.reading() as reading:
         require_prefix(head, store.find_event(reading, book.name, head.version))
-    return head
-
-
-def _copy_batch(target: Database, book: Book, source_head: Head, batch: list[StoredEvent]) -> Head:
+        batch = list(store.read_events(reading, book.name, after=head.version, until=until))
     with target.writing() as writing:
-        before = open_copy(writing, book, source_head)
-        head = adopt(writing, book.name, before, batch)
+        before = open_copy(writing, book, end)
+        if before != head:  # this batch was written after all, or another copy is at work
+            return before
+        after = adopt(writing, book.name, before, batch)
+        if after.version != until:
+            raise _ends_early(after, end)
         rows = projection_store.load_rows(writing, book.name)
         state = stored_state(rows, book, before) if before.version else EMPTY
         projection_store.save_rows(writing, book.name, rows, projection_store.rows_of(fold(batch, state), book))
-    return head
+    return after
+
+
+def _compare(source: Database, target: Database, book: Book, end: Head) -> None:
+    """What the target holds is what the source holds, and the source's head is its last event."""
+    with target.reading() as reading:
+        _, head = store.require_book(reading, book.name)
+        last = store.find_event(reading, book.name, end.version)
+    with source.reading() as reading:
+        require_prefix(head, store.find_event(reading, book.name, head.version))
+    if last is None or last.hash != end.hash:
+        raise _ends_early(head, end)
+
+
+def _ends_early(found: Head, end: Head) -> StorageError:
+    return StorageError(
+        StorageFault.EVENT_UNREADABLE,
+        "the source's last event is not the one at its head",
+        expected=f"{end.version}:{end.hash.hex()}",
+        actual=f"{found.version}:{found.hash.hex()}",
+        advice="run `netbasis check` on the source",
+    )

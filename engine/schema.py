@@ -58,7 +58,7 @@ def require_newest(connection: Connection) -> None:
             StorageFault.NOT_A_LEDGER,
             "the database is empty",
             expected="a ledger",
-            advice="make one there with `netbasis init`",
+            advice="make one there with `netbasis init`, or for a copy with `netbasis db upgrade`",
         )
     require_known(found)
     raise StorageError(

@@ -83,12 +83,8 @@ class Database:
                 yield connection
                 is_committing = True
         except StorageError as error:
-            error.outcome_is_unknown = is_committing and error.is_passing
-            if error.outcome_is_unknown:
-                error.advice = (
-                    "it is not known whether it was written: look with `netbasis register`, or append it again if it "
-                    "has a key"
-                )
+            if is_committing and error.fault is StorageFault.DATABASE_UNREACHABLE:
+                error.leave_outcome_unknown()  # other faults are the server's answer: it has rolled back
             raise
 
     def backup_to(self, copy: sqlite3.Connection) -> None:

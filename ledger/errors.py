@@ -208,7 +208,7 @@ class KeyConflict(Conflict):
 
 
 class StorageError(NetbasisError):
-    """The storage cannot be trusted or reached; nothing was written.
+    """The storage cannot be trusted or reached; nothing was written, unless the outcome is unknown.
 
     `is_passing`: the same again may succeed at once, as after a lost connection. `outcome_is_unknown`: the connection was
     lost while it committed, so it may have been written after all; with a key it is safe to append it again.
@@ -227,3 +227,10 @@ class StorageError(NetbasisError):
         self.fault = code
         self.is_passing = False
         self.outcome_is_unknown = False
+
+    def leave_outcome_unknown(self) -> None:
+        """Say that it may have been written after all."""
+        self.outcome_is_unknown = True
+        self.advice = (
+            "it is not known whether it was written: look with `netbasis register`, or append it again if it has a key"
+        )

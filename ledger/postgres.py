@@ -2,7 +2,8 @@
 
 A writer's transaction is READ COMMITTED: it locks its book's row first, and what it reads after that is what it appends to.
 A reader's is REPEATABLE READ, READ ONLY: one consistent state however long it reads, and no lock that a writer would wait
-for. Times are UTC, commits are synchronous, and nobody waits for a lock longer than the busy timeout.
+for. Times are UTC, commits are synchronous, and nobody waits for a lock longer than the busy timeout. All of that is set
+with the connection, so that no default of a server, a database or a role changes what is written or read.
 """
 
 from __future__ import annotations
@@ -62,21 +63,29 @@ def _url(location: str, mode: Mode, busy_timeout_s: float) -> URL:
         ) from error
     settings = {
         "TimeZone": "UTC",
+        "DateStyle": "ISO",
         "synchronous_commit": "on",
+        "default_transaction_isolation": r"read\ committed",
+        "default_transaction_deferrable": "off",
         "lock_timeout": f"{int(busy_timeout_s * 1000)}",
         "default_transaction_read_only": "on" if mode == "read" else "off",
     }
     own = " ".join(f"-c {name}={value}" for name, value in settings.items())
     given = url.query.get("options", "")
     options = f"{given if isinstance(given, str) else ' '.join(given)} {own}".strip()
-    return url.update_query_dict(
-        {"options": options, "application_name": "netbasis", "connect_timeout": str(CONNECT_TIMEOUT_S)}
-    )
+    parameters = {
+        "options": options,
+        "client_encoding": "utf8",
+        "application_name": "netbasis",
+        "connect_timeout": str(CONNECT_TIMEOUT_S),
+    }
+    return url.update_query_dict(parameters)
 
 
 def _create_engine(url: URL) -> Engine:
     try:
-        return create_engine(url)
+        # Asked before it is used: after a restart of the server every kept connection is a dead one.
+        return create_engine(url, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise StorageError(
             StorageFault.EXTRA_MISSING,
@@ -106,6 +115,11 @@ _BUSY = Fault(
     "find who holds it (pg_stat_activity); an append with a key may safely be repeated",
 )
 _CLASHED = _BUSY._replace(what="two transactions got into each other's way", passing=True)
+_TIMED_OUT = Fault(
+    StorageFault.DATABASE_FAILED,
+    "the server ended what took longer than it allows",
+    "allow this role more (statement_timeout, transaction_timeout); nothing of it was written",
+)
 
 # SQLSTATEs, then their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _FAULTS: dict[str, Fault] = {
@@ -120,6 +134,10 @@ _FAULTS: dict[str, Fault] = {
     "25006": Fault(
         StorageFault.DATABASE_NOT_WRITABLE, "the database is read-only", "is this a replica? write to the primary"
     ),
+    "57014": _TIMED_OUT,
+    "25P04": _TIMED_OUT,
+    "25P03": _LOST,
+    "57P05": _LOST,
     "57P01": _LOST,
     "57P02": _LOST,
     "57P03": _LOST,
@@ -142,7 +160,15 @@ _FAULTS: dict[str, Fault] = {
     ),
 }
 # What a connection that could not be made says where the server gives no SQLSTATE.
-_MESSAGES = (("password", _DENIED), ("authentication", _DENIED), ("does not exist", _FAULTS["3D000"]))
+_MESSAGES = (
+    ("password", _DENIED),
+    ("authentication", _DENIED),
+    ("no pg_hba.conf entry", _DENIED),
+    ("permission denied", _DENIED),
+    ("not permitted to log in", _DENIED),
+    ("FATAL:  role", _DENIED),
+    ("does not exist", _FAULTS["3D000"]),
+)
 
 
 def fault_of(error: BaseException) -> Fault | None:
