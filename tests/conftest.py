@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from engine.bookkeeper import Bookkeeper
 from tests.cli_support import Cli
-from tests.engines import ENGINES, Engine, forget
+from tests.engines import ENGINES, Engine, forget, new_ledger
 from tests.support import open_keeper
 
 # `explore` looks elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
@@ -23,10 +23,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[Bookkeeper]:
-    """A Bookkeeper with the book `main` open at version 1."""
-    with open_keeper(tmp_path) as opened:
+def keeper(location: str, tmp_path: Path) -> Iterator[Bookkeeper]:
+    """A Bookkeeper with the book `main` open at version 1, on each engine in turn."""
+    with open_keeper(tmp_path, location=location) as opened:
         yield opened
+
+
+@pytest.fixture
+def location(engine: Engine, tmp_path: Path) -> Iterator[str]:
+    """Where there is a migrated ledger without a book: a file, then a server's database."""
+    made = new_ledger(engine, tmp_path)
+    yield made
+    forget(made)
 
 
 @pytest.fixture(params=ENGINES)

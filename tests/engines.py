@@ -11,11 +11,17 @@ from typing import Any, Literal, Protocol
 import psycopg
 
 from ledger.postgres import is_url
-from tests.postgres_support import connect, database_of
+from tests.postgres_support import connect, database_of, fresh_database, url_of
 from tests.store_support import tampering
+from tests.support import ledger_file
 
 Engine = Literal["sqlite", "postgres"]
 ENGINES: tuple[Engine, ...] = ("sqlite", "postgres")
+
+
+def new_ledger(engine: Engine, folder: Path) -> str:
+    """The location of a new, migrated ledger without a book."""
+    return url_of(fresh_database()) if engine == "postgres" else str(ledger_file(folder))
 
 
 def forget(location: str) -> None:

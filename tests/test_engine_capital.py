@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +23,7 @@ from ledger.book import Book
 from ledger.effects import Effects
 from ledger.errors import KeyConflict, Refused, StorageError, VersionPassed
 from ledger.events import Evidence, MarkUsed, Withdrawal, event_from
+from ledger.postgres import is_url
 from ledger.times import time_text
 from projections.state import BookState
 from tests.capital_support import (
@@ -36,8 +35,7 @@ from tests.capital_support import (
     price_of,
     run_child,
 )
-from tests.cli_support import sha256
-from tests.engines import contents
+from tests.engines import Raw, contents, raw_access
 from tests.store_support import content, fill, findings_of, require_projections_match
 from tests.support import BOOK, START, SequentialIds, TickingClock, event, log_of, open_keeper
 
@@ -174,6 +172,9 @@ class Unstorable(Decimal):
     def __format__(self, specification: str, *_: Any) -> str:
         raise StopError
 
+    def as_tuple(self) -> Any:  # what PostgreSQL's driver asks for
+        raise StopError
+
 
 def unstorable_rows(state: BookState, book: Book) -> Rows:
     """Rows of which that of the starting value cannot be written; those of inventory and basis come before it."""
@@ -221,31 +222,33 @@ TABLES = ("events", "books", "inventory", "basis", "engine_state", "projection_h
 
 @pytest.mark.parametrize("raised", ["ABORT", "FAIL", "ROLLBACK"])
 @pytest.mark.parametrize("table", TABLES)
-def test_a_trigger_that_raises_at_any_write_leaves_nothing_of_it(desk: Bookkeeper, table: str, raised: str) -> None:
+def test_a_trigger_that_raises_at_any_write_leaves_nothing_of_it(
+    desk: Bookkeeper, location: str, table: str, raised: str
+) -> None:
     """The writes before it were done: SQLite takes them back, or with FAIL leaves that to the transaction."""
-    ledger = Path(desk.database.location)
-    trigger(ledger, f"AFTER INSERT ON {table}", "one", raised)
-    trigger(ledger, f"AFTER UPDATE ON {table}", "two", raised)
-    before = contents(str(ledger))
-    for _ in range(2):
-        with pytest.raises(StorageError, match="no room for capital"):
-            inject(desk, BOOK, Movement("50"))
-    assert contents(str(ledger)) == before
-    drop_triggers(ledger)
-    assert findings_of(ledger) == []
-    assert written(inject(desk, BOOK, Movement("50"))).stored.version == 6
-    assert findings_of(ledger) == []
-
-
-def trigger(ledger: Path, when: str, name: str, raised: str) -> None:
-    with closing(sqlite3.connect(ledger)) as connection:
-        connection.execute(f"CREATE TRIGGER {name} {when} BEGIN SELECT RAISE({raised}, 'no room for capital'); END")
-
-
-def drop_triggers(ledger: Path) -> None:
-    with closing(sqlite3.connect(ledger)) as connection:
+    with raw_access(location) as raw:
+        raising(raw, table, raised, is_server=is_url(location))
+        before = contents(location)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="no room for capital"):
+                inject(desk, BOOK, Movement("50"))
+        assert contents(location) == before
         for name in ("one", "two"):
-            connection.execute(f"DROP TRIGGER {name}")
+            raw.execute(f"DROP TRIGGER {name}{f' ON {table}' if is_url(location) else ''}")
+    assert findings_of(location) == []
+    assert written(inject(desk, BOOK, Movement("50"))).stored.version == 6
+    assert findings_of(location) == []
+
+
+def raising(raw: Raw, table: str, raised: str, *, is_server: bool) -> None:
+    """Two triggers that let no write into a table end well; a server knows only one way to raise."""
+    action = f"BEGIN SELECT RAISE({raised}, 'no room for capital'); END"
+    if is_server:
+        action = "FOR EACH ROW EXECUTE FUNCTION raises()"
+        body = "'BEGIN RAISE EXCEPTION ''no room for capital''; END'"
+        raw.execute(f"CREATE FUNCTION raises() RETURNS trigger LANGUAGE plpgsql AS {body}")
+    raw.execute(f"CREATE TRIGGER one AFTER INSERT ON {table} {action}")
+    raw.execute(f"CREATE TRIGGER two AFTER UPDATE ON {table} {action}")
 
 
 # Kills itself at the moment when the statement that `sys.argv[2]` begins is about to be executed.
@@ -271,26 +274,26 @@ with Bookkeeper.open(sys.argv[1], "write") as keeper:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE inventory", "UPDATE engine_state", "COMMIT"])
-def test_a_process_killed_between_the_event_and_its_projections_leaves_neither(tmp_path: Path, statement: str) -> None:
-    with open_keeper(tmp_path) as keeper:
+def test_a_process_killed_between_the_event_and_its_projections_leaves_neither(
+    tmp_path: Path, location: str, statement: str
+) -> None:
+    with open_keeper(tmp_path, location=location) as keeper:
         open_desk(keeper)
-    ledger = tmp_path / "ledger.db"
-    before, bytes_before = contents(str(ledger)), sha256(ledger)
-    assert run_child(KILLED_WHEN, ledger, statement) == KILLED
-    assert sha256(ledger) == bytes_before
-    assert contents(str(ledger)) == before
-    assert findings_of(ledger) == []
-    with Bookkeeper.open(str(ledger), clock=TickingClock(), new_id=SequentialIds()) as keeper:
+    before = contents(location)
+    assert run_child(KILLED_WHEN, location, statement) == KILLED
+    assert contents(location) == before
+    assert findings_of(location) == []
+    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds()) as keeper:
         assert written(inject(keeper, BOOK, Movement("50"))).stored.version == 6
         require_projections_match(keeper)
 
 
-def test_a_process_that_is_not_killed_writes(tmp_path: Path) -> None:
+def test_a_process_that_is_not_killed_writes(tmp_path: Path, location: str) -> None:
     """So that the tests above cannot pass because their child does nothing."""
-    with open_keeper(tmp_path) as keeper:
+    with open_keeper(tmp_path, location=location) as keeper:
         open_desk(keeper)
-    assert run_child(KILLED_WHEN, tmp_path / "ledger.db", "NOTHING") == 0
-    with Bookkeeper.open(str(tmp_path / "ledger.db")) as keeper:
+    assert run_child(KILLED_WHEN, location, "NOTHING") == 0
+    with Bookkeeper.open(location) as keeper:
         assert keeper.view(BOOK).head.version == 6
 
 

@@ -106,12 +106,14 @@ def paper(tmp_path: Path) -> Iterator[Bookkeeper]:
         (5, {"base_size_rlusd": "40", "max_rlusd_exposure": "100"}),
     ],
 )
-def test_a_session_records_what_an_obvious_loop_makes(seed: int, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_session_records_what_an_obvious_loop_makes(
+    seed: int, settings: dict[str, Any], tmp_path: Path, location: str
+) -> None:
     text, plan = wandering(ROWS, seed), strategy(**settings)
     model = Model(plan, rlusd="85", xrp="39.27")
     expected = model.run(text)
     assert sum(side != "mark" for side, *_ in expected) > 20, "the tape fills too little to prove anything"
-    with open_paper(tmp_path) as keeper:
+    with open_paper(tmp_path, location=location) as keeper:
         done = run_all(keeper, write_tape(tmp_path, text), plan)
         assert recorded(keeper) == expected
         inventory = keeper.view(BOOK).state.inventory
@@ -201,8 +203,8 @@ def test_fills_are_recorded_in_small_transactions(paper: Bookkeeper, tape: Path)
     assert len(times) == -(-ROWS // paper_session.ROWS_AT_ONCE)
 
 
-def test_without_capital_nothing_is_traded_and_the_marks_are_there(tape: Path, tmp_path: Path) -> None:
-    with open_paper(tmp_path, rlusd=None, xrp=None) as keeper:
+def test_without_capital_nothing_is_traded_and_the_marks_are_there(tape: Path, tmp_path: Path, location: str) -> None:
+    with open_paper(tmp_path, location=location, rlusd=None, xrp=None) as keeper:
         done = run_all(keeper, tape)
         assert (done.fills, done.is_finished) == (0, True)
         assert {side for side, *_ in recorded(keeper)} == {"mark"}
@@ -306,14 +308,14 @@ def test_the_rows_are_those_of_this_tape_and_this_session(paper: Bookkeeper, tap
     assert check(paper.database, BOOK).ok
 
 
-def test_a_session_whose_name_goes_on_like_anothers_key_is_another(tmp_path: Path) -> None:
+def test_a_session_whose_name_goes_on_like_anothers_key_is_another(tmp_path: Path, location: str) -> None:
     """Keys are texts: where the hash begins with a digit, the keys of `a:<hash>` lie among those that `a` may have."""
     for seed in range(100):
         tape = write_tape(tmp_path, wandering(20, seed))
         digits = read_tape(tape).sha256[:16]
         if digits[0] in "12345678":
             break
-    with open_paper(tmp_path) as keeper:
+    with open_paper(tmp_path, location=location) as keeper:
         run_all(keeper, tape, session=f"a:{digits}")
         done = run_all(keeper, tape, session="a")
         assert (done.resumed_after, done.marks) == (0, 2)
@@ -322,9 +324,9 @@ def test_a_session_whose_name_goes_on_like_anothers_key_is_another(tmp_path: Pat
 # ---- somebody else writes
 
 
-def test_capital_that_comes_in_meanwhile_is_traded_with(tape: Path, tmp_path: Path) -> None:
+def test_capital_that_comes_in_meanwhile_is_traded_with(tape: Path, tmp_path: Path, location: str) -> None:
     """Nothing is there to trade with; then somebody injects, between the balances being read and the rows being recorded."""
-    with open_paper(tmp_path, rlusd=None, xrp=None) as keeper, Bookkeeper.open(str(tmp_path / "ledger.db")) as other:
+    with open_paper(tmp_path, location=location, rlusd=None, xrp=None) as keeper, Bookkeeper.open(location) as other:
         done = run_session(
             keeper,
             BOOK,
@@ -341,18 +343,18 @@ def test_capital_that_comes_in_meanwhile_is_traded_with(tape: Path, tmp_path: Pa
         assert check(keeper.database, BOOK).ok
 
 
-def test_capital_that_comes_in_while_there_is_nothing_to_record_is_seen(tmp_path: Path) -> None:
+def test_capital_that_comes_in_while_there_is_nothing_to_record_is_seen(tmp_path: Path, location: str) -> None:
     """Rows that make no event are recorded by nobody, and those in hand are taken again all the same."""
     rows = [(seconds, "1.33" if seconds < 400 else "1.32", "50") for seconds in range(600)]
     tape, plan = write_tape(tmp_path, trades(*rows)), strategy(anchor_max_divergence_bps="1000")
-    with open_paper(tmp_path, rlusd=None, xrp=None) as keeper, Bookkeeper.open(str(tmp_path / "ledger.db")) as other:
+    with open_paper(tmp_path, location=location, rlusd=None, xrp=None) as keeper, Bookkeeper.open(location) as other:
         act = meanwhile(1, lambda: inject(other, BOOK, Movement("85")))
         run_session(keeper, BOOK, tape, plan, SESSION, should_stop=act)
         assert [row[:2] for row in recorded(keeper)] == [("mark", 2), ("buy", 402), ("mark", 601)]
 
 
-def test_capital_that_goes_out_meanwhile_is_not_traded_with(tape: Path, tmp_path: Path) -> None:
-    with open_paper(tmp_path, xrp=None) as keeper, Bookkeeper.open(str(tmp_path / "ledger.db")) as other:
+def test_capital_that_goes_out_meanwhile_is_not_traded_with(tape: Path, tmp_path: Path, location: str) -> None:
+    with open_paper(tmp_path, location=location, xrp=None) as keeper, Bookkeeper.open(location) as other:
 
         def take_all() -> None:
             everything = str(other.view(BOOK).state.inventory.balance("RLUSD"))
@@ -377,11 +379,13 @@ def test_the_same_session_in_two_processes_is_a_conflict(lot: int, tape: Path, t
         assert bodies(keeper) == expected
 
 
-def test_what_another_process_does_with_the_same_rows_is_found_even_when_it_left_the_same(tmp_path: Path) -> None:
+def test_what_another_process_does_with_the_same_rows_is_found_even_when_it_left_the_same(
+    tmp_path: Path, location: str
+) -> None:
     """It recorded the very events that are in hand, and was stopped: they exist, and the version is another."""
     rows = [(seconds, "1.33", "50") for seconds in range(0, 4000, 4)]
     tape, plan = write_tape(tmp_path, trades(*rows)), strategy(mark_interval_s="100")
-    with open_paper(tmp_path) as keeper, Bookkeeper.open(str(tmp_path / "ledger.db")) as other:
+    with open_paper(tmp_path, location=location) as keeper, Bookkeeper.open(location) as other:
 
         def one_lot() -> None:
             run_session(other, BOOK, tape, plan, SESSION, should_stop=stop_after(1))
@@ -486,11 +490,13 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, dict[str, Any
     return [record for record in found if record[1].startswith("no_")]
 
 
-def test_no_quotes_are_a_warning_once_per_reason_and_interval(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_quotes_are_a_warning_once_per_reason_and_interval(
+    tmp_path: Path, location: str, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = [(seconds, "1.33", "1") for seconds in range(0, 1000, 10)]
     tape = write_tape(tmp_path, trades(*rows))
     caplog.set_level(logging.INFO, "netbasis")
-    with open_paper(tmp_path, rlusd=None, xrp=None) as keeper:
+    with open_paper(tmp_path, location=location, rlusd=None, xrp=None) as keeper:
         done = run_all(keeper, tape, strategy(log_interval_s="300"))
     records = said(caplog)
     assert [(level, name) for level, name, _ in records] == [("WARNING", "no_quotes")] * 4
@@ -502,22 +508,24 @@ def test_no_quotes_are_a_warning_once_per_reason_and_interval(tmp_path: Path, ca
     }
 
 
-def test_one_side_without_a_quote_is_information(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_side_without_a_quote_is_information(
+    tmp_path: Path, location: str, caplog: pytest.LogCaptureFixture
+) -> None:
     tape = write_tape(tmp_path, trades((0, "1.33", "1"), (1, "1.33", "1")))
     caplog.set_level(logging.INFO, "netbasis")
-    with open_paper(tmp_path, rlusd="110", xrp="100") as keeper:
+    with open_paper(tmp_path, location=location, rlusd="110", xrp="100") as keeper:
         run_all(keeper, tape)
     ((level, name, fields),) = said(caplog)
     assert (level, name, str(fields["reason"]), fields["quote_balance"]) == ("INFO", "no_ask", "exposure_limit", 110)
 
 
 def test_another_reason_is_said_at_once_and_the_first_is_not_said_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, location: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The exposure limit; divergence; none diverges, so the limit again; divergence again; all within the interval."""
     rows = [(0, "1.33", "100"), (1, "1.34", "1"), (2, "1.33", "1"), (3, "1.34", "1")]
     caplog.set_level(logging.INFO, "netbasis")
-    with open_paper(tmp_path, rlusd="110", xrp="100") as keeper:
+    with open_paper(tmp_path, location=location, rlusd="110", xrp="100") as keeper:
         done = run_all(keeper, write_tape(tmp_path, trades(*rows)))
     limit, divergence = said(caplog)
     assert (limit[1], str(limit[2]["reason"]), limit[2]["row"]) == ("no_ask", "exposure_limit", 2)
@@ -540,12 +548,12 @@ def test_a_library_caller_who_sets_up_no_logging_gets_none(
 
 
 @pytest.mark.skipif(not REAL_TAPE.exists(), reason="the real tape is not beside this checkout")
-def test_on_a_real_tape_the_summary_ties_to_the_register(tmp_path: Path) -> None:
+def test_on_a_real_tape_the_summary_ties_to_the_register(tmp_path: Path, location: str) -> None:
     """Its first 4,000 rows, killed on the way by an end that is asked for; to the last digit."""
     text = gzip.decompress(REAL_TAPE.read_bytes()).decode()
     tape = write_tape(tmp_path, "\n".join(text.splitlines()[:4001]))
     plan = strategy(maker_fee_bps="0.7")
-    with open_paper(tmp_path, xrp="154.27") as keeper:
+    with open_paper(tmp_path, location=location, xrp="154.27") as keeper:
         run_session(keeper, BOOK, tape, plan, SESSION, should_stop=stop_after(5))
         run_all(keeper, tape, plan)
         checked = check(keeper.database, BOOK)
