@@ -172,7 +172,7 @@ class Unstorable(Decimal):
     def __format__(self, specification: str, *_: Any) -> str:
         raise StopError
 
-    def as_tuple(self) -> Any:  # what PostgreSQL's driver asks for
+    def __str__(self) -> str:  # what PostgreSQL's driver asks for
         raise StopError
 
 
