@@ -6,6 +6,7 @@ else wrote first; 4 the storage cannot be trusted or reached.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -169,6 +170,7 @@ def _nowhere() -> TextIO:
 
 def main() -> None:
     """The entry point of the script."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is an error, not a library's log on stderr
     # A stream that the caller has closed is None; what is printed to it goes nowhere.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
