@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table
 
-from ledger.columns import ExactDecimal, UtcTime, exact_sum
+from ledger.columns import EXACT_TEXT, ExactDecimal, UtcTime, exact_sum
 from ledger.tables import books
 
 metadata = MetaData()
 
 
 def _table(name: str, *columns: Column[object]) -> Table:
-    book = Column("book", String, ForeignKey(books.c.book), primary_key=True)
+    book = Column("book", EXACT_TEXT, ForeignKey(books.c.book), primary_key=True)
     return Table(name, metadata, book, *columns, sqlite_with_rowid=False)
 
 
@@ -26,7 +26,7 @@ heads = _table(
 )
 inventory = _table(
     "inventory",
-    Column("asset", String, primary_key=True),
+    Column("asset", EXACT_TEXT, primary_key=True),
     _sum("total"),
     _sum("fills"),
     _sum("capital"),
@@ -42,16 +42,16 @@ basis = _table(
     Column("unknown_bases", BigInteger, nullable=False),
     Column("initial_basis_version", BigInteger),
 )
-engine_state = _table("engine_state", Column("key", String, primary_key=True), _sum("value"))
+engine_state = _table("engine_state", Column("key", EXACT_TEXT, primary_key=True), _sum("value"))
 marks = _table(
     "marks",
-    Column("asset", String, primary_key=True),
+    Column("asset", EXACT_TEXT, primary_key=True),
     Column("price", ExactDecimal, nullable=False),
-    Column("source", String),
+    Column("source", EXACT_TEXT),
     Column("at", UtcTime, nullable=False),
     Column("version", BigInteger, nullable=False),
 )
-fees = _table("fees", Column("asset", String, primary_key=True), _sum("amount"))
+fees = _table("fees", Column("asset", EXACT_TEXT, primary_key=True), _sum("amount"))
 
 # Not a projection: how often a book's were put right by a rebuild, so that nobody goes on from what he had read before.
 rebuilds = _table("projection_rebuilds", Column("count", BigInteger, nullable=False))

@@ -14,6 +14,9 @@ from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_B
 from ledger.errors import StorageError, StorageFault
 from ledger.times import time_text
 
+# Compared and sorted by its bytes on both engines; else a server's locale would decide, and an update of the locales would
+# leave it with indexes that no longer find every key.
+EXACT_TEXT = String().with_variant(String(collation="C"), "postgresql")
 _TEXT_CHARACTERS = SUM_DIGITS_BEFORE_POINT + DIGITS_AFTER_POINT + len("-.")
 
 

@@ -48,7 +48,7 @@ def expected(dialect: str) -> dict[str, str]:
     """By name, what `found` gives when every trigger is as it was made."""
     if dialect == "sqlite":
         return SQLITE
-    return {name: f"type {kind}, enabled O: {_FUNCTION_BODY}" for name, kind in _TGTYPES.items()}
+    return {name: f"type {kind}, enabled O in origin: {_FUNCTION_BODY}" for name, kind in _TGTYPES.items()}
 
 
 def found(connection: Connection) -> dict[str, str]:
@@ -57,11 +57,12 @@ def found(connection: Connection) -> dict[str, str]:
         query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'")
         return {row.name: row.sql for row in connection.execute(query)}
     query = text(
-        "SELECT tgname AS name, tgtype AS type, tgenabled AS enabled, prosrc AS body FROM pg_trigger "
+        "SELECT tgname AS name, tgtype AS type, tgenabled AS enabled, prosrc AS body, "
+        "current_setting('session_replication_role') AS fires_in FROM pg_trigger "
         "JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgrelid = 'events'::regclass AND NOT tgisinternal"
     )
     rows = connection.execute(query)
-    return {row.name: f"type {row.type}, enabled {_text(row.enabled)}: {row.body}" for row in rows}
+    return {row.name: f"type {row.type}, enabled {_text(row.enabled)} in {row.fires_in}: {row.body}" for row in rows}
 
 
 def _text(value: str | bytes) -> str:

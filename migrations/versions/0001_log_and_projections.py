@@ -20,6 +20,7 @@ def _exact(digits_before_point: int) -> TypeEngine[Decimal]:
     return sa.Numeric(digits_before_point + 18, 18).with_variant(sa.String(), "sqlite")
 
 
+TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 AMOUNT = _exact(20)
 SUM = _exact(40)
 TIME = sa.TIMESTAMP(timezone=True).with_variant(sa.String(), "sqlite")
@@ -38,11 +39,11 @@ def upgrade() -> None:
 def _books() -> None:
     op.create_table(
         "books",
-        sa.Column("book", sa.String(), primary_key=True),
-        sa.Column("mode", sa.String(), nullable=False),
-        sa.Column("numeraire", sa.String(), nullable=False),
-        sa.Column("base_asset", sa.String(), nullable=False),
-        sa.Column("withdrawal_policy", sa.String(), nullable=False),
+        sa.Column("book", TEXT, primary_key=True),
+        sa.Column("mode", TEXT, nullable=False),
+        sa.Column("numeraire", TEXT, nullable=False),
+        sa.Column("base_asset", TEXT, nullable=False),
+        sa.Column("withdrawal_policy", TEXT, nullable=False),
         sa.Column("head_version", sa.BigInteger(), nullable=False),
         sa.Column("head_hash", sa.LargeBinary(), nullable=False),
         sa.Column("head_recorded_at", TIME, nullable=False),
@@ -53,21 +54,21 @@ def _books() -> None:
 def _events() -> None:
     op.create_table(
         "events",
-        sa.Column("book", sa.String(), sa.ForeignKey("books.book"), primary_key=True),
+        sa.Column("book", TEXT, sa.ForeignKey("books.book"), primary_key=True),
         sa.Column("version", sa.BigInteger(), primary_key=True, autoincrement=False),
-        sa.Column("event_id", sa.String(), nullable=False),
-        sa.Column("key", sa.String(), nullable=False),
-        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("event_id", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("type", TEXT, nullable=False),
         sa.Column("at", TIME, nullable=False),
         sa.Column("recorded_at", TIME, nullable=False),
-        sa.Column("session_id", sa.String()),
+        sa.Column("session_id", TEXT),
         sa.Column("reverses", sa.BigInteger()),
-        sa.Column("effect_of", sa.String(), nullable=False),
-        sa.Column("asset", sa.String()),
+        sa.Column("effect_of", TEXT, nullable=False),
+        sa.Column("asset", TEXT),
         sa.Column("asset_delta", AMOUNT),
-        sa.Column("quote_asset", sa.String()),
+        sa.Column("quote_asset", TEXT),
         sa.Column("quote_delta", AMOUNT),
-        sa.Column("fee_asset", sa.String()),
+        sa.Column("fee_asset", TEXT),
         sa.Column("fee_delta", AMOUNT),
         sa.Column("price", AMOUNT),
         sa.Column("net_deposits_delta", AMOUNT, nullable=False),
@@ -92,11 +93,11 @@ def _index(name: str, columns: list[str], where: str, *, unique: bool = False) -
 
 
 def _book() -> sa.Column[str]:
-    return sa.Column("book", sa.String(), sa.ForeignKey("books.book"), primary_key=True)
+    return sa.Column("book", TEXT, sa.ForeignKey("books.book"), primary_key=True)
 
 
 def _asset() -> sa.Column[str]:
-    return sa.Column("asset", sa.String(), primary_key=True)
+    return sa.Column("asset", TEXT, primary_key=True)
 
 
 def _projections() -> None:
@@ -132,7 +133,7 @@ def _projections() -> None:
     op.create_table(
         "engine_state",
         _book(),
-        sa.Column("key", sa.String(), primary_key=True),
+        sa.Column("key", TEXT, primary_key=True),
         sa.Column("value", SUM, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -141,7 +142,7 @@ def _projections() -> None:
         _book(),
         _asset(),
         sa.Column("price", AMOUNT, nullable=False),
-        sa.Column("source", sa.String()),
+        sa.Column("source", TEXT),
         sa.Column("at", TIME, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
