@@ -23,9 +23,12 @@ from pathlib import Path
 
 from cli.main import run
 from docs.regenerate import masked
+from ledger.database import without_password
 
 GALLERY = Path(__file__).parent / "errors"
-ENVIRONMENT = {"NETBASIS_DB": "ledger.db"}
+LEDGER = "ledger.db"
+# Their commands do not name the file, but what they show is the file's.
+ABOUT_FILES = {"database_failed", "database_missing"}
 _HERE_STRING = re.compile(r"^(?P<command>.*) <<< '(?P<text>[^']*)'$", re.DOTALL)
 
 
@@ -39,18 +42,28 @@ def commands_of(session: str) -> list[str]:
     return re.findall(r"^\$ (.*)$", session, re.MULTILINE)
 
 
-def replayed(session: str) -> str:
-    """The session with what its commands print now; an output that differs only in ids and times stays as it is."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _environment():
+def replayed(session: str, database: str = LEDGER) -> str:
+    """The session with what its commands print now; an output that differs only in ids and times stays as it is.
+
+    `database` is what NETBASIS_DB names; where its name would be printed, `ledger.db` is.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _environment(database):
         new = "".join(f"$ {command}\n{_output(command)}" for command in commands_of(session))
+    new = new.replace(without_password(database), LEDGER)
     return session if masked(new) == masked(session) else new
 
 
+def is_about_a_file(path: Path) -> bool:
+    """Whether a session is about a file of the folder, not about the ledger wherever it is."""
+    commands = commands_of(path.read_text("utf-8"))
+    return path.stem in ABOUT_FILES or any(LEDGER in command for command in commands)
+
+
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
+def _environment(database: str) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.pop("NETBASIS_BOOK", None)
-    os.environ.update(ENVIRONMENT)
+    os.environ["NETBASIS_DB"] = database
     try:
         yield
     finally:

@@ -9,6 +9,8 @@ import pytest
 from docs.regenerate import masked
 from ledger.errors import Refusal, StorageFault, VersionPassed
 from tests import error_gallery
+from tests.engines import forget
+from tests.postgres_support import empty_database, url_of
 
 # Errors that need a server, a full minute or another user; each has a test that provokes the real thing.
 ELSEWHERE = {
@@ -27,6 +29,21 @@ ELSEWHERE = {
 def test_the_error_prints_what_stands_in_the_gallery(path: Path) -> None:
     session = path.read_text("utf-8")
     assert masked(error_gallery.replayed(session)) == masked(session), "run `make docs`"
+
+
+ON_ANY_ENGINE = [path for path in error_gallery.sessions() if not error_gallery.is_about_a_file(path)]
+
+
+@pytest.mark.parametrize("path", ON_ANY_ENGINE, ids=lambda path: path.stem)
+def test_the_error_prints_the_same_on_a_server(path: Path) -> None:
+    session = path.read_text("utf-8")
+    location = url_of(empty_database())
+    assert masked(error_gallery.replayed(session, location)) == masked(session)
+    forget(location)
+
+
+def test_most_of_the_gallery_runs_on_a_server() -> None:
+    assert len(ON_ANY_ENGINE) > len(error_gallery.sessions()) * 3 // 4
 
 
 @pytest.mark.parametrize("path", error_gallery.sessions(), ids=lambda path: path.stem)

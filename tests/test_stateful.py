@@ -678,7 +678,7 @@ def _running(entries: list[Entry]) -> list[tuple[int, str, int, int]]:
     return rows
 
 
-# What the runs must reach, at least so often in 80 examples; mostly it is twice that and more. What is rarer would hardly be tested.
+# What 80 examples must reach, at least so often; mostly it is twice that and more. What is rarer would hardly be tested.
 FLOORS = {
     "runs": 80,
     "steps": 1600,
