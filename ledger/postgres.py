@@ -30,7 +30,18 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
 
     Raises StorageError `url_not_supported`, `extra_missing`; the first transaction raises what only the server can tell.
     """
-    engine = _create_engine(_url(location, mode, busy_timeout_s))
+    engine = _create_engine(_url(location))
+    settings = {
+        "TimeZone": "UTC",
+        "DateStyle": "ISO",
+        "synchronous_commit": "on",
+        "lock_timeout": f"{int(busy_timeout_s * 1000)}",
+        "default_transaction_isolation": "read committed",
+        "default_transaction_deferrable": "off",
+        "default_transaction_read_only": "on" if mode == "read" else "off",
+    }
+    # By a statement: what stands in the URL's options, libpq's environment variables (PGTZ, PGDATESTYLE) come before it.
+    set_all = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
@@ -43,6 +54,8 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
                 actual=encoding,
                 advice="create one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
             )
+        connection.execute(set_all)
+        connection.commit()
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
@@ -52,7 +65,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
     return engine
 
 
-def _url(location: str, mode: Mode, busy_timeout_s: float) -> URL:
+def _url(location: str) -> URL:
     try:
         url = make_url(location).set(drivername=_DRIVER)
     except (ArgumentError, ValueError) as error:
@@ -61,20 +74,7 @@ def _url(location: str, mode: Mode, busy_timeout_s: float) -> URL:
             "not a database URL",
             expected="postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE",
         ) from error
-    settings = {
-        "TimeZone": "UTC",
-        "DateStyle": "ISO",
-        "synchronous_commit": "on",
-        "default_transaction_isolation": r"read\ committed",
-        "default_transaction_deferrable": "off",
-        "lock_timeout": f"{int(busy_timeout_s * 1000)}",
-        "default_transaction_read_only": "on" if mode == "read" else "off",
-    }
-    own = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    given = url.query.get("options", "")
-    options = f"{given if isinstance(given, str) else ' '.join(given)} {own}".strip()
     parameters = {
-        "options": options,
         "client_encoding": "utf8",
         "application_name": "netbasis",
         "connect_timeout": str(CONNECT_TIMEOUT_S),
