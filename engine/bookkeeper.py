@@ -116,7 +116,7 @@ class Bookkeeper:
                 with database.reading() as connection:
                     schema.require_newest(connection)
                 if mode == "write":
-                    database.use_wal()
+                    database.use_wal(busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         except BaseException:
             database.close()
             raise

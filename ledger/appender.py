@@ -15,6 +15,7 @@ from decimal import Decimal
 from itertools import islice
 
 from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy.exc import IntegrityError
 
 from ledger import store
 from ledger.amounts import add, total
@@ -249,11 +250,23 @@ def open_book(
     """
     found = store.find_book(connection, name)
     if found is None:
-        found = book_of(name, opened), Head(0, GENESIS_HASH, clock())
-        connection.execute(insert(books).values(book_row(*found)))
+        found = _insert_book(connection, book_of(name, opened), Head(0, GENESIS_HASH, clock()))
     appender = Appender(connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded)
     (outcome,) = appender.append([opened])
     return outcome
+
+
+def _insert_book(connection: Connection, book: Book, head: Head) -> tuple[Book, Head]:
+    """The new book; on a server another transaction may have opened it since it was looked for, and then that one."""
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(books).values(book_row(book, head)))
+    except IntegrityError:
+        found = store.find_book(connection, book.name)
+        if found is None:
+            raise
+        return found
+    return book, head
 
 
 def book_row(book: Book, head: Head) -> dict[str, object]:

@@ -94,13 +94,13 @@ class Database:
             assert isinstance(source, sqlite3.Connection)
             source.backup(copy)
 
-    def use_wal(self) -> None:
+    def use_wal(self, *, busy_timeout_s: float, on_wait: OnWait | None) -> None:
         """See to it that a SQLite file has a WAL: a copy made by `VACUUM INTO` has not, nor has one that was set back."""
         if self.dialect == "sqlite":
             with translated(self), self._engine.connect() as connection:
                 driver = connection.connection.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
-                driver.execute("PRAGMA journal_mode = WAL")
+                sqlite.use_wal(driver, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
 
     def close(self) -> None:
         """Close all connections; the last one of a SQLite file moves the WAL into it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ OnWait = Callable[[], None]
 
 # How long a writer waits before it says that it does.
 QUIET_WAIT_S = 1.0
+# How long between two attempts at a lock that SQLite does not wait for.
+_PAUSE_S = 0.02
 _OPEN_AS = {"read": "ro", "write": "rw", "create": "rwc"}
 
 
@@ -53,7 +56,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
         connection.execute("PRAGMA synchronous = FULL")
         if mode == "create" and connection.execute("PRAGMA schema_version").fetchone() == (0,):
             # Only of a file that is new: the mode is written to the file, and this one may be somebody else's.
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_wal(connection, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         if mode == "read":
             connection.execute("PRAGMA query_only = ON")
 
@@ -74,12 +77,35 @@ def _begin_writing(connection: Connection, busy_timeout_s: float, on_wait: OnWai
         driver.execute(f"PRAGMA busy_timeout = {int(quiet * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or busy_timeout_s <= quiet:
+        if not _is_busy(error) or busy_timeout_s <= quiet:
             raise
         if on_wait is not None:
             on_wait()
         driver.execute(f"PRAGMA busy_timeout = {int((busy_timeout_s - quiet) * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
+
+
+def use_wal(connection: sqlite3.Connection, *, busy_timeout_s: float, on_wait: OnWait | None) -> None:
+    """Give the file a WAL. SQLite does not wait for the locks that this takes, so they are waited for here."""
+    began = time.monotonic()
+    connection.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            waited_s = time.monotonic() - began
+            if not _is_busy(error) or waited_s >= busy_timeout_s:
+                raise
+        if on_wait is not None and waited_s >= QUIET_WAIT_S:
+            on_wait()
+            on_wait = None
+        time.sleep(_PAUSE_S)
+    connection.execute(f"PRAGMA busy_timeout = {int(busy_timeout_s * 1000)}")
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _require_file(path: Path, mode: Mode) -> None:

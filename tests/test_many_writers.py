@@ -26,10 +26,11 @@ from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from ledger.errors import StorageError
 from ledger.events import Opened
+from ledger.faults import Mode
 from ledger.postgres import is_url
 from ledger.stored import StoredEvent
 from tests.cli_support import SCRIPT, Child, Ran, clean_environment, ended
-from tests.postgres_support import connect, fresh_database, url_of
+from tests.postgres_support import connect, empty_database, fresh_database, url_of
 from tests.store_support import require_projections_match
 from tests.support import BOOK, ledger_file, log_of
 from tests.writer_processes import (
@@ -44,6 +45,7 @@ from tests.writer_processes import (
     append_many,
     append_one,
     append_when_told,
+    begin_ledger,
     hold,
     own_event,
     read_long,
@@ -192,6 +194,23 @@ def test_many_writers_of_a_book_each(location: str) -> None:
     assert sound_log(location) == []
     everything.sort(key=lambda stored: stored.recorded_at)
     assert changes_of_writer(everything) > 2 * len(WRITERS), "the writers came one after another"
+
+
+# Many that begin
+
+
+@pytest.mark.parametrize("engine", ["SQLite", "PostgreSQL"])
+def test_of_many_who_begin_the_same_ledger_one_makes_it_and_all_have_it(engine: str, tmp_path: Path) -> None:
+    location = str(tmp_path / "ledger.db") if engine == "SQLite" else url_of(empty_database())
+    with all_started(begin_ledger, *[(location,)] * len(WRITERS)) as beginners:
+        tell_all(beginners, "make it")
+        assert [beginner.hear() for beginner in beginners] == ["made"] * len(beginners)
+        tell_all(beginners, "open its book")
+        told = list(acknowledgements(beginners))
+        assert [beginner.join() for beginner in beginners] == [0] * len(beginners)
+    assert sorted(one.existed for one in told) == [False] + [True] * (len(WRITERS) - 1)
+    assert len({one.hash for one in told}) == 1
+    assert sound_log(location) == []
 
 
 # Two bots, one fill
@@ -360,16 +379,48 @@ def test_a_command_that_waited_too_long_says_what_to_do(location: str, tmp_path:
     assert sound_log(location) == []
 
 
-def test_a_writer_says_that_it_waits_after_a_second_and_gives_up_after_the_busy_timeout(file: str) -> None:
-    """Not before; how long after is the machine's."""
+@pytest.mark.parametrize("mode", ["write", "create"])
+def test_a_file_that_somebody_writes_to_gets_its_wal_when_it_is_its_turn(tmp_path: Path, mode: Mode) -> None:
+    """A copy made by `VACUUM INTO` has none yet, nor has a file that is new to both. SQLite itself would not wait here."""
+    location = str(tmp_path / "ledger.db")
+    if mode == "write":
+        set_back(with_books(str(ledger_file(tmp_path)), BOOK))
+    said: list[str] = []
+    with closing(sqlite3.connect(location, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+
+        def on_wait() -> None:
+            said.append("waits")
+            holder.execute("COMMIT")
+
+        with Bookkeeper.open(location, mode, on_wait=on_wait) as keeper:
+            keeper.open_book(BOOK, Opened(mode="live"))
+        assert holder.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert said == ["waits"]
+    assert sound_log(location) == []
+
+
+def set_back(location: str) -> None:
+    """Take a file's WAL away."""
+    with closing(sqlite3.connect(location)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+
+
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_a_writer_says_that_it_waits_after_a_second_and_gives_up_after_the_busy_timeout(
+    file: str, journal: str
+) -> None:
+    """Not before; how long after is the machine's. What waits is the append, or the opening that is to give a WAL."""
+    if journal == "DELETE":
+        set_back(file)
     said: list[float] = []
-    with (
-        closing(sqlite3.connect(file, isolation_level=None)) as holder,
-        Bookkeeper.open(file, busy_timeout_s=SHORT_WAIT_S, on_wait=lambda: said.append(time.monotonic())) as keeper,
-    ):
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        with pytest.raises(StorageError, match="database_busy"):
+        with (
+            pytest.raises(StorageError, match="database_busy"),
+            Bookkeeper.open(file, busy_timeout_s=SHORT_WAIT_S, on_wait=lambda: said.append(time.monotonic())) as keeper,
+        ):
             keeper.append(BOOK, own_event("one", 0))
         gave_up = time.monotonic()
     (after,) = said

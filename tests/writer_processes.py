@@ -21,7 +21,7 @@ from engine.bookkeeper import Bookkeeper, stored_state, utc_now
 from ledger import store
 from ledger.appender import Outcome
 from ledger.errors import StorageError
-from ledger.events import Event
+from ledger.events import Event, Opened
 from projections.state import EMPTY, fold
 from tests.support import BOOK, event
 
@@ -166,6 +166,16 @@ def append_when_told(pipe: Pipe, location: str, writer: str, count: int) -> None
             for index in range(count):
                 keeper.append(BOOK, own_event(writer, number * count + index))
             pipe.send("done")
+
+
+def begin_ledger(pipe: Pipe, location: str) -> None:
+    """Make the ledger if nobody has, then open its book if nobody has."""
+    _ready(pipe)
+    with Bookkeeper.open(location, "create") as keeper:
+        pipe.send("made")
+        pipe.recv()
+        outcome = keeper.open_book(BOOK, Opened(mode="live"))
+        pipe.send(_told("", outcome))
 
 
 def hold(pipe: Pipe, location: str, writer: str) -> None:
