@@ -83,8 +83,10 @@ class Database:
                 yield connection
                 is_committing = True
         except StorageError as error:
-            if is_committing and error.fault is StorageFault.DATABASE_UNREACHABLE:
-                error.leave_outcome_unknown()  # other faults are the server's answer: it has rolled back
+            # Any other fault is the server's answer: it has rolled back.
+            is_lost = isinstance(error.__cause__, DBAPIError) and error.__cause__.connection_invalidated
+            if is_committing and is_lost:
+                error.leave_outcome_unknown()
             raise
 
     def backup_to(self, copy: sqlite3.Connection) -> None:

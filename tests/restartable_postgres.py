@@ -52,6 +52,10 @@ class RestartableServer:
         if self.user is not None:
             os.chown(path, pwd.getpwnam(self.user).pw_uid, -1)
 
+    def is_running(self) -> bool:
+        """Whether it has been started and did not end, by itself or by `stop`."""
+        return (self.folder / "postmaster.pid").exists()
+
     def start(self) -> None:
         """Start it; returns when it takes connections."""
         self._pg_ctl("start", "-l", str(self.folder / "log"))
@@ -124,7 +128,7 @@ def running_server(*, environment: Mapping[str, str] | None = None) -> Iterator[
         try:
             yield server
         finally:
-            if (folder / "postmaster.pid").exists():
+            if server.is_running():
                 server.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
