@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, update
 
 from ledger import store
-from ledger.appender import book_row
+from ledger.appender import insert_book
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
 from ledger.mapper import row_of
@@ -24,11 +24,7 @@ def open_copy(connection: Connection, book: Book, source_head: Head) -> Head:
     Raises Refused `copy_differs` when the book is there on other terms.
     """
     found = store.find_book(connection, book.name, lock=True)
-    if found is None:
-        head = Head(0, GENESIS_HASH, source_head.recorded_at)
-        connection.execute(insert(books).values(book_row(book, head)))
-        return head
-    there, head = found
+    there, head = found or insert_book(connection, book, Head(0, GENESIS_HASH, source_head.recorded_at))
     for term in ("mode", "numeraire", "base_asset", "withdrawal_policy"):
         if getattr(there, term) != getattr(book, term):
             raise Refused(

@@ -250,13 +250,13 @@ def open_book(
     """
     found = store.find_book(connection, name)
     if found is None:
-        found = _insert_book(connection, book_of(name, opened), Head(0, GENESIS_HASH, clock()))
+        found = insert_book(connection, book_of(name, opened), Head(0, GENESIS_HASH, clock()))
     appender = Appender(connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded)
     (outcome,) = appender.append([opened])
     return outcome
 
 
-def _insert_book(connection: Connection, book: Book, head: Head) -> tuple[Book, Head]:
+def insert_book(connection: Connection, book: Book, head: Head) -> tuple[Book, Head]:
     """The new book; on a server another transaction may have opened it since it was looked for, and then that one."""
     try:
         with connection.begin_nested():
