@@ -24,20 +24,20 @@ from sqlalchemy import Connection
 
 from engine import projection_store, schema
 from engine.classification import policy_named
-from engine.evidence import verify_evidence
-from engine.projection_store import Rows
+from engine.projection_store import stored_state
+from engine.projector import Kept, Projector, projector_at
 from engine.repeating import always, repeated
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, Outcome, book_of, find_repeated, open_book
 from ledger.book import Book, Head
 from ledger.database import BUSY_TIMEOUT_S, Database
-from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
-from ledger.events import Event, Opened, Withdrawal
+from ledger.errors import Refusal, Refused, shown
+from ledger.events import Event, Opened
 from ledger.faults import Mode
 from ledger.integrity import require_sound_file
 from ledger.sqlite import OnWait
 from ledger.stored import StoredEvent
-from projections.state import EMPTY, BookState, apply
+from projections.state import EMPTY, BookState
 
 
 def utc_now() -> datetime:
@@ -68,16 +68,6 @@ class View:
     state: BookState
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What a bookkeeper's last commit left, good while the head is the same and no rebuild came between."""
-
-    head_hash: bytes
-    rebuilds: int
-    state: BookState
-    rows: Rows
-
-
 class Bookkeeper:
     """Keeps the books of one database. Use it as a context manager, or call `close`."""
 
@@ -85,7 +75,7 @@ class Bookkeeper:
         self.database = database
         self._clock = clock
         self._new_id = new_id
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
 
     @classmethod
     def open(
@@ -165,7 +155,7 @@ class Bookkeeper:
 
         def work() -> Outcome:
             with self.database.writing() as connection:
-                projector = _Projector(book_of(name, opened), EMPTY, {})
+                projector = Projector(book_of(name, opened), EMPTY, {})
                 outcome = open_book(
                     connection, name, opened, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
                 )
@@ -213,8 +203,7 @@ class Bookkeeper:
         """
         with self.database.writing() as connection:
             book, head = store.require_book(connection, name, lock=True)
-            rebuilds = projection_store.rebuild_count(connection, name)
-            projector = self._projector(connection, book, head, rebuilds)
+            projector = projector_at(connection, book, head, self._kept.get(name))
             appender = Appender(
                 connection, book, head, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
             )
@@ -222,14 +211,7 @@ class Bookkeeper:
             appender.require_all_written()
             if appender.head != head:
                 projector.save(connection)
-        self._kept[name] = _Kept(appender.head.hash, rebuilds, projector.state, projector.rows)
-
-    def _projector(self, connection: Connection, book: Book, head: Head, rebuilds: int) -> _Projector:
-        kept = self._kept.get(book.name)
-        if kept is not None and (kept.head_hash, kept.rebuilds) == (head.hash, rebuilds):
-            return _Projector(book, kept.state, kept.rows)
-        rows = projection_store.load_rows(connection, book.name)
-        return _Projector(book, stored_state(rows, book, head), rows)
+        self._kept[name] = projector.kept(appender.head)
 
     def find_repeated(self, name: str, given: Event) -> StoredEvent | None:
         """The event that is in the book already when this one is a repeat of it. Raises KeyConflict."""
@@ -256,45 +238,10 @@ def _require_sound_file(location: str) -> None:
         require_sound_file(connection)
 
 
-def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
-    """The state that stored rows hold. Raises StorageError `projections_behind` when it is not the head's."""
-    state = projection_store.state_of(rows, book)
-    if state.version != head.version:
-        raise StorageError(
-            StorageFault.PROJECTIONS_BEHIND,
-            f"the stored projections of the book {shown(book.name)} are not those of its log",
-            expected=f"version {head.version}",
-            actual=f"version {state.version}",
-            advice="rebuild them with `netbasis rebuild`",
-        )
-    return state
-
-
-class _Projector:
-    """The projections during one transaction: folded event by event, written once."""
-
-    def __init__(self, book: Book, state: BookState, rows: Rows) -> None:
-        self.state = state
-        self.rows = rows
-        self._book = book
-
-    def observe(self, stored: StoredEvent, event: Event) -> None:
-        """Fold one new event; a withdrawal's evidence is verified against the state that it lands on."""
-        if isinstance(event, Withdrawal):
-            verify_evidence(event, self.state, self._book)
-        self.state = apply(self.state, stored)
-
-    def save(self, connection: Connection) -> None:
-        """Write what changed."""
-        wanted = projection_store.rows_of(self.state, self._book)
-        projection_store.save_rows(connection, self._book.name, self.rows, wanted)
-        self.rows = wanted
-
-
 class Transaction:
     """A locked book: its terms, its head, what it adds up to, and appending to it. See `Bookkeeper.transaction`."""
 
-    def __init__(self, connection: Connection, appender: Appender, projector: _Projector) -> None:
+    def __init__(self, connection: Connection, appender: Appender, projector: Projector) -> None:
         self._connection = connection
         self._appender = appender
         self._projector = projector

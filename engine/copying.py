@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine import projection_store
-from engine.bookkeeper import stored_state
+from engine.projection_store import stored_state
 from engine.repeating import always, repeated
 from ledger import store
 from ledger.adoption import adopt, open_copy, require_prefix

@@ -27,7 +27,8 @@ from sqlalchemy import (
 
 from engine import projection_tables as tables
 from ledger.amounts import ZERO
-from ledger.book import Book
+from ledger.book import Book, Head
+from ledger.database import together
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.integrity import raw_columns
 from ledger.mapper import require_sound
@@ -94,6 +95,20 @@ def state_of(rows: Rows, book: Book) -> BookState:
         marks={asset: Price(**row) for asset, row in by_table["marks"].items()},
         fees=Fees({asset: row["amount"] for asset, row in by_table["fees"].items()}, head["unknown_fees"]),
     )
+
+
+def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
+    """The state that stored rows hold. Raises StorageError `projections_behind` when it is not the head's."""
+    state = state_of(rows, book)
+    if state.version != head.version:
+        raise StorageError(
+            StorageFault.PROJECTIONS_BEHIND,
+            f"the stored projections of the book {shown(book.name)} are not those of its log",
+            expected=f"version {head.version}",
+            actual=f"version {state.version}",
+            advice="rebuild them with `netbasis rebuild`",
+        )
+    return state
 
 
 def load_rows(connection: Connection, book: str) -> Rows:
@@ -163,15 +178,16 @@ def count_rebuild(connection: Connection, book: str) -> None:
 
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
     """Turn a book's stored rows into the wanted ones, touching only those that differ."""
-    for (name, key), row in wanted.items():
-        key_value = _key_value(_TABLES[name], key)
-        if (name, key) not in stored:
-            connection.execute(_INSERT[name], {"book": book, **key_value, **row})
-        elif stored[name, key] != row:
-            which = {f"of_{column}": value for column, value in key_value.items()}
-            connection.execute(_UPDATE[name], {"of_book": book, **which, **row})
-    for name, key in stored.keys() - wanted.keys():
-        connection.execute(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)))
+    with together(connection):
+        for (name, key), row in wanted.items():
+            key_value = _key_value(_TABLES[name], key)
+            if (name, key) not in stored:
+                connection.execute(_INSERT[name], {"book": book, **key_value, **row})
+            elif stored[name, key] != row:
+                which = {f"of_{column}": value for column, value in key_value.items()}
+                connection.execute(_UPDATE[name], {"of_book": book, **which, **row})
+        for name, key in stored.keys() - wanted.keys():
+            connection.execute(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)))
 
 
 def difference(stored: Rows, rebuilt: Rows) -> list[Change]:

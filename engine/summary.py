@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
 
-from engine.bookkeeper import View, stored_state
-from engine.projection_store import load_rows
+from engine.bookkeeper import View
+from engine.projection_store import load_rows, stored_state
 from ledger import store
 from ledger.amounts import ZERO, add, subtract, total, value
 from ledger.database import Database

@@ -14,8 +14,8 @@ from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, and_, true
 
-from engine.bookkeeper import View, stored_state
-from engine.projection_store import load_rows
+from engine.bookkeeper import View
+from engine.projection_store import load_rows, stored_state
 from ledger import store
 from ledger.amounts import ZERO
 from ledger.book import Book, Head

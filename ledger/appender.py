@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from ledger import store
 from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
+from ledger.database import together
 from ledger.effects import Effects, effects_of
 from ledger.errors import KeyConflict, NetbasisError, Refusal, Refused, VersionPassed
 from ledger.events import REVERSIBLE, Event, Opened, Reversal
@@ -209,8 +210,9 @@ class Appender:
         """Insert what is sealed and move the book's head to the last of it."""
         if not self._unwritten:
             return
-        self._connection.execute(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
-        self._connection.execute(_MOVE_HEAD, {"of_book": self.book.name, **_head_columns(self.head)})
+        with together(self._connection):
+            self._connection.execute(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
+            self._connection.execute(_MOVE_HEAD, {"of_book": self.book.name, **_head_columns(self.head)})
         self._unwritten.clear()
 
 

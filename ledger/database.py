@@ -118,6 +118,16 @@ class Database:
         self.close()
 
 
+@contextmanager
+def together(connection: Connection) -> Iterator[None]:
+    """Around writes that belong together: to a server they go in one journey."""
+    if connection.dialect.name == "postgresql":
+        with postgres.together(connection):
+            yield
+    else:
+        yield
+
+
 def without_password(url: str) -> str:
     """A database URL for people: the password is not shown, neither before the host nor among the parameters."""
     return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url))

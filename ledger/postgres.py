@@ -8,10 +8,12 @@ with the connection, so that no default of a server, a database or a role change
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ledger.errors import StorageError, StorageFault
 from ledger.faults import WRITES, Fault, Mode
@@ -63,6 +65,23 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     return engine
+
+
+@contextmanager
+def together(connection: Connection) -> Iterator[None]:
+    """Statements that answer nothing are sent at once, and what the server says of them is awaited at the end.
+
+    A writer holds its book's lock while it waits for answers, so there should be few to wait for.
+    """
+    import psycopg
+
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    try:
+        with driver.pipeline():
+            yield
+    except psycopg.Error as error:
+        raise DBAPIError(None, None, error) from error  # as SQLAlchemy has it of a single statement
 
 
 def _url(location: str) -> URL:

@@ -24,6 +24,13 @@ ROWS_AT_ONCE = 1000
 # What every append asks, made once: to make a statement takes longer than to run it.
 _BOOK = select(books).where(books.c.book == bindparam("of_book"))
 _BOOK_LOCKED = _BOOK.with_for_update()
+_AFTER = (
+    select(events)
+    .where(events.c.book == bindparam("of_book"), events.c.version > bindparam("version"))
+    .order_by(events.c.version)
+)
+# Of one key, as of a bot's append: a list of them is made into a statement each time.
+_OF_KEY = select(events).where(events.c.book == bindparam("of_book"), events.c.key == bindparam("key"))
 # In the order of the keys, or SQLite, which keeps no statistics, reads the whole book instead of the keys' index.
 _OF_KEYS = (
     select(events)
@@ -97,6 +104,11 @@ def read_events(
             rows.close()
 
 
+def events_after(connection: Connection, book: str, version: int) -> list[StoredEvent]:
+    """The book's events after a version, in order, all at once."""
+    return [event_of(row) for row in connection.execute(_AFTER, {"of_book": book, "version": version})]
+
+
 def stream(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
     """The rows of a query as they are read: memory stays flat.
 
@@ -115,7 +127,10 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
     """Those of the keys that are in the book, with their events."""
     if not keys:
         return {}
-    rows = connection.execute(_OF_KEYS, {"of_book": book, "keys": keys})
+    if len(keys) == 1:
+        rows = connection.execute(_OF_KEY, {"of_book": book, "key": keys[0]})
+    else:
+        rows = connection.execute(_OF_KEYS, {"of_book": book, "keys": keys})
     return {row.key: event_of(row) for row in rows}
 
 

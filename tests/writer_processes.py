@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from cli.main import exit_code
 from engine import projection_store
-from engine.bookkeeper import Bookkeeper, stored_state, utc_now
+from engine.bookkeeper import Bookkeeper, utc_now
+from engine.projection_store import stored_state
 from ledger import store
 from ledger.appender import Outcome
 from ledger.errors import StorageError

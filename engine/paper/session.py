@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from engine.bookkeeper import Bookkeeper, stored_state
+from engine.bookkeeper import Bookkeeper
 from engine.paper.anchor import Observation, observations
 from engine.paper.events import Scribe, default_session
 from engine.paper.log import Idle, Silence, log
 from engine.paper.quoting import Balances, Quoter, QuoteSide, Reason, settle
 from engine.paper.strategy_config import Strategy
 from engine.paper.tape import Tape, read_tape
-from engine.projection_store import load_rows
+from engine.projection_store import load_rows, stored_state
 from ledger import store
 from ledger.book import Book
 from ledger.errors import Refusal, Refused, VersionPassed, shown

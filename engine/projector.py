@@ -1,0 +1,86 @@
+"""The projections of a book while it is appended to: where they begin, folded event by event, written once.
+
+They begin with what the last commit of the same bookkeeper left, and the events that others have appended since; and where
+there is no such thing, with the stored rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from engine import projection_store
+from engine.evidence import verify_evidence
+from engine.projection_store import Rows, stored_state
+from ledger import store
+from ledger.book import Book, Head
+from ledger.events import Event, Withdrawal
+from ledger.stored import StoredEvent, chain_hash
+from projections.state import BookState, apply
+
+# To fold so many events takes about as long as to load the stored rows.
+EVENTS_TO_CATCH_UP = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a bookkeeper's last commit left, good until a rebuild changes the stored rows."""
+
+    head: Head
+    rebuilds: int
+    state: BookState
+    rows: Rows
+
+
+class Projector:
+    """The projections during one transaction."""
+
+    def __init__(self, book: Book, state: BookState, rows: Rows, rebuilds: int = 0) -> None:
+        self.state = state
+        self._rows = rows
+        self._book = book
+        self._rebuilds = rebuilds
+
+    def observe(self, stored: StoredEvent, event: Event) -> None:
+        """Fold one new event; a withdrawal's evidence is verified against the state that it lands on."""
+        if isinstance(event, Withdrawal):
+            verify_evidence(event, self.state, self._book)
+        self.state = apply(self.state, stored)
+
+    def save(self, connection: Connection) -> None:
+        """Write what changed."""
+        wanted = projection_store.rows_of(self.state, self._book)
+        projection_store.save_rows(connection, self._book.name, self._rows, wanted)
+        self._rows = wanted
+
+    def kept(self, head: Head) -> Kept:
+        """What is left when the transaction has committed with this head."""
+        return Kept(head, self._rebuilds, self.state, self._rows)
+
+
+def projector_at(connection: Connection, book: Book, head: Head, kept: Kept | None) -> Projector:
+    """The projections of a locked book at its head.
+
+    Raises StorageError `projections_behind`.
+    """
+    rebuilds = projection_store.rebuild_count(connection, book.name)
+    if kept is not None and kept.rebuilds == rebuilds:
+        if kept.head == head:
+            return Projector(book, kept.state, kept.rows, rebuilds)
+        state = _caught_up(connection, book, kept, head)
+        if state is not None:
+            return Projector(book, state, projection_store.rows_of(state, book), rebuilds)
+    rows = projection_store.load_rows(connection, book.name)
+    return Projector(book, stored_state(rows, book, head), rows, rebuilds)
+
+
+def _caught_up(connection: Connection, book: Book, kept: Kept, head: Head) -> BookState | None:
+    """What is kept with the events since; None when they are many, or the log does not lead from there to the head."""
+    if not 0 < head.version - kept.head.version <= EVENTS_TO_CATCH_UP:
+        return None
+    state, digest = kept.state, kept.head.hash
+    for stored in store.events_after(connection, book.name, kept.head.version):
+        digest = chain_hash(digest, stored.body)
+        state = apply(state, stored)
+    return state if digest == head.hash else None
