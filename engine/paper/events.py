@@ -40,7 +40,8 @@ class Scribe:
         greatest = select(func.max(events.c.key)).where(
             events.c.book == self.book.name,
             events.c.session_id == self.session,
-            events.c.key.between(self._key(0, ""), self._key(10**_ROW_DIGITS - 1, "~")),
+            events.c.key >= self._key(0, ""),
+            events.c.key <= self._key(10**_ROW_DIGITS - 1, "~"),
         )
         key = connection.scalar(greatest)
         return 0 if key is None else int(key.removeprefix(self._prefix)[:_ROW_DIGITS])
