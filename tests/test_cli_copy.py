@@ -104,7 +104,7 @@ def copy(cli: Cli, source: str, target: str, *options: str) -> Ran:
 
 def start(source: str, target: str, folder: Path, *options: str) -> Child:
     """`copy --to`, as a process."""
-    command = [SCRIPT, "--db", source, *options, "copy", "--to", target]
+    command = [str(SCRIPT), "--db", source, *options, "copy", "--to", target]
     pipe = -1
     return Child(command, cwd=folder, env=clean_environment(folder), stdin=pipe, stdout=pipe, stderr=pipe)
 
