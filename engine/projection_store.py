@@ -6,6 +6,7 @@ book), so that one writer and one diff serve every projection.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -178,14 +179,19 @@ def count_rebuild(connection: Connection, book: str) -> None:
 
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
     """Turn a book's stored rows into the wanted ones, touching only those that differ."""
+    inserts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    updates: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for (name, key), row in wanted.items():
+        key_value = _key_value(_TABLES[name], key)
+        if (name, key) not in stored:
+            inserts[name].append({"book": book, **key_value, **row})
+        elif stored[name, key] != row:
+            which = {f"of_{column}": value for column, value in key_value.items()}
+            updates[name].append({"of_book": book, **which, **row})
     with together(connection):
-        for (name, key), row in wanted.items():
-            key_value = _key_value(_TABLES[name], key)
-            if (name, key) not in stored:
-                connection.execute(_INSERT[name], {"book": book, **key_value, **row})
-            elif stored[name, key] != row:
-                which = {f"of_{column}": value for column, value in key_value.items()}
-                connection.execute(_UPDATE[name], {"of_book": book, **which, **row})
+        for statements, rows in ((_INSERT, inserts), (_UPDATE, updates)):
+            for name, parameters in rows.items():
+                connection.execute(statements[name], parameters)
         for name, key in stored.keys() - wanted.keys():
             connection.execute(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)))
 
