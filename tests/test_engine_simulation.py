@@ -18,9 +18,12 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.classification import POLICIES, Policy, classify_principal_first
-from engine.futures import Failure, Plan, Statistics, Verdict, futures, given_fields, property_test
+from engine.futures.drawing import futures
+from engine.futures.playing import Failure, Verdict, given_fields, property_test
+from engine.futures.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
+from engine.futures.statistics import Statistics
+from engine.futures.wishes import Plan
 from engine.invariants import INVARIANTS, Invariant, Step
-from engine.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Event, Reversal, Withdrawal
 from ledger.findings import Finding

@@ -1,0 +1,219 @@
+"""Playing futures until an invariant breaks, and then ever simpler ones."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
+
+from engine.classification import POLICIES
+from engine.futures.drawing import futures
+from engine.futures.simulation import Present, Simulation, present_of
+from engine.futures.statistics import Statistics
+from engine.futures.wishes import Plan, Policies, Withdraw
+from engine.invariants import INVARIANTS, Invariant, Step
+from ledger.book import Book, Head
+from ledger.database import Database
+from ledger.errors import Refused
+from ledger.events import Event
+from ledger.findings import Finding
+from ledger.stored import json_value
+
+EXAMPLES = 200
+ATTEMPTS_TO_SIMPLIFY = 300
+
+OnProgress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What does not hold, and the shortest future that shows it: events as `append --file` takes them, none for the log."""
+
+    findings: Sequence[Finding]
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A property test's outcome. `head`: where the futures began."""
+
+    book: Book
+    head: Head
+    seed: int
+    statistics: Statistics
+    failure: Failure | None
+
+
+def property_test(
+    database: Database,
+    name: str,
+    *,
+    examples: int = EXAMPLES,
+    seed: int,
+    invariants: Mapping[str, type[Invariant]] = INVARIANTS,
+    policies: Policies = POLICIES,
+    on_progress: OnProgress | None = None,
+) -> Verdict:
+    """Hold the invariants over the log, and over every step of `examples` futures of it. Nothing is written.
+
+    The same seed gives the same futures of the same log. `policies`, by name, are what withdrawals are decided with.
+    `on_progress` gets the number of events so far, of the log and then of the futures. Raises Refused `book_unknown`;
+    StorageError.
+    """
+    with database.reading() as connection:
+        present = present_of(connection, name, invariants, on_progress)
+    play = _Play(present, policies, on_progress)
+    failure = Failure(present.findings, ()) if present.findings else _play_futures(play, examples, seed)
+    return Verdict(present.book, present.head, seed, play.statistics, failure)
+
+
+def given_fields(event: Event) -> dict[str, object]:
+    """An event as a line of NDJSON names it: what was given, without what is left to default."""
+    fields: dict[str, object] = {"type": event.kind}
+    for name, declared in type(event).model_fields.items():
+        stated = getattr(event, name)
+        if stated is not None and stated != declared.default:
+            fields[name] = json_value(stated)
+    return fields
+
+
+class _Broken(Exception):
+    """An invariant does not hold in a future."""
+
+    def __init__(self, findings: Sequence[Finding], events: Sequence[Event]) -> None:
+        super().__init__(findings)
+        self.failure = Failure(findings, events)
+
+
+class _Enough(BaseException):
+    """Ends Hypothesis's search for a simpler failure."""
+
+
+def _play_futures(play: _Play, examples: int, number: int) -> Failure | None:
+    """Play invented futures until one breaks, then ever simpler ones; what the shortest shows."""
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        derandomize=False,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        verbosity=Verbosity.quiet,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(futures(play.present))
+    def hold(days: list[list[Plan]]) -> None:
+        play.future(list(chain.from_iterable(days)))
+
+    with _kept_out_of_the_folder(), suppress(_Broken, _Enough):
+        hold()
+    return play.shortest_failure()
+
+
+@contextmanager
+def _kept_out_of_the_folder() -> Iterator[None]:
+    """Hypothesis keeps notes in the current folder, which is the user's; within this, in one that goes away."""
+    home = storage_directory(intent_to_write=False).home_directory
+    with tempfile.TemporaryDirectory(prefix="netbasis-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(home)
+
+
+class _Play:
+    """Plays futures, and counts what happens in them until one is broken."""
+
+    def __init__(self, present: Present, policies: Policies, on_progress: OnProgress | None) -> None:
+        self.present = present
+        self.statistics = Statistics()
+        self._policies = policies
+        self._on_progress = on_progress
+        self._attempts = 0
+        self._broken: list[Plan] = []
+        self._failure: Failure | None = None
+
+    def future(self, plans: list[Plan]) -> None:
+        """Play one future. Raises _Broken; _Enough when the search for a simpler one takes too long."""
+        if self._failure is not None:
+            self._attempts += 1
+            if self._attempts > ATTEMPTS_TO_SIMPLIFY:
+                raise _Enough
+            self._play(plans, Statistics())
+            return
+        self._play(plans, self.statistics)
+        self.statistics.futures += 1
+        if self._on_progress is not None:
+            self._on_progress(self.statistics.events.total())
+
+    def shortest_failure(self) -> Failure | None:
+        """What the shortest broken future shows, out of which no plan can be taken; None when every one held."""
+        index = len(self._broken)
+        while index > 0:
+            index -= 1
+            before = len(self._broken)
+            with suppress(_Broken):
+                self._play(self._broken[:index] + self._broken[index + 1 :], Statistics())
+            if len(self._broken) < before:
+                index = len(self._broken)
+        return self._failure
+
+    def _play(self, plans: list[Plan], statistics: Statistics) -> None:
+        """Play one future, and keep it when it is broken and no longer than the one that is kept. Raises _Broken."""
+        simulation = Simulation(self.present)
+        try:
+            self._play_in(simulation, plans, statistics)
+        except _Broken as broken:
+            kept = self._failure
+            if kept is None or (len(broken.failure.events), len(plans)) <= (len(kept.events), len(self._broken)):
+                self._broken, self._failure = plans, broken.failure
+            raise
+
+    def _play_in(self, simulation: Simulation, plans: list[Plan], statistics: Statistics) -> None:
+        try:
+            for plan in plans:
+                self._turn(plan, simulation, statistics)
+        except _Broken:
+            raise
+        except Exception as error:
+            # Whatever the program itself stumbles over is what a property test is for.
+            found = Finding("program", simulation.head.version + 1, f"{type(error).__name__}: {error}")
+            raise _Broken([found], simulation.recorded) from error
+
+    def _turn(self, plan: Plan, simulation: Simulation, statistics: Statistics) -> None:
+        """One plan, carried out or refused."""
+        try:
+            event = plan if plan is None or isinstance(plan, Event) else plan.event(simulation, self._policies)
+            if event is None:
+                return
+            step = _recorded(event, simulation, is_decided=isinstance(plan, Withdraw))
+        except Refused as refused:
+            statistics.refused[refused.code] += 1
+            return
+        findings = simulation.observe(step)
+        if findings:
+            raise _Broken(findings, simulation.recorded)
+        statistics.count(step, self.present.head)
+
+
+def _recorded(event: Event, simulation: Simulation, *, is_decided: bool) -> Step:
+    """Raises Refused; _Broken when the log refuses what the engine decided a moment ago."""
+    try:
+        return simulation.record(event)
+    except Refused as refused:
+        if not is_decided:
+            raise
+        detail = f"the log refuses the withdrawal that the engine decided: {refused.what}"
+        version = simulation.head.version + 1
+        found = Finding("withdrawal_neutral", version, detail, refused.expected, refused.actual)
+        keyed = event.model_copy(update={"key": simulation.next_key()})
+        raise _Broken([found], [*simulation.recorded, keyed]) from refused
