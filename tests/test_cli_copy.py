@@ -19,12 +19,13 @@ from engine import copying, repeating
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.copying import copy_book
-from ledger.errors import StorageError
+from ledger.adoption import open_copy
+from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from ledger.postgres import is_url
 from tests.cli_support import SCRIPT, Child, Cli, Ran, assert_refused, clean_environment, ended
 from tests.engines import ENGINES, Engine, contents, forget, intruding
-from tests.postgres_support import clone_of, empty_database, fresh_database, url_of
+from tests.postgres_support import clone_of, connect, empty_database, fresh_database, url_of
 from tests.restartable_postgres import Mode, RestartableServer, eventually, running_server
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
@@ -182,6 +183,31 @@ def test_two_copies_at_once_end_in_one(cli: Cli, source: str, target: str) -> No
     require_same(source, target)
 
 
+def test_two_copies_that_begin_at_once_on_a_server(tmp_path: Path) -> None:
+    """The second one finds no book, and when it makes it the first one has."""
+    source, target = long_ledger("sqlite", tmp_path), url_of(fresh_database())
+    with (
+        Bookkeeper.open(source, "read") as one,
+        Bookkeeper.open(target) as first,
+        Bookkeeper.open(target) as second,
+    ):
+        view = one.view(BOOK)
+        copier = threading.Thread(target=lambda: copy_book(one.database, second.database, BOOK))
+        with first.database.writing() as writing:
+            open_copy(writing, view.book, view.head)
+            copier.start()
+            wait_for_lock(target)
+        copier.join()
+    require_same(source, target)
+
+
+def wait_for_lock(url: str) -> None:
+    """Wait until somebody waits for a lock in a database of the server."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    with connect() as connection:
+        eventually(lambda: connection.execute(query, [make_url(url).database]).fetchone() != (0,))
+
+
 def test_a_copy_that_another_one_overtakes_goes_on_from_there(source: str, target: str) -> None:
     with (
         Bookkeeper.open(source, "read") as one,
@@ -215,10 +241,12 @@ def test_a_target_that_is_written_meanwhile_is_another_history(source: str, targ
     with Bookkeeper.open(source, "read") as keeper, Bookkeeper.open(target) as into:
 
         def write(done: int) -> None:
-            into.append(BOOK, event("mark", asset="XRP", price="1", key=f"of the target:{done}"))
+            if done == copying.EVENTS_AT_ONCE:
+                into.append(BOOK, event("mark", asset="XRP", price="1", key="of the target"))
 
-        with pytest.raises(Exception, match="copy_differs"):
+        with pytest.raises(Refused) as raised:
             copy_book(keeper.database, into.database, BOOK, on_progress=write)
+        assert raised.value.code == "copy_differs"
         assert check(into.database, BOOK).findings == []
 
 
