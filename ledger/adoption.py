@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, update
 from ledger import store
 from ledger.appender import insert_book
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
+from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.mapper import row_of
 from ledger.stored import StoredEvent, chain_hash
 from ledger.tables import books, events
@@ -29,7 +29,7 @@ def open_copy(connection: Connection, book: Book, source_head: Head) -> Head:
         if getattr(there, term) != getattr(book, term):
             raise Refused(
                 Refusal.COPY_DIFFERS,
-                f"the target has a book {shown(book.name)} that was opened with another {term}",
+                f"the target has a book of that name that was opened with another {term}",
                 expected=getattr(book, term),
                 actual=getattr(there, term),
                 advice="copy into another database",

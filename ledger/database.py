@@ -144,7 +144,9 @@ def translated(database: Database) -> Iterator[None]:
         fault_of = postgres.fault_of if database.dialect == "postgresql" else sqlite.fault_of
         fault = fault_of(original) or _UNKNOWN
         name = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or ""
-        actual = f"{str(original).strip()} {name}".strip().replace("\n", " ")
+        # A server's second line quotes the statement.
+        said = str(original).strip().partition("\n")[0].removeprefix("connection failed: ")
+        actual = f"{said} {name}".strip()
         found = StorageError(fault.code, f"{database.location}: {fault.what}", actual=actual, advice=fault.advice)
         found.is_passing = fault.passing
         raise found from error

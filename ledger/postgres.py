@@ -8,9 +8,9 @@ with the connection, so that no default of a server, a database or a role change
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -20,6 +20,14 @@ from ledger.errors import StorageError, StorageFault
 from ledger.faults import WRITES, Fault, Mode
 
 CONNECT_TIMEOUT_S = 10
+# A network that swallows everything is found out within half a minute, where the system's own limit is hours; what stands
+# in the URL comes first. https://www.postgresql.org/docs/current/libpq-connect.html
+_KEEPALIVES = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 _DRIVER = "postgresql+psycopg"
 
 
@@ -99,7 +107,7 @@ def _url(location: str) -> URL:
         "application_name": "netbasis",
         "connect_timeout": str(CONNECT_TIMEOUT_S),
     }
-    return url.update_query_dict(parameters)
+    return url.update_query_dict({**_KEEPALIVES, **url.query, **parameters})
 
 
 def _create_engine(url: URL) -> Engine:
@@ -122,9 +130,9 @@ def _is_open(connection: Any) -> bool:
     """Whether nothing has happened to an idle connection: a server that ends one leaves its last words to be read."""
     if connection.closed:
         return False
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return not poll.poll(0)
+    with DefaultSelector() as selector:
+        selector.register(connection.fileno(), EVENT_READ)
+        return not selector.select(0)
 
 
 _LOST = Fault(
@@ -132,6 +140,9 @@ _LOST = Fault(
     "the connection to the server was lost",
     "check the server; an append with a key may safely be repeated",
     passing=True,
+)
+_UNREACHED = _LOST._replace(
+    what="the server cannot be reached", advice="check the host and the port of the URL, and that the server runs there"
 )
 _DENIED = Fault(
     StorageFault.ACCESS_DENIED,
@@ -200,6 +211,8 @@ _MESSAGES = (
     ("not permitted to log in", _DENIED),
     ("FATAL:  role", _DENIED),
     ("does not exist", _FAULTS["3D000"]),
+    ("connection failed", _UNREACHED),
+    ("connection timeout", _UNREACHED),
 )
 
 

@@ -44,8 +44,9 @@ def server() -> Any:
     started = get_server(folder)
     atexit.register(_kill, Path(folder))
     with psycopg.connect(started.get_uri(), autocommit=True) as connection:
-        # What is durable on a server is the server's business; the tests need not wait for the disk.
-        connection.execute("ALTER SYSTEM SET fsync = off")
+        # What is durable is the server's business: the tests need not wait for the disk, and make many databases.
+        for setting in ("fsync", "full_page_writes", "autovacuum"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
     return started
 

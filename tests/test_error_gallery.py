@@ -20,7 +20,6 @@ ELSEWHERE = {
     "schema_older": "tests/test_migrations.py",
     "database_encoding": "tests/test_postgres_trouble.py",
     "database_not_writable": "tests/test_cli_bad_input.py",
-    "database_unreachable": "tests/test_postgres_trouble.py",
     "extra_missing": "tests/test_postgres_trouble.py",
 }
 

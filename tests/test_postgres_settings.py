@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
@@ -387,3 +388,16 @@ def test_check_reports_a_default_that_keeps_the_triggers_from_firing(database: s
         findings = check(keeper.database, BOOK).findings
     assert len(findings) == 3
     assert all("replica" in str(finding.actual) for finding in findings)
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("", "30000"), ("tcp_user_timeout=5000", "5000")])
+def test_a_network_that_swallows_everything_is_found_out_and_the_url_says_how_soon(
+    database: str, given: str, seconds: str
+) -> None:
+    location = url_of(database)
+    url = f"{location}{'&' if '?' in location else '?'}{given}"
+    with Bookkeeper.open(url) as keeper, keeper.database.reading() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        parameters = driver.info.get_parameters()
+    assert (parameters["tcp_user_timeout"], parameters["keepalives_count"]) == (seconds, "3")
