@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -65,15 +65,20 @@ def rows_of(state: BookState, book: Book) -> Rows:
     """The rows that a state is stored as."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for asset, holding in state.inventory.items():
-        rows["inventory", asset] = {"total": holding.total, **asdict(holding)}
-    rows["basis", ""] = asdict(state.basis)
+        rows["inventory", asset] = {"total": holding.total, **_figures(holding)}
+    rows["basis", ""] = _figures(state.basis)
     rows["engine_state", starting_value_key(book.numeraire)] = {"value": state.engine_state.starting_value}
     for asset, price in state.marks.items():
-        rows["marks", asset] = asdict(price)
+        rows["marks", asset] = _figures(price)
     for asset, amount in state.fees.paid.items():
         rows["fees", asset] = {"amount": amount}
     rows["projection_heads", ""] = {"version": state.version, "unknown_fees": state.fees.unknown}
     return rows
+
+
+def _figures(of: Any) -> dict[str, Any]:
+    """The fields of a frozen dataclass, as they are; `asdict` would copy what is in them, on every append."""
+    return {name: getattr(of, name) for name in of.__slots__}
 
 
 def state_of(rows: Rows, book: Book) -> BookState:
