@@ -23,6 +23,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.writers
 
 docs: $(READY)
 	$(BIN)/python -m docs.regenerate

@@ -21,6 +21,7 @@ from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import fmean, median
+from typing import TypeVar
 
 import psycopg
 
@@ -38,19 +39,22 @@ from ledger.tables import events
 DATABASE = "netbasis_bench"
 BOTS = 8
 ROUNDS = 3
-# Writers, and how many books they share.
-SETTINGS = ((1, 1), (BOTS, 1), (BOTS, BOTS))
-Insert = Callable[[bare.RawRow], None]
+AT_ONCE = 20
+# Writers, how many books they share, and events in a transaction.
+SETTINGS = ((1, 1, 1), (1, 1, AT_ONCE), (BOTS, 1, 1), (BOTS, BOTS, 1))
+ItemT = TypeVar("ItemT")
+Insert = Callable[[Sequence[bare.RawRow]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """What one process does: `count` writes into a book. `row` is what a bare insert repeats."""
+    """What one process does: `count` writes of `at_once` events into a book. `row` is what a bare insert repeats."""
 
     location: str
     book: str
     number: int
     count: int
+    at_once: int
     row: bare.RawRow
 
 
@@ -65,19 +69,26 @@ class Written:
 
 def append_fills(writer: Writer, barrier: Barrier) -> Written:
     """One bot."""
-    given = [event_from(fill) for fill in fills(writer.count + 1, seed=writer.number)]
+    given = [event_from(fill) for fill in fills(writer.count * writer.at_once + 1, seed=writer.number)]
     with Bookkeeper.open(writer.location) as keeper:
         keeper.append(writer.book, given.pop())  # it connects, and makes its statements
-        return _timed([partial(keeper.append, writer.book, event) for event in given], barrier)
+        if writer.at_once == 1:
+            return _timed([partial(keeper.append, writer.book, event) for event in given], barrier)
+        return _timed([partial(keeper.append_all, writer.book, some) for some in _batches(writer, given)], barrier)
 
 
 def insert_rows(writer: Writer, barrier: Barrier) -> Written:
     """The same number of bare inserts."""
     first = writer.number * 1_000_000
-    rows = [(writer.book, first + index, *writer.row[2:]) for index in range(writer.count + 1)]
+    rows = [(writer.book, first + index, *writer.row[2:]) for index in range(writer.count * writer.at_once + 1)]
     with inserting(writer.location) as insert:
-        insert(rows.pop())
-        return _timed([partial(insert, row) for row in rows], barrier)
+        insert([rows.pop()])
+        return _timed([partial(insert, some) for some in _batches(writer, rows)], barrier)
+
+
+def _batches(writer: Writer, given: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    for start in range(0, len(given), writer.at_once):
+        yield given[start : start + writer.at_once]
 
 
 def _timed(works: Sequence[Callable[[], object]], barrier: Barrier) -> Written:
@@ -99,15 +110,19 @@ def inserting(location: str, *, durable: bool = True) -> Iterator[Insert]:
             server.execute(f"SET synchronous_commit = {'on' if durable else 'off'}")
             statement = f"INSERT INTO bare VALUES ({', '.join(['%s'] * len(events.columns))})"
 
-            def insert(row: bare.RawRow) -> None:
-                server.execute(statement, row)
+            def insert(rows: Sequence[bare.RawRow]) -> None:
+                if len(rows) == 1:
+                    server.execute(statement, rows[0])
+                    return
+                with server.transaction(), server.cursor() as cursor:
+                    cursor.executemany(statement, rows)
 
             yield insert
     else:
         with closing(bare.connect(_beside(location))) as file:
             file.execute("PRAGMA busy_timeout = 60000")
             file.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-            yield lambda row: bare.insert(file, [row])
+            yield partial(bare.insert, file)
 
 
 def _beside(location: str) -> Path:
@@ -155,27 +170,30 @@ def together(work: Callable[[Writer, Barrier], Written], writers: Sequence[Write
         yield from pool.starmap(work, [(writer, barrier) for writer in writers], chunksize=1)
 
 
-def many_writers(name: str, location: str, writers: int, books: int, count: int) -> Iterator[Line]:
+def many_writers(name: str, location: str, setting: tuple[int, int, int], transactions: int) -> Iterator[Line]:
     """Appends and bare inserts in turns; what was appended is checked."""
+    writers, books, at_once = setting
+    count = transactions // writers // at_once
     ours: list[list[Written]] = []
     bares: list[list[Written]] = []
     with new_ledger(location, books) as row:
         for turn in range(ROUNDS):
             numbers = range(1 + turn * writers, 1 + (turn + 1) * writers)
-            all_of_them = [Writer(location, f"b{n % books}", n, count // writers, row) for n in numbers]
+            all_of_them = [Writer(location, f"b{n % books}", n, count, at_once, row) for n in numbers]
             ours.append(list(together(append_fills, all_of_them)))
             bares.append(list(together(insert_rows, all_of_them)))
         with Bookkeeper.open(location, "read") as keeper:
             for book in range(books):
                 assert check(keeper.database, f"b{book}").ok
-    what = f"{name}, {'one writer' if writers == 1 else f'{writers} writers, {books} book' + 's' * (books > 1)}"
-    yield Line(f"{what}: appends", _rate(ours), "per s", "bare inserts", _rate(bares))
+    who = "1 writer" if writers == 1 else f"{writers} writers, {books} book{'s' * (books > 1)}"
+    what = f"{name}, {who}{f', {at_once} at once' if at_once > 1 else ''}"
+    yield Line(what, _rate(ours) * at_once, "per s", "bare inserts", _rate(bares) * at_once)
     for percentile, of in (("p50", median), ("p99", p99)):
         yield Line(f"  {percentile}", of(_each(ours)) * 1000, "ms", "of bare inserts", of(_each(bares)) * 1000)
 
 
 def _rate(turns: Sequence[Sequence[Written]]) -> float:
-    """The median turn: all writes over the time from the first start to the last end."""
+    """The median turn: all transactions over the time from the first start to the last end."""
     return median(
         sum(len(written.each) for written in turn)
         / (max(written.ended for written in turn) - min(written.started for written in turn))
@@ -211,7 +229,7 @@ def _bare_commit(location: str, row: bare.RawRow, number: int, *, durable: bool,
     with inserting(location, durable=durable) as insert:
         started = time.perf_counter()
         for index in range(count):
-            insert((f"x{number}", index, *row[2:]))
+            insert([(f"x{number}", index, *row[2:])])
         return (time.perf_counter() - started) / count
 
 
@@ -240,8 +258,8 @@ def main() -> None:
         lines = [
             line
             for name, location in places.items()
-            for writers, books in SETTINGS
-            for line in many_writers(name, location, writers, books, given.appends)
+            for setting in SETTINGS
+            for line in many_writers(name, location, setting, given.appends)
         ]
         print("\n".join(table(lines)))
         print("\nmilliseconds of an append, one writer:")

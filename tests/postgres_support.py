@@ -24,11 +24,17 @@ TEMPLATE = "netbasis_template"
 _numbers = itertools.count(1)
 
 
+def given_server() -> str | None:
+    """The URL of somebody's server, when the tests are to use it."""
+    return os.environ.get("NETBASIS_TEST_POSTGRES")
+
+
 @cache
 def server_url() -> str:
     """The URL of a server on which the tests may create databases and roles."""
-    given = os.environ.get("NETBASIS_TEST_POSTGRES")
+    given = given_server()
     if given:
+        atexit.register(_drop_what_was_made)
         return given
     return str(server().get_uri()).replace("postgresql://", "postgresql+psycopg://", 1)
 
@@ -56,6 +62,14 @@ def _kill(folder: Path) -> None:
     pid = int((folder / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_what_was_made() -> None:
+    with connect() as connection:
+        query = "SELECT datname FROM pg_database WHERE datname LIKE %s OR datname = %s"
+        names = [f"netbasis\\_{os.getpid()}\\_%", f"{TEMPLATE}_{os.getpid()}"]
+        for (name,) in connection.execute(query, names).fetchall():
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def url_of(database: str, *, username: str | None = None, password: str | None = None) -> str:

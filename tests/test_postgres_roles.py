@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.support import BOOK, event
 
 PAGE = Path(__file__).parents[1] / "docs" / "postgresql.md"
 ROLES = ("ledger_bot", "ledger_auditor")
+PASSWORD = "of a test"
 FORBIDDEN = [
     "UPDATE events SET key = 'x' WHERE version = 2",
     "DELETE FROM events WHERE version = 2",
@@ -58,16 +60,28 @@ def database() -> Iterator[str]:
     with connect(name) as connection:
         connection.execute("CREATE SCHEMA secrets")
         connection.execute("CREATE TABLE secrets.plans (id integer)")
-        connection.execute(match[1])
+        connection.execute(own(match[1]))
+        for role in ROLES:
+            connection.execute(f"ALTER ROLE {own(role)} PASSWORD '{PASSWORD}'")
     yield name
     with connect(name) as connection:
         for role in ROLES:
-            connection.execute(f"DROP OWNED BY {role}")
-            connection.execute(f"DROP ROLE {role}")
+            connection.execute(f"DROP OWNED BY {own(role)}")
+            connection.execute(f"DROP ROLE {own(role)}")
+
+
+def own(statements: str) -> str:
+    """Roles are of the whole server, which other test processes may share: each has its own."""
+    return re.sub(r"ledger_(bot|auditor)", rf"ledger_\1_{os.getpid()}", statements)
+
+
+def url_as(role: str, database: str) -> str:
+    """The URL of a database for one of the roles."""
+    return url_of(database, username=own(role), password=PASSWORD)
 
 
 def test_a_bot_appends_and_reads(database: str) -> None:
-    with Bookkeeper.open(url_of(database, username="ledger_bot")) as bot:
+    with Bookkeeper.open(url_as("ledger_bot", database)) as bot:
         before = bot.view(BOOK).head.version
         assert bot.append(BOOK, event("mark", asset="XRP", price="1.33", key="bot:1")).stored.version == before + 1
         assert bot.append(BOOK, event("mark", asset="XRP", price="1.33", key="bot:1")).existed
@@ -77,10 +91,10 @@ def test_a_bot_appends_and_reads(database: str) -> None:
 
 
 def test_an_auditor_reads_and_checks_and_cannot_append(database: str) -> None:
-    with Bookkeeper.open(url_of(database, username="ledger_auditor"), "read") as auditor:
+    with Bookkeeper.open(url_as("ledger_auditor", database), "read") as auditor:
         assert check(auditor.database, BOOK).ok
         assert rebuild(auditor.database, BOOK, dry_run=True).changes == []
-    with Bookkeeper.open(url_of(database, username="ledger_auditor")) as auditor, pytest.raises(StorageError) as raised:
+    with Bookkeeper.open(url_as("ledger_auditor", database)) as auditor, pytest.raises(StorageError) as raised:
         auditor.append(BOOK, event("mark", asset="XRP", price="1.33", key="auditor:1"))
     assert raised.value.code == "access_denied"
 
@@ -88,7 +102,7 @@ def test_an_auditor_reads_and_checks_and_cannot_append(database: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_what_is_forbidden_is_refused_by_the_server(database: str, role: str) -> None:
     statements = FORBIDDEN + (FORBIDDEN_TO_THE_AUDITOR if role == "ledger_auditor" else [])
-    with connect(database, user=role) as connection:
+    with connect(database, user=own(role), password=PASSWORD) as connection:
         for statement in statements:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)

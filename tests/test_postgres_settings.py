@@ -340,11 +340,11 @@ def test_a_reader_that_rests_for_longer_than_the_server_allows_is_a_clear_error(
 def test_a_role_that_may_not_connect(database: str, terms: str, code: str) -> None:
     role = f"role_{next(_numbers)}"
     with connect() as connection:
-        connection.execute(f"CREATE ROLE {role} {terms}")
+        connection.execute(f"CREATE ROLE {role} {terms} PASSWORD 'its own'")
         connection.execute(f'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC')
         try:
             with pytest.raises(StorageError) as raised:
-                Bookkeeper.open(url_of(database, username=role))
+                Bookkeeper.open(url_of(database, username=role, password="its own"))
             assert raised.value.code == code
         finally:
             connection.execute(f"DROP ROLE {role}")
@@ -352,15 +352,15 @@ def test_a_role_that_may_not_connect(database: str, terms: str, code: str) -> No
 
 def test_two_ledgers_in_schemas_of_one_database(database: str) -> None:
     with connect(database) as connection:
-        connection.execute("CREATE SCHEMA desk")
-    desk = f"{url_of(database)}{'&' if '?' in url_of(database) else '?'}options=-csearch_path%3Ddesk"
+        connection.execute("CREATE SCHEMA second")
+    desk = f"{url_of(database)}{'&' if '?' in url_of(database) else '?'}options=-csearch_path%3Dsecond"
     with Bookkeeper.open(desk, "create") as keeper, Bookkeeper.open(url_of(database)) as other:
         keeper.open_book(BOOK, Opened(mode="paper"))
         keeper.append(BOOK, mark("5"))
         assert (keeper.view(BOOK).book.mode, other.view(BOOK).book.mode) == ("paper", "live")
         assert check(keeper.database, BOOK).ok
         assert check(other.database, BOOK).ok
-    assert tables_of(database, "desk") == tables_of(database, "public")
+    assert tables_of(database, "second") == tables_of(database, "public")
 
 
 def tables_of(database: str, schema: str) -> Sequence[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ from ledger.database import Database
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from ledger.triggers import REFUSAL
+from tests.engines import forget
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
 from tests.store_contract import StoreContract
 from tests.store_support import append_sample
@@ -24,9 +26,11 @@ class TestPostgres(StoreContract):
     """The contract on PostgreSQL."""
 
     @pytest.fixture
-    def location(self) -> str:
+    def location(self) -> Iterator[str]:
         """A fresh, migrated database without a book."""
-        return url_of(fresh_database())
+        made = url_of(fresh_database())
+        yield made
+        forget(made)
 
 
 def _sampled(location: str) -> Bookkeeper:
