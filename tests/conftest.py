@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from engine.bookkeeper import Bookkeeper
 from tests.cli_support import Cli
 from tests.engines import ENGINES, Engine, forget, new_ledger
 from tests.support import open_keeper
+
+# A suite that is started in the background is born deaf to Ctrl-C, and so would be the commands that it interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `explore` looks elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
 settings.register_profile(
