@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 from cli.options import Output, Target
 from cli.output import emit, progress, shown
 from cli.usage import WrongUsage
+from engine.repeating import Rereadable
 from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event
 from ledger.parsing import LINE_BYTES, parse_lines
@@ -118,7 +119,7 @@ def _lines(source: IO[bytes]) -> Iterator[bytes]:
         line = source.readline(LINE_BYTES + 1)
 
 
-class _EventsOf:
+class _EventsOf(Rereadable):
     """A file's events, which can be gone through more than once."""
 
     def __init__(self, source: IO[bytes], book: Book, on_progress: Callable[[int], None] | None) -> None:

@@ -82,8 +82,8 @@ def _target(
         typer.Option(
             "--db",
             envvar="NETBASIS_DB",
-            metavar="PATH",
-            help="The ledger's SQLite file; else netbasis.toml says.",
+            metavar="PATH_OR_URL",
+            help="The ledger: a SQLite file, or a server's database; else netbasis.toml says.",
             show_envvar=True,
         ),
     ] = None,

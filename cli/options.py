@@ -54,7 +54,7 @@ class Target:
         location = self._given.db or self._file.db
         if location is None:
             raise WrongUsage(
-                'say which database: netbasis --db PATH …, or set NETBASIS_DB, or write db = "PATH" into netbasis.toml'
+                'say which database: netbasis --db PATH_OR_URL …, or set NETBASIS_DB, or write db = "…" into netbasis.toml'
             )
         return location
 

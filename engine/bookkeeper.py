@@ -13,7 +13,7 @@ of it is there.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from engine import projection_store, schema
 from engine.classification import policy_named
 from engine.projection_store import stored_state
 from engine.projector import Kept, Projector, projector_at
-from engine.repeating import always, repeated
+from engine.repeating import Rereadable, always, repeated
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, Outcome, book_of, find_repeated, open_book
 from ledger.book import Book, Head
@@ -168,7 +168,7 @@ class Bookkeeper:
     def append(self, name: str, event: Event, *, expected_version: int | None = None) -> Outcome:
         """Append one event, durably; an event whose key is there already is answered, not written.
 
-        Raises Refused, VersionPassed, KeyConflict, StorageError; then nothing was written.
+        Raises Refused, VersionPassed, KeyConflict, StorageError; then nothing was written, unless `outcome_is_unknown`.
         """
 
         def work() -> Outcome:
@@ -180,8 +180,8 @@ class Bookkeeper:
     def append_all(self, name: str, events: Iterable[Event], *, expected_version: int | None = None) -> Appended:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
 
-        After a fault that passes they are gone through again; an iterator cannot be, and then the fault is raised. Raises as
-        `append` does, the error's `index` being that of its event.
+        After a fault that passes a sequence, or what is `Rereadable`, is gone through again; with anything else, which may
+        be a queue, the fault is raised. Raises as `append` does, the error's `index` being that of its event.
         """
 
         def work() -> Appended:
@@ -191,7 +191,7 @@ class Bookkeeper:
                     counts[outcome.existed] += 1
                 return Appended(counts[False], counts[True], transaction.head)
 
-        if isinstance(events, Iterator):
+        if not isinstance(events, Sequence | Rereadable):
             return work()
         return repeated(work, repeatable=lambda: all(event.key is not None for event in events))
 

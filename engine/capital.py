@@ -166,7 +166,7 @@ def inject(
 ) -> Done[Injection]:
     """Add capital. `price`: of one unit in the numeraire, for an asset other than it.
 
-    Raises Refused (`amount_must_be_positive`, `price_required`, …), KeyConflict, StorageError; then nothing was written.
+    Raises Refused (`amount_must_be_positive`, `price_required`, …), KeyConflict, StorageError (see `append`).
     """
 
     def given(book: Book) -> Deposit:

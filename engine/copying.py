@@ -15,7 +15,7 @@ from engine import projection_store
 from engine.projection_store import stored_state
 from engine.repeating import always, repeated
 from ledger import store
-from ledger.adoption import adopt, open_copy, require_prefix
+from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, require_terms
 from ledger.book import Book, Head
 from ledger.database import Database
 from ledger.errors import StorageError, StorageFault
@@ -27,12 +27,16 @@ OnProgress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A book's copy: how many events were copied, how many were there before, and the head, which both have."""
+    """A book's copy: how many events were copied now, how many were there or came from another copy, and the head.
+
+    `is_ahead`: the target has more than the source had; else the head is that of both.
+    """
 
     book: Book
     copied: int
     existed: int
     head: Head
+    is_ahead: bool
 
 
 def copy_book(source: Database, target: Database, name: str, *, on_progress: OnProgress | None = None) -> Copied:
@@ -42,13 +46,14 @@ def copy_book(source: Database, target: Database, name: str, *, on_progress: OnP
     """
     book, end = repeated(partial(_read_book, source, name), repeatable=always)
     head = repeated(partial(_begin, target, book, end), repeatable=always)
-    existed = head.version
+    copied = 0
     while head.version < end.version:
-        head = repeated(partial(_copy_batch, source, target, book, end, head), repeatable=always)
+        head, adopted = repeated(partial(_copy_batch, source, target, book, end, head), repeatable=always)
+        copied += adopted
         if on_progress is not None:
-            on_progress(head.version - existed)
-    repeated(partial(_compare, source, target, book, end), repeatable=always)
-    return Copied(book, end.version - existed, existed, end)
+            on_progress(copied)
+    head = repeated(partial(_compare, source, target, book, end), repeatable=always)
+    return Copied(book, copied, end.version - copied, head, is_ahead=head.version > end.version)
 
 
 def _read_book(source: Database, name: str) -> tuple[Book, Head]:
@@ -57,31 +62,36 @@ def _read_book(source: Database, name: str) -> tuple[Book, Head]:
 
 
 def _begin(target: Database, book: Book, end: Head) -> Head:
-    with target.writing() as writing:
-        return open_copy(writing, book, end)
+    with target.reading() as reading:
+        found = store.find_book(reading, book.name)
+    if found is None:
+        return before_copy(end)
+    there, head = found
+    require_terms(there, book)
+    return head
 
 
-def _copy_batch(source: Database, target: Database, book: Book, end: Head, head: Head) -> Head:
-    """Copy what follows the target's head; the head afterwards."""
+def _copy_batch(source: Database, target: Database, book: Book, end: Head, head: Head) -> tuple[Head, int]:
+    """Copy what follows the target's head; the head afterwards, and how many events were copied."""
     until = min(head.version + EVENTS_AT_ONCE, end.version)
     with source.reading() as reading:
         require_prefix(head, store.find_event(reading, book.name, head.version))
         batch = list(store.read_events(reading, book.name, after=head.version, until=until))
     with target.writing() as writing:
-        before = open_copy(writing, book, end)
+        before = begin_copy(writing, book, end)
         if before != head:  # this batch was written after all, or another copy is at work
-            return before
+            return before, 0
         after = adopt(writing, book.name, before, batch)
         if after.version != until:
             raise _ends_early(after, end)
         rows = projection_store.load_rows(writing, book.name)
         state = stored_state(rows, book, before) if before.version else EMPTY
         projection_store.save_rows(writing, book.name, rows, projection_store.rows_of(fold(batch, state), book))
-    return after
+    return after, len(batch)
 
 
-def _compare(source: Database, target: Database, book: Book, end: Head) -> None:
-    """What the target holds is what the source holds, and the source's head is its last event."""
+def _compare(source: Database, target: Database, book: Book, end: Head) -> Head:
+    """The target's head; what it holds is what the source holds, and the source's head is its last event."""
     with target.reading() as reading:
         _, head = store.require_book(reading, book.name)
         last = store.find_event(reading, book.name, end.version)
@@ -89,6 +99,7 @@ def _compare(source: Database, target: Database, book: Book, end: Head) -> None:
         require_prefix(head, store.find_event(reading, book.name, head.version))
     if last is None or last.hash != end.hash:
         raise _ends_early(head, end)
+    return head
 
 
 def _ends_early(found: Head, end: Head) -> StorageError:

@@ -106,6 +106,14 @@ def state_of(rows: Rows, book: Book) -> BookState:
 def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
     """The state that stored rows hold. Raises StorageError `projections_behind` when it is not the head's."""
     state = state_of(rows, book)
+    if state.version > head.version:
+        raise StorageError(
+            StorageFault.DATABASE_DAMAGED,
+            f"the head of the book {shown(book.name)} is behind its projections",
+            expected=f"version {state.version} or later",
+            actual=f"version {head.version}",
+            advice="run `netbasis check`, and restore a backup",
+        )
     if state.version != head.version:
         raise StorageError(
             StorageFault.PROJECTIONS_BEHIND,

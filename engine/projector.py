@@ -15,6 +15,7 @@ from engine.evidence import verify_evidence
 from engine.projection_store import Rows, stored_state
 from ledger import store
 from ledger.book import Book, Head
+from ledger.errors import StorageError, StorageFault, shown
 from ledger.events import Event, Withdrawal
 from ledger.stored import StoredEvent, chain_hash
 from projections.state import BookState, apply
@@ -62,7 +63,7 @@ class Projector:
 def projector_at(connection: Connection, book: Book, head: Head, kept: Kept | None) -> Projector:
     """The projections of a locked book at its head.
 
-    Raises StorageError `projections_behind`.
+    Raises StorageError `projections_behind`, `database_damaged`.
     """
     rebuilds = projection_store.rebuild_count(connection, book.name)
     if kept is not None and kept.rebuilds == rebuilds:
@@ -72,7 +73,22 @@ def projector_at(connection: Connection, book: Book, head: Head, kept: Kept | No
         if state is not None:
             return Projector(book, state, projection_store.rows_of(state, book), rebuilds)
     rows = projection_store.load_rows(connection, book.name)
-    return Projector(book, stored_state(rows, book, head), rows, rebuilds)
+    state = stored_state(rows, book, head)
+    _require_last_event(connection, book, head)
+    return Projector(book, state, rows, rebuilds)
+
+
+def _require_last_event(connection: Connection, book: Book, head: Head) -> None:
+    """Whoever may append may move the head; what followed a wrong one could not be taken back."""
+    last = store.find_event(connection, book.name, head.version)
+    if last is None or last.hash != head.hash:
+        raise StorageError(
+            StorageFault.DATABASE_DAMAGED,
+            f"the head of the book {shown(book.name)} is not its last event",
+            expected=last.hash if last else None,
+            actual=head.hash,
+            advice="run `netbasis check`, and restore a backup",
+        )
 
 
 def _caught_up(connection: Connection, book: Book, kept: Kept, head: Head) -> BookState | None:

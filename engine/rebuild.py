@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
 from engine.projection_store import Change, Rows, count_rebuild, difference, read_rows, replace_rows, rows_of
+from engine.repeating import always, repeated
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database import Database
+from ledger.errors import StorageError, StorageFault
 from ledger.integrity import any_text
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState, fold
@@ -39,22 +42,40 @@ def rebuild(database: Database, name: str, *, dry_run: bool = False, on_progress
 
     `on_progress` is called with the number of events folded so far. Raises Refused `book_unknown`; StorageError.
     """
+    work = partial(_rebuild, database, name, dry_run=dry_run, on_progress=on_progress)
+    return repeated(work, repeatable=always)
+
+
+def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnProgress | None) -> Rebuilt:
     started = time.perf_counter()
     with database.reading() as connection:
         book, head = store.require_book(connection, name)
         state = _fold(connection, name, EMPTY, on_progress)
+        _require_head(state, head)
         if dry_run:
             changes = _changes(connection, rows_of(state, book), name)
             return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
     with database.writing() as connection:
         book, head = store.require_book(connection, name, lock=True)
         state = _fold(connection, name, state, on_progress)
+        _require_head(state, head)
         wanted = rows_of(state, book)
         changes = _changes(connection, wanted, name)
         if changes:
             replace_rows(connection, name, wanted)
             count_rebuild(connection, name)
     return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
+
+
+def _require_head(state: BookState, head: Head) -> None:
+    if state.version != head.version:
+        raise StorageError(
+            StorageFault.DATABASE_DAMAGED,
+            "the log does not end where the book's head says, which a rebuild cannot repair",
+            expected=f"version {head.version}",
+            actual=f"version {state.version}",
+            advice="run `netbasis check`, and restore a backup",
+        )
 
 
 def _changes(connection: Connection, wanted: Rows, name: str) -> list[Change]:

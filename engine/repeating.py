@@ -34,6 +34,10 @@ def repeated(work: Callable[[], ResultT], *, repeatable: Callable[[], bool]) -> 
         time.sleep(pause)
 
 
+class Rereadable:
+    """Marks what begins anew each time it is gone through, as a file does, and a queue does not."""
+
+
 def always() -> bool:
     """Of work that may be repeated whatever has become of it."""
     return True

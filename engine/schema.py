@@ -41,9 +41,9 @@ def current(connection: Connection) -> str | None:
         raise StorageError(
             StorageFault.NOT_A_LEDGER,
             "the database is not a ledger of netbasis: it holds other tables",
-            expected="an empty or new file, or a ledger",
+            expected="an empty or new file or database, or a ledger",
             actual=", ".join(sorted(tables)),
-            advice="give the ledger a file of its own",
+            advice="give the ledger a file, a database or a schema of its own",
         )
     return None
 
@@ -54,6 +54,7 @@ def require_newest(connection: Connection) -> None:
     if found == NEWEST:
         return
     if found is None:
+        _require_schema(connection)
         raise StorageError(
             StorageFault.NOT_A_LEDGER,
             "the database is empty",
@@ -68,6 +69,18 @@ def require_newest(connection: Connection) -> None:
         actual=found,
         advice="back the file up, then run `netbasis db upgrade`",
     )
+
+
+def _require_schema(connection: Connection) -> None:
+    """On a server a role sees nothing of a schema that it may not use, nor of one that is not there."""
+    if connection.dialect.name == "postgresql" and connection.scalar(text("SELECT current_schema()")) is None:
+        path = connection.scalar(text("SHOW search_path"))
+        raise StorageError(
+            StorageFault.ACCESS_DENIED,
+            "there is no schema that this role may use",
+            expected=f"one of the search_path {path}",
+            advice="check its name in the URL, or grant USAGE on it; see docs/postgresql.md",
+        )
 
 
 def require_known(found: str) -> None:

@@ -18,13 +18,24 @@ from ledger.stored import StoredEvent, chain_hash
 from ledger.tables import books, events
 
 
-def open_copy(connection: Connection, book: Book, source_head: Head) -> Head:
-    """The head of a book's copy, locked; the copy is begun when it is not there.
+def begin_copy(connection: Connection, book: Book, source_head: Head) -> Head:
+    """The head of a book's copy in a transaction that adds to it: locked, or opened when it is not there.
 
     Raises Refused `copy_differs` when the book is there on other terms.
     """
     found = store.find_book(connection, book.name, lock=True)
-    there, head = found or insert_book(connection, book, Head(0, GENESIS_HASH, source_head.recorded_at))
+    there, head = found or insert_book(connection, book, before_copy(source_head))
+    require_terms(there, book)
+    return head
+
+
+def before_copy(source_head: Head) -> Head:
+    """The head of a copy that is not begun."""
+    return Head(0, GENESIS_HASH, source_head.recorded_at)
+
+
+def require_terms(there: Book, book: Book) -> None:
+    """Raises Refused `copy_differs` when the target's book is on other terms."""
     for term in ("mode", "numeraire", "base_asset", "withdrawal_policy"):
         if getattr(there, term) != getattr(book, term):
             raise Refused(
@@ -34,7 +45,6 @@ def open_copy(connection: Connection, book: Book, source_head: Head) -> Head:
                 actual=getattr(there, term),
                 advice="copy into another database",
             )
-    return head
 
 
 def require_prefix(head: Head, source: StoredEvent | None) -> None:

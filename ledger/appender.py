@@ -1,6 +1,6 @@
 """Appending: from events as given to sealed rows at the end of a book's chain, inside the caller's transaction.
 
-The book's row is locked from `Appender.lock` to the end of the transaction, so versions have no gap and the order of
+The book's row is locked from the beginning to the end of the transaction, so versions have no gap and the order of
 commits is the order of the log. Idempotency comes first: a key that is there is compared, answered and never written, so
 a repeated append succeeds even when the version that it expected has passed. An event that is refused leaves the
 transaction to its owner, who rolls it back.

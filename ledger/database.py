@@ -22,6 +22,7 @@ from ledger.faults import WRITES, Fault, Mode
 from ledger.sqlite import OnWait
 
 BUSY_TIMEOUT_S = 30.0
+_MISSPELT_URL = re.compile(r"postgres(ql)?(\+\w+)?(:|//)", re.IGNORECASE)
 _UNKNOWN = Fault(StorageFault.DATABASE_FAILED, "the database refused", "run `netbasis check`")
 
 
@@ -48,7 +49,7 @@ class Database:
             return cls(
                 postgres.open_engine(location, mode, busy_timeout_s=busy_timeout_s), without_password(location), mode
             )
-        if "://" in location:
+        if "://" in location or _MISSPELT_URL.match(location):
             raise StorageError(
                 StorageFault.URL_NOT_SUPPORTED,
                 "no such kind of database",
@@ -130,7 +131,7 @@ def together(connection: Connection) -> Iterator[None]:
 
 def without_password(url: str) -> str:
     """A database URL for people: the password is not shown, neither before the host nor among the parameters."""
-    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url))
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(/[^:/@]*):.*@", r"\1:***@", url))
 
 
 @contextmanager
@@ -144,8 +145,8 @@ def translated(database: Database) -> Iterator[None]:
         fault_of = postgres.fault_of if database.dialect == "postgresql" else sqlite.fault_of
         fault = fault_of(original) or _UNKNOWN
         name = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or ""
-        # A server's second line quotes the statement.
-        said = str(original).strip().partition("\n")[0].removeprefix("connection failed: ")
+        # Where it could not connect to stands in the URL; a server's second line quotes the statement.
+        said = str(original).strip().rpartition(" failed: ")[2].partition("\n")[0]
         actual = f"{said} {name}".strip()
         found = StorageError(fault.code, f"{database.location}: {fault.what}", actual=actual, advice=fault.advice)
         found.is_passing = fault.passing

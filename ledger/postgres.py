@@ -8,6 +8,7 @@ with the connection, so that no default of a server, a database or a role change
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from selectors import EVENT_READ, DefaultSelector
@@ -20,20 +21,24 @@ from ledger.errors import StorageError, StorageFault
 from ledger.faults import WRITES, Fault, Mode
 
 CONNECT_TIMEOUT_S = 10
-# A network that swallows everything is found out within half a minute, where the system's own limit is hours; what stands
-# in the URL comes first. https://www.postgresql.org/docs/current/libpq-connect.html
-_KEEPALIVES = {
+# What stands in the URL comes first. A network that swallows everything is found out within half a minute, where the
+# system's own limit is hours. https://www.postgresql.org/docs/current/libpq-connect.html
+_DEFAULTS = {
+    "application_name": "netbasis",
+    "connect_timeout": str(CONNECT_TIMEOUT_S),
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
 _DRIVER = "postgresql+psycopg"
+# What goes wrong is raised; without it the driver's warnings would stand on the stderr of a bot that has set up no logging.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 def is_url(location: str) -> bool:
     """Whether a location names a PostgreSQL server."""
-    return location.startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
+    return location.lower().startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
 
 
 def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
@@ -46,7 +51,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
         "TimeZone": "UTC",
         "DateStyle": "ISO",
         "synchronous_commit": "on",
-        "lock_timeout": f"{int(busy_timeout_s * 1000)}",
+        "lock_timeout": f"{max(1, int(busy_timeout_s * 1000))}",  # 0 would mean for ever
         "default_transaction_isolation": "read committed",
         "default_transaction_deferrable": "off",
         "default_transaction_read_only": "on" if mode == "read" else "off",
@@ -58,6 +63,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
     def _on_connect(connection: Any, _record: Any) -> None:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
+            connection.close()
             raise StorageError(
                 StorageFault.DATABASE_ENCODING,
                 "the database cannot hold every text",
@@ -67,6 +73,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
             )
         connection.execute(set_all)
         connection.commit()
+        _read_any_time(connection)
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
@@ -74,6 +81,29 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     return engine
+
+
+def _read_any_time(connection: Any) -> None:
+    """A time that Python has no form for, such as `infinity`, is read as its text, and is then damage like any other."""
+    import psycopg
+    from psycopg.adapt import Loader
+    from psycopg.pq import Format
+
+    oid = connection.adapters.types["timestamptz"].oid
+    usual = connection.adapters.get_loader(oid, Format.TEXT)
+
+    class AnyTime(Loader):
+        def __init__(self, oid: int, context: Any = None) -> None:
+            super().__init__(oid, context)
+            self._usual = usual(oid, context)
+
+        def load(self, data: Any) -> Any:
+            try:
+                return self._usual.load(data)
+            except psycopg.DataError:
+                return bytes(data).decode()
+
+    connection.adapters.register_loader(oid, AnyTime)
 
 
 @contextmanager
@@ -91,6 +121,11 @@ def together(connection: Connection) -> Iterator[None]:
             yield
     except psycopg.Error as error:
         raise DBAPIError(None, None, error) from error  # as SQLAlchemy has it of a single statement
+    except Exception:
+        raise
+    except BaseException:
+        connection.invalidate()  # a Ctrl-C may have left it in the middle of the journey
+        raise
 
 
 def _url(location: str) -> URL:
@@ -102,18 +137,19 @@ def _url(location: str) -> URL:
             "not a database URL",
             expected="postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE",
         ) from error
-    parameters = {
-        "client_encoding": "utf8",
-        "application_name": "netbasis",
-        "connect_timeout": str(CONNECT_TIMEOUT_S),
-    }
-    return url.update_query_dict({**_KEEPALIVES, **url.query, **parameters})
+    if "@" in (url.host or ""):
+        raise StorageError(
+            StorageFault.URL_NOT_SUPPORTED,
+            "the URL has more than one @",
+            advice="in a user's name or a password write @ as %40, : as %3A and / as %2F",
+        )
+    return url.set(query={**_DEFAULTS, **url.query, "client_encoding": "utf8"})
 
 
 def _create_engine(url: URL) -> Engine:
     try:
         # Kept connections are looked at before they are used: after a restart of the server every one of them is dead.
-        engine = create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, max_overflow=-1)
     except ModuleNotFoundError as error:
         raise StorageError(
             StorageFault.EXTRA_MISSING,
@@ -138,11 +174,17 @@ def _is_open(connection: Any) -> bool:
 _LOST = Fault(
     StorageFault.DATABASE_UNREACHABLE,
     "the connection to the server was lost",
-    "check the server; an append with a key may safely be repeated",
+    "check the server, and repeat it: nothing of it was written",
     passing=True,
 )
 _UNREACHED = _LOST._replace(
     what="the server cannot be reached", advice="check the host and the port of the URL, and that the server runs there"
+)
+_NOT_NOW = _LOST._replace(
+    what="the server takes no connection now", advice="wait for it, close some connections, or have it allow more"
+)
+_WRONG_URL = Fault(
+    StorageFault.URL_NOT_SUPPORTED, "the URL says what the driver does not take", "check its port and its parameters"
 )
 _DENIED = Fault(
     StorageFault.ACCESS_DENIED,
@@ -154,20 +196,22 @@ _FULL = Fault(
 )
 _BUSY = Fault(
     StorageFault.DATABASE_BUSY,
-    "another transaction has held the book too long",
-    "find who holds it (pg_stat_activity); an append with a key may safely be repeated",
+    "another transaction has held a lock too long",
+    "find who holds it (pg_stat_activity), and repeat it: nothing of it was written",
 )
 _CLASHED = _BUSY._replace(what="two transactions got into each other's way", passing=True)
 _TIMED_OUT = Fault(
     StorageFault.DATABASE_FAILED,
-    "the server ended what took longer than it allows",
+    "the server ended the statement: it took longer than it allows, or somebody cancelled it",
     "allow this role more (statement_timeout, transaction_timeout); nothing of it was written",
 )
 
 # SQLSTATEs, then their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _FAULTS: dict[str, Fault] = {
     "3D000": Fault(
-        StorageFault.DATABASE_MISSING, "the server has no such database", "create it, then run `netbasis init`"
+        StorageFault.DATABASE_MISSING,
+        "the server has no such database",
+        "check its name, or create it and run `netbasis init`",
     ),
     "3F000": Fault(StorageFault.DATABASE_MISSING, "the database has no such schema", "create it, or name another"),
     "42501": _DENIED,
@@ -186,12 +230,7 @@ _FAULTS: dict[str, Fault] = {
     "57P03": _LOST,
     "53100": _FULL,
     "53200": _FULL,
-    "53300": Fault(
-        StorageFault.DATABASE_UNREACHABLE,
-        "the server has no connection left",
-        "close some, or allow more",
-        passing=True,
-    ),
+    "53300": _NOT_NOW,
     "08": _LOST,
     "28": _DENIED,
     "53": _FULL,
@@ -211,6 +250,14 @@ _MESSAGES = (
     ("not permitted to log in", _DENIED),
     ("FATAL:  role", _DENIED),
     ("does not exist", _FAULTS["3D000"]),
+    ("too many", _NOT_NOW),
+    ("connection slots", _NOT_NOW),
+    ("not currently accepting", _NOT_NOW),
+    ("the database system is", _NOT_NOW),  # starting up, shutting down, in recovery
+    ("connection is bad: invalid", _WRONG_URL),
+    ("invalid connection option", _WRONG_URL),
+    ("invalid integer value", _WRONG_URL),
+    ("failed to resolve host", _UNREACHED),
     ("connection failed", _UNREACHED),
     ("connection timeout", _UNREACHED),
 )
@@ -221,6 +268,5 @@ def fault_of(error: BaseException) -> Fault | None:
     state: str | None = getattr(error, "sqlstate", None)
     if state is not None:
         return _FAULTS.get(state) or _FAULTS.get(state[:2])
-    if type(error).__name__ not in ("OperationalError", "ConnectionTimeout"):
-        return None
-    return next((fault for words, fault in _MESSAGES if words in str(error)), _LOST)
+    known = next((fault for words, fault in _MESSAGES if words in str(error)), None)
+    return known or (_LOST if type(error).__name__ == "OperationalError" else None)

@@ -127,7 +127,7 @@ _FAULTS: dict[str, Fault] = {
     "SQLITE_BUSY": Fault(
         StorageFault.DATABASE_BUSY,
         "another process has held the write lock too long",
-        "wait for it, or find who holds the file open; an append with a key may safely be repeated",
+        "wait for it, or find who holds the file open, and repeat it: nothing of it was written",
     ),
     "SQLITE_FULL": Fault(
         StorageFault.DATABASE_FULL,

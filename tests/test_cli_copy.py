@@ -19,12 +19,12 @@ from engine import copying, repeating
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.copying import copy_book
-from ledger.adoption import open_copy
+from ledger.adoption import begin_copy
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from ledger.postgres import is_url
 from tests.cli_support import SCRIPT, Child, Cli, Ran, assert_refused, clean_environment, ended
-from tests.engines import ENGINES, Engine, contents, forget, intruding
+from tests.engines import ENGINES, Engine, contents, forget, intruding, raw_access
 from tests.postgres_support import clone_of, connect, empty_database, fresh_database, url_of
 from tests.restartable_postgres import Mode, RestartableServer, eventually, running_server
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
@@ -194,7 +194,7 @@ def test_two_copies_that_begin_at_once_on_a_server(tmp_path: Path) -> None:
         view = one.view(BOOK)
         copier = threading.Thread(target=lambda: copy_book(one.database, second.database, BOOK))
         with first.database.writing() as writing:
-            open_copy(writing, view.book, view.head)
+            begin_copy(writing, view.book, view.head)
             copier.start()
             wait_for_lock(target)
         copier.join()
@@ -220,7 +220,7 @@ def test_a_copy_that_another_one_overtakes_goes_on_from_there(source: str, targe
                 copy_book(one.database, into_too.database, BOOK)
 
         done = copy_book(one.database, into.database, BOOK, on_progress=overtake)
-    assert (done.copied, done.existed) == (EVENTS, 0)
+        assert (done.copied, done.existed) == (2000, EVENTS - 2000)  # its first batch; the rest came from the other
     require_same(source, target)
 
 
@@ -374,6 +374,15 @@ def test_a_source_whose_chain_is_broken_is_refused_at_its_version(
     assert copied(target) == there
     with Bookkeeper.open(target, "read") as keeper:
         assert check(keeper.database, BOOK).findings == []
+
+
+def test_a_copy_whose_first_batch_is_not_sound_leaves_no_book(cli: Cli, source: str, target: str) -> None:
+    """A book without its first event could be written to, and would never be right again."""
+    with intruding(source) as raw:
+        raw.execute("UPDATE events SET body = ? WHERE version = 3", [b"x"])
+    assert_refused(copy(cli, source, target), 4, "event_unreadable", "version 3")
+    with raw_access(target) as raw:
+        assert raw.execute("SELECT count(*) FROM books") == [(0,)]
 
 
 # Restarts of the server

@@ -9,10 +9,13 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.projection_store import rows_of
 from engine.projector import EVENTS_TO_CATCH_UP, Kept, projector_at
+from engine.rebuild import rebuild
 from ledger import store
 from ledger.book import Head
+from ledger.errors import StorageError
 from projections.engine_state import EngineState
 from projections.state import BookState
+from tests.engines import raw_access
 from tests.support import BOOK, event, log_of
 
 FIRST = 5
@@ -80,3 +83,29 @@ def test_what_is_kept_from_before_a_rebuild_is_not_used(keeper: Bookkeeper, kept
 def test_without_anything_kept_the_stored_rows_are_read(keeper: Bookkeeper, kept: Kept) -> None:
     assert kept.head.version == FIRST + 1
     assert state_from(keeper, None) == keeper.view(BOOK).state
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_head_that_is_not_the_last_event_is_not_appended_to(keeper: Bookkeeper, location: str, fresh: bool) -> None:
+    """Else a hash that follows from nothing would stand in the log for good."""
+    append_deposits(keeper, 2)
+    with raw_access(location) as raw:
+        raw.execute("UPDATE books SET head_hash = ?", [bytes(32)])
+    before = log_of(keeper)
+    with Bookkeeper.open(location) as other, pytest.raises(StorageError, match="is not its last event") as raised:
+        append_deposits(other if fresh else keeper, 1)
+    assert raised.value.code == "database_damaged"
+    assert log_of(keeper) == before
+
+
+def test_a_head_that_is_too_low_is_said_to_be_that_and_no_rebuild_says_that_all_is_well(
+    keeper: Bookkeeper, location: str
+) -> None:
+    append_deposits(keeper, 4)
+    with raw_access(location) as raw:
+        raw.execute("UPDATE books SET head_version = 3")
+    with pytest.raises(StorageError, match="behind its projections"):
+        keeper.view(BOOK)
+    for dry_run in (True, False):
+        with pytest.raises(StorageError, match="does not end where the book's head says"):
+            rebuild(keeper.database, BOOK, dry_run=dry_run)

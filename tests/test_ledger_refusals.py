@@ -24,7 +24,7 @@ from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
 from engine.views import Moment, view_at
-from ledger.adoption import open_copy
+from ledger.adoption import begin_copy
 from ledger.amounts import parse_amount
 from ledger.errors import Conflict, KeyConflict, Refusal, Refused, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
@@ -158,7 +158,7 @@ def _of_two_books(keeper: Bookkeeper) -> object:
 def _copied_over(keeper: Bookkeeper) -> object:
     view = keeper.view(BOOK)
     with keeper.database.writing() as connection:
-        return open_copy(connection, replace(view.book, mode="paper"), view.head)
+        return begin_copy(connection, replace(view.book, mode="paper"), view.head)
 
 
 def _withdraw_after(amount: str, asset: str, *before: Fields) -> Callable[[Bookkeeper], object]:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,8 +17,10 @@ from sqlalchemy import make_url
 
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
+from engine.rebuild import rebuild
 from ledger.errors import StorageError
 from ledger.events import Event, Opened
+from tests.engines import intruding
 from tests.postgres_support import connect, empty_database, fresh_database, given_server, server_url, url_of
 from tests.support import BOOK, event, log_of
 
@@ -225,3 +228,125 @@ def test_a_wrong_password_is_refused_and_not_shown(database: str) -> None:
 
 
 _WAYS = (("local all", "scram-sha-256"), ("host all", "all scram-sha-256"))
+
+
+class Queue:
+    """Events that are gone once they were taken, as a bot's queue or a socket has them."""
+
+    def __init__(self, count: int, database: str) -> None:
+        self.left = [mark(f"q:{index}") for index in range(count)]
+        self.database = database
+
+    def __iter__(self) -> Iterator[Event]:
+        while self.left:
+            if len(self.left) == 300:
+                end_connections(self.database)
+            yield self.left.pop(0)
+
+
+def test_a_queue_whose_connection_is_lost_is_an_error_and_not_half_a_success(database: str) -> None:
+    with Bookkeeper.open(url_of(database)) as keeper:
+        with pytest.raises(StorageError) as raised:
+            keeper.append_all(BOOK, Queue(1000, database))
+        assert raised.value.code == "database_unreachable"
+        assert len(log_of(keeper)) == 1
+
+
+@pytest.mark.parametrize("moment", ["__enter__", "__exit__"])
+def test_a_ctrl_c_in_the_middle_of_a_journey_leaves_the_bookkeeper_usable(
+    database: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Bookkeeper.open(url_of(database)) as keeper:
+        keeper.append(BOOK, mark("m:1"))
+        with monkeypatch.context() as patched:
+            usual = psycopg.Pipeline.__enter__
+            patched.setattr(
+                psycopg.Pipeline, moment, interrupt if moment == "__exit__" else lambda self: interrupt(usual(self))
+            )
+            with pytest.raises(KeyboardInterrupt):
+                keeper.append(BOOK, mark("m:2"))
+        assert keeper.view(BOOK).head.version == 2
+        assert keeper.append(BOOK, mark("m:2")).stored.version == 3
+        assert check(keeper.database, BOOK).ok
+
+
+def test_who_does_not_want_to_wait_does_not(database: str) -> None:
+    """0 is for ever to the server."""
+    with connect(database) as holder, holder.transaction():
+        holder.execute("SELECT * FROM books FOR UPDATE")
+        with Bookkeeper.open(url_of(database), busy_timeout_s=0) as keeper, pytest.raises(StorageError) as raised:
+            keeper.append(BOOK, mark("m:1"))
+    assert raised.value.code == "database_busy"
+    assert "nothing of it was written" in str(raised.value)
+
+
+def test_many_readers_at_once_need_no_turn(database: str) -> None:
+    with Bookkeeper.open(url_of(database), "read") as keeper, contextlib.ExitStack() as reading:
+        for _ in range(20):
+            reading.enter_context(keeper.database.reading())
+        assert keeper.view(BOOK).head.version == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"host": "no.such.host.invalid"}, "database_unreachable", "cannot be reached"),
+        ({"port": 99999, "host": "127.0.0.1"}, "url_not_supported", "invalid port number"),
+        ({"query": {"sslmode": "bogus"}, "host": "127.0.0.1"}, "url_not_supported", "invalid sslmode"),
+        ({"query": {"sslmod": "require"}, "host": "127.0.0.1"}, "url_not_supported", "invalid connection option"),
+        ({"host": "TOP@db.invalid"}, "url_not_supported", "%40"),
+    ],
+)
+def test_a_url_that_was_mistyped_is_called_that(change: dict[str, Any], code: str, words: str) -> None:
+    url = make_url("postgresql+psycopg://desk:secret@db.invalid/ledger").set(**change)
+    location = url.render_as_string(hide_password=False).replace("%40", "@").replace("[", "").replace("]", "")
+    with pytest.raises(StorageError) as raised:
+        Bookkeeper.open(location, "read")
+    assert raised.value.code == code
+    assert words in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "postgresql+psycopg://desk:secret@part@db.invalid/ledger",
+        "postgresql+psycopg:/desk:secret@db.invalid/ledger",
+        "postgresql+psycopg//desk:secret@db.invalid/ledger",
+        "postgres+psycopg2://desk:secret@db.invalid/ledger",
+        "postgresql:ledger.db",
+    ],
+)
+def test_a_misspelt_url_is_no_path_and_its_password_is_not_shown(location: str) -> None:
+    with pytest.raises(StorageError) as raised:
+        Bookkeeper.open(location, "create")
+    assert raised.value.code == "url_not_supported"
+    assert "secret" not in str(raised.value)
+    assert "part" not in str(raised.value)
+
+
+def test_a_schema_that_a_role_may_not_use_is_not_an_empty_database(database: str) -> None:
+    location = f"{url_of(database)}{'&' if '?' in url_of(database) else '?'}options=-csearch_path%3Dnowhere"
+    with pytest.raises(StorageError) as raised:
+        Bookkeeper.open(location, "read")
+    assert (raised.value.code, "nowhere" in str(raised.value)) == ("access_denied", True)
+
+
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "12000-01-01", "0044-03-15 BC"])
+def test_a_time_that_python_has_no_form_for_is_damage_that_check_names_and_a_rebuild_repairs(
+    database: str, time: str
+) -> None:
+    with Bookkeeper.open(url_of(database)) as keeper:
+        keeper.append(BOOK, mark("m:1"))
+        with intruding(url_of(database)) as raw:
+            raw.execute("UPDATE events SET at = ? WHERE version = 2", [time])
+            raw.execute("UPDATE marks SET at = ?", [time])
+        found = {(finding.invariant, finding.version) for finding in check(keeper.database, BOOK).findings}
+        assert ("chain", 2) in found
+        with intruding(url_of(database)) as raw:
+            raw.execute("UPDATE events SET at = recorded_at WHERE version = 2")
+        assert [change.projection for change in rebuild(keeper.database, BOOK).changes] == ["marks"]
+        assert check(keeper.database, BOOK).ok
