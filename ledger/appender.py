@@ -150,17 +150,14 @@ class Appender:
         at = event.at or (reversed_event.at if reversed_event else recorded_at)
         if event.at is None or event.key is None:
             event = event.model_copy(update={"at": at, "key": event.key or event_id})
-        version = self.head.version + 1
-        body = seal_body(event, book=self.book.name, version=version, event_id=event_id, recorded_at=recorded_at)
-        stored = stored_event(
+        effects = effects_of(event, self.book, self._log)
+        stored = seal(
             event,
-            effects_of(event, self.book, self._log),
-            book=self.book.name,
-            version=version,
+            effects,
+            book=self.book,
+            head=self.head,
             event_id=event_id,
             recorded_at=recorded_at,
-            body=body,
-            digest=chain_hash(self.head.hash, body),
             reversed_event=reversed_event,
         )
         return stored, event
@@ -236,6 +233,32 @@ class _Log:
     def moved(self, effects: Effects) -> None:
         if self._starting_value is not None:
             self._starting_value = add(self._starting_value, effects.starting_value_delta)
+
+
+def seal(
+    event: Event,
+    effects: Effects,
+    *,
+    book: Book,
+    head: Head,
+    event_id: str,
+    recorded_at: datetime,
+    reversed_event: StoredEvent | None,
+) -> StoredEvent:
+    """The stored form of a complete event that follows the book's head."""
+    version = head.version + 1
+    body = seal_body(event, book=book.name, version=version, event_id=event_id, recorded_at=recorded_at)
+    return stored_event(
+        event,
+        effects,
+        book=book.name,
+        version=version,
+        event_id=event_id,
+        recorded_at=recorded_at,
+        body=body,
+        digest=chain_hash(head.hash, body),
+        reversed_event=reversed_event,
+    )
 
 
 def book_of(name: str, opened: Opened) -> Book:

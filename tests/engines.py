@@ -19,9 +19,9 @@ Engine = Literal["sqlite", "postgres"]
 ENGINES: tuple[Engine, ...] = ("sqlite", "postgres")
 
 
-def new_ledger(engine: Engine, folder: Path) -> str:
-    """The location of a new, migrated ledger without a book."""
-    return url_of(fresh_database()) if engine == "postgres" else str(ledger_file(folder))
+def new_ledger(engine: Engine, folder: Path, name: str = "ledger.db") -> str:
+    """The location of a new, migrated ledger without a book; `name` is that of the file."""
+    return url_of(fresh_database()) if engine == "postgres" else str(ledger_file(folder, name))
 
 
 def forget(location: str) -> None:

@@ -24,12 +24,13 @@ from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from ledger.postgres import is_url
 from tests.cli_support import SCRIPT, Child, Cli, Ran, assert_refused, clean_environment, ended
-from tests.engines import ENGINES, Engine, contents, forget, intruding, raw_access
+from tests.engines import ENGINES, Engine, contents, forget, intruding, new_ledger, raw_access
 from tests.postgres_support import clone_of, connect, empty_database, fresh_database, url_of
 from tests.restartable_postgres import Mode, RestartableServer, eventually, running_server
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
 EVENTS = 7000  # four batches
+# The source is on the one engine, the target on the other.
 OTHER: dict[Engine, Engine] = {"sqlite": "postgres", "postgres": "sqlite"}
 
 
@@ -64,30 +65,18 @@ def long_ledger(engine: Engine, folder: Path) -> str:
     return str(folder / "long.db")
 
 
-def new_ledger(engine: Engine, folder: Path) -> str:
-    """A migrated ledger without a book."""
-    return url_of(fresh_database()) if engine == "postgres" else str(ledger_file(folder, "copy.db"))
-
-
-@pytest.fixture(params=ENGINES)
-def from_engine(request: pytest.FixtureRequest) -> Engine:
-    """The engine of the source; the target is on the other one."""
-    given: Engine = request.param
-    return given
-
-
 @pytest.fixture
-def source(from_engine: Engine, tmp_path: Path) -> Iterator[str]:
+def source(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """A ledger with a log of several batches."""
-    location = long_ledger(from_engine, tmp_path)
+    location = long_ledger(engine, tmp_path)
     yield location
     forget(location)
 
 
 @pytest.fixture
-def target(from_engine: Engine, tmp_path: Path) -> Iterator[str]:
+def target(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """A migrated ledger without a book, on the other engine."""
-    location = new_ledger(OTHER[from_engine], tmp_path)
+    location = new_ledger(OTHER[engine], tmp_path, "copy.db")
     yield location
     forget(location)
 
@@ -254,9 +243,9 @@ def test_a_target_that_is_written_meanwhile_is_another_history(source: str, targ
 
 
 @pytest.fixture
-def several(from_engine: Engine, tmp_path: Path) -> Iterator[str]:
+def several(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """A ledger with several books."""
-    location = url_of(fresh_database()) if from_engine == "postgres" else str(ledger_file(tmp_path, "several.db"))
+    location = new_ledger(engine, tmp_path, "several.db")
     for book, events in (("main", 3), ("B", 1), ("a", 2)):
         keep(location, book, events)
     yield location

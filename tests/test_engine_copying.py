@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,17 @@ from engine.check import check
 from engine.copying import copy_book
 from ledger.errors import Refused
 from ledger.events import Opened
-from tests.postgres_support import fresh_database, url_of
+from tests.engines import Engine, forget, new_ledger
 from tests.store_support import append_sample
-from tests.support import BOOK, event, ledger_file, log_of, open_keeper
+from tests.support import BOOK, event, log_of, open_keeper
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def target(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """A fresh, migrated database without a book, on either engine."""
-    return url_of(fresh_database()) if request.param == "postgres" else str(ledger_file(tmp_path, "copy.db"))
+    made = new_ledger(engine, tmp_path, "copy.db")
+    yield made
+    forget(made)
 
 
 def test_a_copy_is_the_same_byte_for_byte_and_a_second_adds_nothing(

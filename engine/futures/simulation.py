@@ -24,15 +24,14 @@ from sqlalchemy import Connection
 from engine.evidence import verify_evidence
 from engine.invariants import INVARIANTS, Invariant, Step
 from ledger import store
-from ledger.appender import require_reversible
+from ledger.appender import require_reversible, seal
 from ledger.book import Book, Head
 from ledger.effects import Effects, effects_of
 from ledger.events import REVERSIBLE, Event, Reversal, Withdrawal
 from ledger.findings import Finding
 from ledger.integrity import CHAIN
-from ledger.mapper import stored_event
 from ledger.rules import complete
-from ledger.stored import StoredEvent, chain_hash, open_body, seal_body
+from ledger.stored import StoredEvent, open_body, seal_body
 from projections.state import EMPTY, BookState, apply
 
 RECENT_EVENTS = 50
@@ -164,18 +163,13 @@ class Simulation:
         return require_reversible(version, self.events.get(version), reversal, self.head.version)
 
     def _seal(self, event: Event, target: StoredEvent | None, recorded_at: datetime) -> StoredEvent:
-        version = self.head.version + 1
-        event_id = str(UUID(int=version))
-        body = seal_body(event, book=self.book.name, version=version, event_id=event_id, recorded_at=recorded_at)
-        return stored_event(
+        return seal(
             event,
             effects_of(event, self.book, self),
-            book=self.book.name,
-            version=version,
-            event_id=event_id,
+            book=self.book,
+            head=self.head,
+            event_id=str(UUID(int=self.head.version + 1)),
             recorded_at=recorded_at,
-            body=body,
-            digest=chain_hash(self.head.hash, body),
             reversed_event=target,
         )
 
