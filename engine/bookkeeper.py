@@ -28,12 +28,14 @@ from engine.projection_store import stored_state
 from engine.projector import Kept, Projector, projector_at
 from engine.repeating import Rereadable, always, repeated
 from ledger import store
-from ledger.appender import Appender, Clock, NewId, Outcome, book_of, find_repeated, open_book
+from ledger.appender import Appender, Clock, NewId, Outcome, book_of, open_book
 from ledger.book import Book, Head
 from ledger.database import BUSY_TIMEOUT_S, Database
 from ledger.errors import Refusal, Refused, shown
+from ledger.event_types import EventType, require_readable
 from ledger.events import Event, Opened
 from ledger.faults import Mode
+from ledger.idempotency import StoredLog, find_repeated, has_key
 from ledger.integrity import require_sound_file
 from ledger.sqlite import OnWait
 from ledger.stored import StoredEvent
@@ -71,8 +73,16 @@ class View:
 class Bookkeeper:
     """Keeps the books of one database. Use it as a context manager, or call `close`."""
 
-    def __init__(self, database: Database, *, clock: Clock = utc_now, new_id: NewId = new_uuid) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock = utc_now,
+        new_id: NewId = new_uuid,
+        event_types: frozenset[EventType] = frozenset(),
+    ) -> None:
         self.database = database
+        self._event_types = event_types
         self._clock = clock
         self._new_id = new_id
         self._kept: dict[str, Kept] = {}
@@ -102,15 +112,17 @@ class Bookkeeper:
             if mode == "create":
                 with database.writing() as connection:
                     schema.upgrade(connection)
+                    event_types = require_readable(connection)
             else:
                 with database.reading() as connection:
                     schema.require_newest(connection)
+                    event_types = require_readable(connection)
                 if mode == "write":
                     database.use_wal(busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         except BaseException:
             database.close()
             raise
-        return cls(database, clock=clock, new_id=new_id)
+        return cls(database, clock=clock, new_id=new_id, event_types=event_types)
 
     def close(self) -> None:
         """Close the database."""
@@ -157,7 +169,13 @@ class Bookkeeper:
             with self.database.writing() as connection:
                 projector = Projector(book_of(name, opened), EMPTY, {})
                 outcome = open_book(
-                    connection, name, opened, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
+                    connection,
+                    name,
+                    opened,
+                    clock=self._clock,
+                    new_id=self._new_id,
+                    on_recorded=projector.observe,
+                    event_types=self._event_types,
                 )
                 if not outcome.existed:
                     projector.save(connection)
@@ -165,17 +183,21 @@ class Bookkeeper:
 
         return repeated(work, repeatable=always)
 
-    def append(self, name: str, event: Event, *, expected_version: int | None = None) -> Outcome:
-        """Append one event, durably; an event whose key is there already is answered, not written.
+    def append(
+        self, name: str, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False
+    ) -> Outcome:
+        """Append one event, durably; an event that is there already is answered, not written.
 
-        Raises Refused, VersionPassed, KeyConflict, StorageError; then nothing was written, unless `outcome_is_unknown`.
+        `refuse_reversed`: raise ExistsReversed when the key belongs to an event that was reversed, for a person who would
+        take "exists" for "counts". Raises Refused, VersionPassed, KeyConflict, MovementConflict, StorageError; then nothing
+        was written, unless `outcome_is_unknown`.
         """
 
         def work() -> Outcome:
             with self.transaction(name) as transaction:
-                return transaction.append(event, expected_version=expected_version)
+                return transaction.append(event, expected_version=expected_version, refuse_reversed=refuse_reversed)
 
-        return repeated(work, repeatable=lambda: event.key is not None)
+        return repeated(work, repeatable=lambda: has_key(event))
 
     def append_all(self, name: str, events: Iterable[Event], *, expected_version: int | None = None) -> Appended:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
@@ -193,7 +215,7 @@ class Bookkeeper:
 
         if not isinstance(events, Sequence | Rereadable):
             return work()
-        return repeated(work, repeatable=lambda: all(event.key is not None for event in events))
+        return repeated(work, repeatable=lambda: all(has_key(event) for event in events))
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Transaction]:
@@ -205,18 +227,25 @@ class Bookkeeper:
             book, head = store.require_book(connection, name, lock=True)
             projector = projector_at(connection, book, head, self._kept.get(name))
             appender = Appender(
-                connection, book, head, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
+                connection,
+                book,
+                head,
+                clock=self._clock,
+                new_id=self._new_id,
+                on_recorded=projector.observe,
+                event_types=self._event_types,
             )
             yield Transaction(connection, appender, projector)
             appender.require_all_written()
             if appender.head != head:
                 projector.save(connection)
         self._kept[name] = projector.kept(appender.head)
+        self._event_types |= appender.event_types
 
-    def find_repeated(self, name: str, given: Event) -> StoredEvent | None:
-        """The event that is in the book already when this one is a repeat of it. Raises KeyConflict."""
+    def find_repeated(self, name: str, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
+        """The event that this one is a repeat of; raises as `ledger.idempotency.find_repeated`."""
         with self.database.reading() as connection:
-            return find_repeated(connection, name, given)
+            return find_repeated(given, StoredLog(connection, name), refuse_reversed=refuse_reversed)
 
     def now(self) -> datetime:
         """The time by this bookkeeper's clock."""
@@ -261,13 +290,13 @@ class Transaction:
         """What the log adds up to, with what this transaction appended."""
         return self._projector.state
 
-    def find_repeated(self, given: Event) -> StoredEvent | None:
-        """The event that was there already when this one is a repeat of it. Raises KeyConflict when it is not the same."""
-        return find_repeated(self._connection, self.book.name, given)
+    def find_repeated(self, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
+        """The event that this one is a repeat of; raises as `ledger.idempotency.find_repeated`."""
+        return find_repeated(given, self._appender, refuse_reversed=refuse_reversed)
 
-    def append(self, event: Event, *, expected_version: int | None = None) -> Outcome:
+    def append(self, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False) -> Outcome:
         """Append one event; it is there when the transaction ends without an exception."""
-        (outcome,) = self.append_all([event], expected_version=expected_version)
+        (outcome,) = self._appender.append([event], expected_version=expected_version, refuse_reversed=refuse_reversed)
         return outcome
 
     def append_all(self, events: Iterable[Event], *, expected_version: int | None = None) -> Iterator[Outcome]:

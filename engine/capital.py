@@ -23,10 +23,11 @@ from engine.repeating import repeated
 from engine.valuation import MAX_MARK_AGE, fresh_prices
 from ledger import store
 from ledger.amounts import ZERO, add, amount_text, negate, subtract, value
-from ledger.appender import Outcome, next_key
+from ledger.appender import Outcome
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import BasisCommit, Deposit, Event, Evidence, Withdrawal, undeclared, with_defaults
+from ledger.idempotency import next_key
 from ledger.rules import capital_value, complete
 from ledger.stored import StoredEvent
 from projections.basis import INITIAL_BASIS_KEY
@@ -60,24 +61,15 @@ class Movement:
     at: str | None = None
     actor: str | None = None
 
-    def fields(self, book: Book, kind: str) -> dict[str, object]:
-        """The fields of an event of this kind, without those that were left out. Raises Refused `text_empty`."""
-        if self.tx_hash == "":  # such as a script's variable that was not set: nothing would tell a repeat
-            raise Refused(
-                Refusal.TEXT_EMPTY,
-                "tx_hash: must not be empty",
-                advice="leave it out if there is none",
-                field="tx_hash",
-            )
-        asset = self.asset or book.numeraire
+    def fields(self, book: Book) -> dict[str, object]:
+        """The fields of an event, without those that were left out."""
         given = {
-            "asset": asset,
+            "asset": self.asset or book.numeraire,
             "amount": self.amount,
             "source_note": self.source_note,
             "tx_hash": self.tx_hash,
             "at": self.at,
             "actor": self.actor,
-            "key": f"{self.tx_hash}:{kind}:{asset}" if self.tx_hash else None,
         }
         return {name: text for name, text in given.items() if text is not None}
 
@@ -125,7 +117,7 @@ def _plan(
     plan: Callable[[Book, BookState, datetime], PlanT],
 ) -> Done[PlanT]:
     view = keeper.view(name)
-    existing = keeper.find_repeated(name, given(view.book))
+    existing = keeper.find_repeated(name, given(view.book), refuse_reversed=True)
     planned = plan(view.book, view.state, keeper.now()) if existing is None else None
     return Done(view.book, planned, None, existing)
 
@@ -138,7 +130,7 @@ def _record(
 ) -> Done[PlanT]:
     with keeper.transaction(name) as transaction:
         book = transaction.book
-        existing = transaction.find_repeated(given(book))
+        existing = transaction.find_repeated(given(book), refuse_reversed=True)
         if existing is not None:
             return Done(book, None, None, existing)
         planned = plan(book, transaction.state, keeper.now())
@@ -170,7 +162,7 @@ def inject(
     """
 
     def given(book: Book) -> Deposit:
-        fields = movement.fields(book, "deposit") | ({} if price is None else {"price": price})
+        fields = movement.fields(book) | ({} if price is None else {"price": price})
         return with_defaults(Deposit.model_validate(fields), source_note=INJECTION_NOTE)
 
     def plan(book: Book, state: BookState, now: datetime) -> Injection:
@@ -221,7 +213,7 @@ def withdraw(
 
     def given(book: Book) -> Withdrawal:
         # The classification is the engine's to fill in, so a repeat is not compared by it.
-        fields = movement.fields(book, "withdrawal") | {"basis_delta": ZERO}
+        fields = movement.fields(book) | {"basis_delta": ZERO}
         return undeclared(Withdrawal.model_validate(fields), "basis_delta")
 
     def plan(book: Book, state: BookState, now: datetime) -> Payout:

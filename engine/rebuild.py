@@ -67,6 +67,21 @@ def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnPro
     return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
 
 
+def rebuild_all(connection: Connection) -> None:
+    """Fold every book anew in the connection's writing transaction, and put right what is stored otherwise.
+
+    Raises StorageError, as when the log cannot be read.
+    """
+    for name in store.book_names(connection):
+        book, head = store.require_book(connection, name, lock=True)
+        state = _fold(connection, name, EMPTY, None)
+        _require_head(state, head)
+        wanted = rows_of(state, book)
+        if _changes(connection, wanted, name):
+            replace_rows(connection, name, wanted)
+            count_rebuild(connection, name)
+
+
 def _require_head(state: BookState, head: Head) -> None:
     if state.version != head.version:
         raise StorageError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 
 import migrations
+from engine.rebuild import rebuild_all
 from ledger.errors import StorageError, StorageFault
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        rebuild_all(connection)  # what a projection counts may have changed with the schema
     return before, NEWEST
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
 from sqlalchemy import Connection, insert, update
 
 from ledger import store
 from ledger.appender import insert_book
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
+from ledger.event_types import announce
 from ledger.mapper import row_of
-from ledger.stored import StoredEvent, chain_hash
+from ledger.stored import StoredEvent, chain_hash, split_type
 from ledger.tables import books, events
 
 
@@ -73,6 +75,7 @@ def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[Stored
             )
         head = Head(event.version, event.hash, event.recorded_at)
     if sealed:
+        announce(connection, {split_type(orjson.loads(event.body)["type"]) for event in sealed})
         connection.execute(insert(events), [row_of(event) for event in sealed])
         connection.execute(
             update(books)

@@ -1,7 +1,8 @@
 """Exact decimal amounts: how they are read, written, added and multiplied.
 
-No binary float comes near an amount. An amount has at most 20 digits before the point and 18 after it
-(`NUMERIC(38,18)`); what does not fit is refused, never rounded. Sums may be wider (`NUMERIC(58,18)`).
+No binary float comes near an amount. An amount has at most 20 digits before the point and 36 after it
+(`NUMERIC(56,36)`): XRPL tokens have 16 significant digits, and dust of them needs more than 18 decimals. What does not
+fit is refused, never rounded. Sums may be wider (`NUMERIC(76,36)`).
 
 Python's default decimal context keeps 28 digits and rounds silently:
 
@@ -31,17 +32,18 @@ from decimal import (
 from ledger.errors import Refusal, Refused
 
 DIGITS_BEFORE_POINT = 20
-DIGITS_AFTER_POINT = 18
+DIGITS_AFTER_POINT = 36
 SUM_DIGITS_BEFORE_POINT = 40
+VALUE_DIGITS_AFTER_POINT = 18
 
 ZERO = Decimal(0)
 
-# 98 digits hold a balance (58) times a price (38) exactly; the rest is room for sums of such values.
-_PRECISION = 150
+# 132 digits hold a balance (76) times a price (56) exactly; the rest is room for sums of such values.
+_PRECISION = 200
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow, Underflow]
 _EXACT = Context(prec=_PRECISION, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999, flags=[], traps=[*_TRAPS, Inexact])
 _ROUNDING = Context(prec=_PRECISION, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999, flags=[], traps=_TRAPS)
-_QUANTUM = Decimal((0, (1,), -DIGITS_AFTER_POINT))
+_QUANTUM = Decimal((0, (1,), -VALUE_DIGITS_AFTER_POINT))
 
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
@@ -51,7 +53,7 @@ def parse_amount(given: object, *, digits_before_point: int = DIGITS_BEFORE_POIN
 
     Takes `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits; a finite Decimal from a library caller is as good.
     Raises Refused: `number_not_quoted` for a bare number, `amount_malformed`, `amount_out_of_range`,
-    `amount_too_precise`. Judged by value: `1.50000000000000000000` is 1.5.
+    `amount_too_precise`. Judged by value: trailing zeros do not count.
     """
     if isinstance(given, Decimal):
         return _fitting(given, digits_before_point, str(given)) if given.is_finite() else _malformed(str(given))
@@ -147,5 +149,5 @@ def value(amount: Decimal, price: Decimal) -> Decimal:
 
 
 def fits(amount: Decimal) -> bool:
-    """Whether an amount of at most 18 decimals has at most 20 digits before the point."""
+    """Whether a value has at most 20 digits before the point."""
     return amount.is_zero() or amount.adjusted() < DIGITS_BEFORE_POINT

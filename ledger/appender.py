@@ -1,14 +1,14 @@
 """Appending: from events as given to sealed rows at the end of a book's chain, inside the caller's transaction.
 
 The book's row is locked from the beginning to the end of the transaction, so versions have no gap and the order of
-commits is the order of the log. Idempotency comes first: a key that is there is compared, answered and never written, so
-a repeated append succeeds even when the version that it expected has passed. An event that is refused leaves the
-transaction to its owner, who rolls it back.
+commits is the order of the log. Idempotency comes first (`ledger.idempotency`): an event that is there is compared,
+answered and never written, so a repeated append succeeds even when the version that it expected has passed. An event that
+is refused leaves the transaction to its owner, who rolls it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -22,13 +22,14 @@ from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database import together
 from ledger.effects import Effects, effects_of
-from ledger.errors import KeyConflict, NetbasisError, Refusal, Refused, VersionPassed
-from ledger.events import REVERSIBLE, Event, Opened, Reversal
+from ledger.errors import NetbasisError, Refusal, Refused, VersionPassed
+from ledger.event_types import EventType, announce
+from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Opened, Reversal
+from ledger.idempotency import default_key, find_repeated
 from ledger.mapper import row_of, stored_event
 from ledger.rules import complete
-from ledger.stored import StoredEvent, chain_hash, json_value, seal_body
+from ledger.stored import StoredEvent, chain_hash, seal_body
 from ledger.tables import books, events
-from ledger.texts import KEY_CHARACTERS
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -38,10 +39,7 @@ OnRecorded = Callable[[StoredEvent, Event], None]
 _INSERT = insert(events)
 _MOVE_HEAD = update(books).where(books.c.book == bindparam("of_book"))
 
-OPENED_KEY = "opened"
 EVENTS_AT_ONCE = 500
-# Fields that netbasis fills in when they are None, so a None that was given is a default too.
-_FILLED_IN = frozenset({"book", "at", "key", "asset", "amount", "basis_delta"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +51,23 @@ class Outcome:
 
 
 class Appender:
-    """Appends to one book in one transaction. `on_recorded` sees each new event in order, and may refuse it."""
+    """Appends to one book in one transaction. `on_recorded` sees each new event in order, and may refuse it.
+
+    `event_types`: the forms of events that the ledger is known to hold, with those that this transaction has written.
+    """
 
     def __init__(
-        self, connection: Connection, book: Book, head: Head, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
+        self,
+        connection: Connection,
+        book: Book,
+        head: Head,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        on_recorded: OnRecorded,
+        event_types: frozenset[EventType] = frozenset(),
     ) -> None:
+        self.event_types = event_types
         self.book = book
         self.head = head
         self._connection = connection
@@ -65,13 +75,17 @@ class Appender:
         self._new_id = new_id
         self._on_recorded = on_recorded
         self._unwritten: dict[int, StoredEvent] = {}
+        # What is known of the keys of the list at hand: the event, or that there is none.
+        self._keys: dict[str, StoredEvent | None] = {}
         self._log = _Log(self)
 
-    def append(self, given: Iterable[Event], *, expected_version: int | None = None) -> Iterator[Outcome]:
+    def append(
+        self, given: Iterable[Event], *, expected_version: int | None = None, refuse_reversed: bool = False
+    ) -> Iterator[Outcome]:
         """Append the events that are new, in order, and say for each what became of it; to be run to its end.
 
-        Raises VersionPassed when something is new and the head is not at `expected_version`; KeyConflict; Refused. The
-        error's `index` is that of its event in `given`.
+        Raises VersionPassed when something is new and the head is not at `expected_version`; Refused; and what
+        `ledger.idempotency.find_repeated` raises. The error's `index` is that of its event in `given`.
         """
         self.require_all_written()
         passed = None
@@ -80,61 +94,34 @@ class Appender:
         recorded_at = max(self._clock(), self.head.recorded_at)
         numbered = enumerate(given)
         while chunk := list(islice(numbered, EVENTS_AT_ONCE)):
-            keys = [event.key for _, event in chunk if event.key is not None]
-            known = store.find_keys(self._connection, self.book.name, keys)
+            self._look_up(event.key for _, event in chunk)
             for index, event in chunk:
                 try:
-                    outcome = self._append_one(event, known, recorded_at, passed)
+                    outcome = self._append_one(event, recorded_at, passed, refuse_reversed=refuse_reversed)
                 except NetbasisError as error:
                     error.index = index
                     raise
-                known[outcome.stored.key] = outcome.stored
                 yield outcome
             self._write()
 
     def _append_one(
-        self,
-        given: Event,
-        known: dict[str, StoredEvent],
-        recorded_at: datetime,
-        passed: VersionPassed | None,
+        self, given: Event, recorded_at: datetime, passed: VersionPassed | None, *, refuse_reversed: bool
     ) -> Outcome:
-        event = self._with_key(given)
-        if given.key is None and event.key is not None:  # so it was not looked up with those that were given
-            known |= store.find_keys(self._connection, self.book.name, [event.key])
-        there = known.get(event.key) if event.key else None
+        there = find_repeated(given, self, refuse_reversed=refuse_reversed)
         if there is not None:
-            require_same(given, there)
             return Outcome(there, existed=True)
         if passed is not None:
             raise passed
-        stored, completed = self._seal(complete(event, self.book), recorded_at)
+        event = complete(given, self.book)
+        if event.key is None:
+            event = event.model_copy(update={"key": default_key(event, self)})
+        stored, completed = self._seal(event, recorded_at)
         self._on_recorded(stored, completed)
         self._unwritten[stored.version] = stored
+        self._keys[stored.key] = stored
         self.head = Head(stored.version, stored.hash, stored.recorded_at)
         self._log.moved(stored.effects)
         return Outcome(stored, existed=False)
-
-    def _with_key(self, event: Event) -> Event:
-        """The event with the key that its type gives it by default, where that can be known before it is recorded."""
-        if event.key is not None:
-            return event
-        if isinstance(event, Opened):
-            return event.model_copy(update={"key": OPENED_KEY})
-        corrected = self.find(event.corrects) if event.corrects is not None else None
-        if corrected is None:
-            return event
-        key = next_key(corrected)
-        if len(key) > KEY_CHARACTERS:
-            raise Refused(
-                Refusal.TEXT_TOO_LONG,
-                "key: the default key of the correction is too long",
-                expected=f"at most {KEY_CHARACTERS} characters",
-                actual=key,
-                advice="give the correction a key of its own",
-                field="key",
-            )
-        return event.model_copy(update={"key": key})
 
     def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
         """The stored form of a new event, its time and key filled in, and the event so completed."""
@@ -162,6 +149,12 @@ class Appender:
         )
         return stored, event
 
+    def _look_up(self, keys: Iterable[str | None]) -> None:
+        """Read the events of a list of keys at once: which of them are there, and which are not."""
+        wanted = [key for key in keys if key is not None]
+        there = store.find_keys(self._connection, self.book.name, wanted)
+        self._keys = {key: there.get(key) for key in wanted}
+
     def _require_correctable(self, event: Event) -> None:
         if event.corrects is None:
             return
@@ -173,7 +166,7 @@ class Appender:
                 actual=event.corrects,
                 field="corrects",
             )
-        if self._reversal_of(event.corrects) is None:
+        if self.reversal_of(event.corrects) is None:
             raise Refused(
                 Refusal.CORRECTED_NOT_REVERSED,
                 "the event that is corrected still stands, so both would count",
@@ -183,13 +176,29 @@ class Appender:
             )
 
     def _reversible(self, version: int) -> StoredEvent:
-        return require_reversible(version, self.find(version), self._reversal_of(version), self.head.version)
+        return require_reversible(version, self.find(version), self.reversal_of(version), self.head.version)
 
     def find(self, version: int) -> StoredEvent | None:
         """The event at a version, written or about to be."""
         return self._unwritten.get(version) or store.find_event(self._connection, self.book.name, version)
 
-    def _reversal_of(self, version: int) -> int | None:
+    def find_key(self, key: str) -> StoredEvent | None:
+        """The event of a key, written or about to be."""
+        if key not in self._keys:
+            self._keys[key] = store.find_keys(self._connection, self.book.name, [key]).get(key)
+        return self._keys[key]
+
+    def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
+        """The events of a type, a normalised hash and an asset, written or about to be."""
+        unwritten = (
+            stored
+            for stored in self._unwritten.values()
+            if (stored.type, stored.tx_hash, stored.asset) == (kind, tx_hash, asset)
+        )
+        return [*store.find_movements(self._connection, self.book.name, kind, tx_hash, asset), *unwritten]
+
+    def reversal_of(self, version: int) -> int | None:
+        """The version of the reversal of an event, written or about to be; None while it stands."""
         unwritten = (stored.version for stored in self._unwritten.values() if stored.reverses == version)
         return next(unwritten, None) or store.find_reversal(self._connection, self.book.name, version)
 
@@ -207,9 +216,12 @@ class Appender:
         """Insert what is sealed and move the book's head to the last of it."""
         if not self._unwritten:
             return
+        forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
         with together(self._connection):
+            announce(self._connection, forms - self.event_types)
             self._connection.execute(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
             self._connection.execute(_MOVE_HEAD, {"of_book": self.book.name, **_head_columns(self.head)})
+        self.event_types |= forms
         self._unwritten.clear()
 
 
@@ -267,7 +279,14 @@ def book_of(name: str, opened: Opened) -> Book:
 
 
 def open_book(
-    connection: Connection, name: str, opened: Opened, *, clock: Clock, new_id: NewId, on_recorded: OnRecorded
+    connection: Connection,
+    name: str,
+    opened: Opened,
+    *,
+    clock: Clock,
+    new_id: NewId,
+    on_recorded: OnRecorded,
+    event_types: frozenset[EventType] = frozenset(),
 ) -> Outcome:
     """Open a book; an `existed` outcome when it is open already on the terms that were given.
 
@@ -276,7 +295,9 @@ def open_book(
     found = store.find_book(connection, name)
     if found is None:
         found = insert_book(connection, book_of(name, opened), Head(0, GENESIS_HASH, clock()))
-    appender = Appender(connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded)
+    appender = Appender(
+        connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded, event_types=event_types
+    )
     (outcome,) = appender.append([opened])
     return outcome
 
@@ -339,35 +360,3 @@ def require_reversible(version: int, target: StoredEvent | None, reversal: int |
             field="reverses",
         )
     return target
-
-
-def next_key(corrected: StoredEvent) -> str:
-    """The default key of a correction: `<old key>#2`, and `#3` for the correction of that one."""
-    base, mark, count = corrected.key.rpartition("#")
-    if corrected.event.corrects is not None and mark and count.isdecimal():
-        return f"{base}#{int(count) + 1}"
-    return f"{corrected.key}#2"
-
-
-def find_repeated(connection: Connection, book: str, given: Event) -> StoredEvent | None:
-    """The event of the same key, when what was given is what is stored; None for a new key. Raises KeyConflict."""
-    if given.key is None:
-        return None
-    stored = store.find_keys(connection, book, [given.key]).get(given.key)
-    if stored is not None:
-        require_same(given, stored)
-    return stored
-
-
-def require_same(given: Event, stored: StoredEvent) -> None:
-    """Raises KeyConflict when a field that the caller gave is not what is stored; defaults are not compared."""
-    if given.kind != stored.type:
-        raise KeyConflict(stored.key, stored.version, "type", stored.type, given.kind)
-    there = stored.event
-    for name in type(given).model_fields:
-        given_value = getattr(given, name)
-        if name not in given.model_fields_set or (given_value is None and name in _FILLED_IN):
-            continue
-        stored_value = getattr(there, name)
-        if json_value(given_value) != json_value(stored_value):
-            raise KeyConflict(stored.key, stored.version, name, json_value(stored_value), json_value(given_value))

@@ -64,7 +64,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
 
 
 def exact_sum() -> ExactDecimal:
-    """The type of a sum of amounts, `NUMERIC(58,18)`."""
+    """The type of a sum of amounts, `NUMERIC(76,36)`."""
     return ExactDecimal(SUM_DIGITS_BEFORE_POINT)
 
 

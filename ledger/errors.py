@@ -4,7 +4,9 @@
     ├── Refused           a rule or bad data; exit code 1; `code` is one of `Refusal`
     ├── Conflict          somebody else wrote first; exit code 3
     │   ├── VersionPassed     the expected version is not the head any more
-    │   └── KeyConflict       the key is there with other content
+    │   ├── KeyConflict       the key is there with other content
+    │   ├── MovementConflict  the transaction's movement is there under another key, with another amount
+    │   └── ExistsReversed    the key belongs to an event that was reversed
     └── StorageError      the storage cannot be trusted or reached; exit code 4; `code` is one of `StorageFault`
 
 An error says what is wrong, what was expected, what was there and what to do. Codes are stable: scripts may match them.
@@ -13,6 +15,7 @@ An `assert` in this code base means a bug in netbasis; an error of this module m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 SHOWN_CHARACTERS = 80
@@ -52,7 +55,9 @@ class Refusal(StrEnum):
     AMOUNT_MUST_NOT_BE_ZERO = "amount_must_not_be_zero"
     AMOUNT_MUST_NOT_BE_NEGATIVE = "amount_must_not_be_negative"
     PRICE_MUST_BE_POSITIVE = "price_must_be_positive"
+    PRICE_MUST_NOT_BE_NEGATIVE = "price_must_not_be_negative"
     MARKS_MALFORMED = "marks_malformed"
+    TAGS_MALFORMED = "tags_malformed"
     # Fields against each other and against the book
     BOOK_UNKNOWN = "book_unknown"
     BOOK_REQUIRED = "book_required"
@@ -111,6 +116,7 @@ class StorageFault(StrEnum):
     DATABASE_UNREACHABLE = "database_unreachable"
     DATABASE_ENCODING = "database_encoding"
     ACCESS_DENIED = "access_denied"
+    EVENT_TYPE_NEWER = "event_type_newer"
     EVENT_UNREADABLE = "event_unreadable"
     PROJECTIONS_BEHIND = "projections_behind"
 
@@ -205,6 +211,36 @@ class KeyConflict(Conflict):
         )
         self.field = field
         self.version = version
+
+
+class MovementConflict(Conflict):
+    """The transaction's movement is in the book already, under other keys, and none of them has this amount."""
+
+    def __init__(self, kind: str, tx_hash: str, asset: str, there: Sequence[tuple[int, object]], given: object) -> None:
+        versions = ", ".join(str(version) for version, _ in there)
+        super().__init__(
+            "exists_with_different_amount",
+            f"the {kind} of {shown(asset)} of the transaction {shown(tx_hash)} is in the book already, at version "
+            f"{versions}, with another amount",
+            expected=" or ".join(str(amount) for _, amount in there),
+            actual=str(given),
+            advice="if it is a second movement of that transaction, give it a key of its own with --key",
+        )
+        self.field = "amount"
+        self.versions = tuple(version for version, _ in there)
+
+
+class ExistsReversed(Conflict):
+    """The key belongs to an event that was reversed: it is there, and does not count."""
+
+    def __init__(self, key: str, version: int, reversal: int) -> None:
+        super().__init__(
+            "exists_reversed",
+            f"the key {shown(key)} belongs to version {version}, which version {reversal} reversed; nothing was written",
+            advice=f"to record what is right in its place, append it with --corrects {version} and without --key",
+        )
+        self.version = version
+        self.reversal = reversal
 
 
 class StorageError(NetbasisError):

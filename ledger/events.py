@@ -19,9 +19,17 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ledger.amounts import SUM_DIGITS_BEFORE_POINT, parse_amount
 from ledger.errors import Refusal, Refused
-from ledger.texts import BOOK_CHARACTERS, KEY_CHARACTERS, NOTE_CHARACTERS, parse_asset, parse_text
+from ledger.texts import (
+    BOOK_CHARACTERS,
+    KEY_CHARACTERS,
+    NAME_CHARACTERS,
+    NOTE_CHARACTERS,
+    parse_asset,
+    parse_text,
+)
 from ledger.times import parse_time
 
+TAGS = 16
 _REFUSAL_ORDER = {refusal: order for order, refusal in enumerate(Refusal)}
 
 
@@ -60,10 +68,17 @@ def _parse_not_negative(given: object) -> Decimal:
     return amount
 
 
-def _parse_price(given: object) -> Decimal:
+def _parse_positive_price(given: object) -> Decimal:
     price = parse_amount(given)
     if price <= 0:
         raise Refused(Refusal.PRICE_MUST_BE_POSITIVE, "must be more than 0", expected="a price > 0", actual=given)
+    return price
+
+
+def _parse_price(given: object) -> Decimal:
+    price = parse_amount(given)
+    if price < 0:
+        raise Refused(Refusal.PRICE_MUST_NOT_BE_NEGATIVE, "must not be negative", expected="a price ≥ 0", actual=given)
     return price
 
 
@@ -95,6 +110,7 @@ SignedAmount: TypeAlias = Annotated[Decimal, _field(_parse_signed)]
 Sum: TypeAlias = Annotated[Decimal, _field(_parse_sum)]
 NotNegative: TypeAlias = Annotated[Decimal, _field(_parse_not_negative)]
 Price: TypeAlias = Annotated[Decimal, _field(_parse_price)]
+PositivePrice: TypeAlias = Annotated[Decimal, _field(_parse_positive_price)]
 Asset: TypeAlias = Annotated[str, _field(parse_asset)]
 BookName: TypeAlias = Annotated[str, _text(BOOK_CHARACTERS)]
 Key: TypeAlias = Annotated[str, _text(KEY_CHARACTERS)]
@@ -102,6 +118,7 @@ Label: TypeAlias = Annotated[str, _text(KEY_CHARACTERS, may_be_empty=True)]
 Note: TypeAlias = Annotated[str, _text(NOTE_CHARACTERS, may_be_empty=True)]
 Time: TypeAlias = Annotated[datetime, _field(parse_time)]
 Version: TypeAlias = Annotated[int, _field(_parse_version)]
+Name: TypeAlias = Annotated[str, _text(NAME_CHARACTERS)]
 Flag: TypeAlias = Annotated[bool, _field(_parse_flag)]
 
 
@@ -159,6 +176,8 @@ class Event(_Frozen):
     """The fields that every event has; what each is, is its description."""
 
     TYPE_VERSION: ClassVar[int] = 1
+    # The version of the type that brought a field, for those that the first one did not have.
+    FIELD_SINCE: ClassVar[Mapping[str, int]] = {}
 
     book: BookName | None = Field(None, description="the book's name; null: the book that the append is addressed to")
     at: Time | None = Field(None, description="when it happened, UTC; null: now (a reversal: the reversed event's)")
@@ -185,8 +204,21 @@ class Opened(Event):
     withdrawal_policy: Key = Field("profit_first/1", description="how a withdrawal divides into profit and principal")
 
 
+def _parse_tags(given: object) -> tuple[str, ...] | None:
+    """Sorted, each once; no tags are none at all, so that one meaning has one form."""
+    if not isinstance(given, list | tuple):
+        raise Refused(Refusal.TAGS_MALFORMED, "not a list of tags", expected='a list such as ["arb"]', actual=given)
+    tags = sorted({parse_text(tag, characters=NAME_CHARACTERS) for tag in given})
+    if len(tags) > TAGS:
+        raise Refused(Refusal.TAGS_MALFORMED, "too many tags", expected=f"at most {TAGS}", actual=f"{len(tags)} tags")
+    return tuple(tags) or None
+
+
 class Fill(Event):
     """An order was filled: base ±, quote ∓, fee −, each exactly as exchanged; the price is derived, for display only."""
+
+    TYPE_VERSION: ClassVar[int] = 2
+    FIELD_SINCE: ClassVar[Mapping[str, int]] = {"strategy": 2, "tags": 2}
 
     type: Literal["fill"] = "fill"
     side: Literal["buy", "sell"] = Field(description="the book's own side: buy takes base and gives quote")
@@ -198,6 +230,10 @@ class Fill(Event):
     fee_amount: Amount | None = Field(None, description="the fee; negative: a rebate; 0: none; null: not reported")
     order_id: Label | None = Field(None, description="the order at the venue")
     liquidity: Literal["maker", "taker"] | None = Field(None, description="which side of the trade the order was on")
+    strategy: Name | None = Field(None, description="the strategy that it belongs to")
+    tags: Annotated[tuple[str, ...], _field(_parse_tags)] | None = Field(
+        None, description="up to 16 names to group by, kept sorted"
+    )
 
 
 class Deposit(Event):
@@ -206,7 +242,7 @@ class Deposit(Event):
     type: Literal["deposit"] = "deposit"
     asset: Asset = Field(description="the asset that came in")
     amount: PositiveAmount = Field(description="how much of it, > 0")
-    price: Price | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
+    price: PositivePrice | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
     basis_delta: Amount | None = Field(None, description="what it adds to net basis; null: its value")
     basis_unknown: Flag = Field(False, description="from before the basis was kept; counts 0")
 
@@ -215,7 +251,7 @@ class MarkUsed(_Frozen):
     """A mark that a withdrawal was valued with."""
 
     asset: Asset = Field(description="the asset")
-    price: Price = Field(description="of one unit in the numeraire")
+    price: Price = Field(description="of one unit in the numeraire, ≥ 0")
     source: Label | None = Field(None, description="who said so; null where nobody was named")
     at: Time = Field(description="when it was the price, UTC")
 
@@ -229,6 +265,15 @@ def _parse_marks(given: object) -> tuple[MarkUsed, ...]:
     return tuple(sorted(marks, key=lambda mark: mark.asset))
 
 
+class Late(_Frozen):
+    """What tells that a withdrawal was recorded late: it went out in the past, and is decided on the state of now."""
+
+    decided_at: Time = Field(description="when it was decided, UTC; the marks' ages are judged from there")
+    mark: Annotated[MarkUsed, _field(MarkUsed.model_validate)] | None = Field(
+        None, description="the withdrawn asset's own price at the withdrawal's `at`; null for the numeraire"
+    )
+
+
 class Evidence(_Frozen):
     """What a withdrawal was classified from, so that anybody can check it years later. All in the numeraire."""
 
@@ -240,10 +285,15 @@ class Evidence(_Frozen):
         description="one mark for each asset held other than the numeraire, sorted by asset"
     )
     policy: Key = Field(description="the policy's name and version")
+    late: Annotated[Late, _field(Late.model_validate)] | None = Field(
+        None, description="of a withdrawal that was decided after its `at`; null: it was not"
+    )
 
 
 class Withdrawal(Event):
     """Capital goes out: asset −, starting value − value, basis by `basis_delta`; classified before it is recorded."""
+
+    TYPE_VERSION: ClassVar[int] = 2  # 2: `evidence.late`
 
     type: Literal["withdrawal"] = "withdrawal"
     asset: Asset = Field(description="the asset that went out")
@@ -270,7 +320,7 @@ class Mark(Event):
 
     type: Literal["mark"] = "mark"
     asset: Asset = Field(description="the asset, not the numeraire")
-    price: Price = Field(description="of one unit in the numeraire, > 0")
+    price: Price = Field(description="of one unit in the numeraire, ≥ 0; 0: it became worthless")
     price_source: Label | None = Field(None, description="who said so")
 
 
@@ -306,7 +356,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for model in (Opened, Fill, Deposit, Withdrawal, BasisCommit, Mark, Adjustment, Baseline, Reversal)
 }
 
-REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline"})
+REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline", "mark"})
 
 
 _AnyEvent = TypeVar("_AnyEvent", bound=Event)

@@ -14,6 +14,7 @@ from ledger.effects import Effects, Posting
 from ledger.events import Event
 from ledger.stored import StoredEvent
 from ledger.tables import events
+from ledger.texts import normal_tx_hash
 
 _Types = tuple[type, ...]
 # The types of rows that were found sound, so that a row costs one look-up: there are few, as few columns may be null.
@@ -32,13 +33,19 @@ def stored_event(
     digest: bytes,
     reversed_event: StoredEvent | None,
 ) -> StoredEvent:
-    """The stored form of a completed event; a reversal's asset and price are those of `reversed_event`."""
+    """The stored form of a completed event.
+
+    A reversal's asset, price, reason and strategy are those of `reversed_event`.
+    """
     assert event.key is not None
     assert event.at is not None
     fields = vars(event)
-    asset, price = fields.get("asset"), fields.get("price")
+    asset, price, reason, strategy = (fields.get(name) for name in ("asset", "price", "reason", "strategy"))
     if reversed_event is not None:
         asset, price = reversed_event.asset, reversed_event.price
+        reason, strategy = reversed_event.reason, reversed_event.strategy
+    elif event.kind == "reversal":  # why it was reversed is another thing than the reason of what it reverses
+        reason = None
     return StoredEvent(
         book=book,
         version=version,
@@ -54,6 +61,9 @@ def stored_event(
         effects=effects,
         body=body,
         hash=digest,
+        tx_hash=normal_tx_hash(event.tx_hash or "") or None,
+        reason=reason,
+        strategy=strategy,
     )
 
 
@@ -87,13 +97,17 @@ def row_of(stored: StoredEvent) -> dict[str, object]:
         "unknown_bases": effects.unknown_bases,
         "body": stored.body,
         "hash": stored.hash,
+        "tx_hash": stored.tx_hash,
+        "reason": stored.reason,
+        "strategy": stored.strategy,
     }
 
 
 def event_of(row: Row[Any]) -> StoredEvent:
     """The stored event of a row of `events`, all columns in the table's order. Raises StorageError `event_unreadable`."""
     require_sound(row, events)
-    book, version, event_id, key, kind, at, recorded_at, session_id, reverses, *moves, body, digest = tuple(row)
+    book, version, event_id, key, kind, at, recorded_at, session_id, reverses, *moves = tuple(row)
+    *moves, body, digest, tx_hash, reason, strategy = moves
     effect_of, asset, asset_delta, quote_asset, quote_delta, fee_asset, fee_delta, price, *deltas_and_counts = moves
     effects = Effects(
         effect_of,
@@ -117,6 +131,9 @@ def event_of(row: Row[Any]) -> StoredEvent:
         effects=effects,
         body=body,
         hash=digest,
+        tx_hash=tx_hash,
+        reason=reason,
+        strategy=strategy,
     )
 
 

@@ -13,12 +13,13 @@ from ledger.amounts import amount_text, fits, value
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import BasisCommit, Deposit, Event, Fill, Mark, Withdrawal
+from ledger.texts import normal_tx_hash
 
 
 def complete(event: Event, book: Book) -> Event:
-    """The event with its computed fields filled in, when the rules of SPEC 4 allow it in this book.
+    """The event with its computed fields filled in and its hash normalised, when the rules allow it in this book.
 
-    Raises Refused: `book_differs` and the refusals of the event's type.
+    Raises Refused: `book_differs`, `text_empty` for an empty hash, and the refusals of the event's type.
     """
     if event.book is not None and event.book != book.name:
         raise Refused(
@@ -28,8 +29,19 @@ def complete(event: Event, book: Book) -> Event:
             actual=event.book,
             field="book",
         )
+    if event.tx_hash is not None:
+        event = _with_normal_hash(event, event.tx_hash)
     rule = _RULES.get(event.kind)
     return rule(event, book) if rule else event
+
+
+def _with_normal_hash(event: Event, given: str) -> Event:
+    tx_hash = normal_tx_hash(given)
+    if not tx_hash:  # such as a script's variable that was not set: nothing would tell a repeat
+        raise Refused(
+            Refusal.TEXT_EMPTY, "tx_hash: must not be empty", advice="leave it out if there is none", field="tx_hash"
+        )
+    return event if tx_hash == given else event.model_copy(update={"tx_hash": tx_hash})
 
 
 def capital_value(asset: str, amount: Decimal, price: Decimal | None, numeraire: str) -> Decimal:

@@ -134,6 +134,16 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
     return {row.key: event_of(row) for row in rows}
 
 
+def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, asset: str) -> list[StoredEvent]:
+    """The events of a type and an asset that one transaction (its hash normalised) made, in order."""
+    query = (
+        select(events)
+        .where(events.c.book == book, events.c.tx_hash == tx_hash, events.c.type == kind, events.c.asset == asset)
+        .order_by(events.c.version)
+    )
+    return [event_of(row) for row in connection.execute(query)]
+
+
 def find_reversal(connection: Connection, book: str, version: int) -> int | None:
     """The version of the reversal of an event, when it was reversed."""
     return connection.scalar(select(events.c.version).where(events.c.book == book, events.c.reverses == version))

@@ -3,7 +3,8 @@
 The body is the whole event as canonical JSON: ASCII field names, sorted; decimals, times and texts as canonical strings;
 whole numbers below 2^53; a field that is null is left out. With ASCII names this is RFC 8785 (JCS). The hash of an event
 is SHA-256(hash of its predecessor ‖ body), and the first predecessor is 32 zero bytes. `type` carries the version of the
-type (`fill/1`), so that a later form can stand beside this one.
+type (`fill/2`), so that a later form can stand beside an earlier one: an event is written in the newest form, and read from
+any (`ledger.upcasting`).
 
     {"amount":"85","asset":"RLUSD","at":"2026-01-05T09:00:00.000000Z",…,"type":"deposit/1","version":3}
 """
@@ -23,19 +24,24 @@ from ledger.effects import Effects
 from ledger.errors import NetbasisError, StorageError, StorageFault
 from ledger.events import EVENT_TYPES, Event, event_from
 from ledger.times import parse_time, time_text
+from ledger.upcasting import upcast
 
 _ENVELOPE = ("book", "version", "event_id", "recorded_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A body read back: the event, completed, and its envelope."""
+    """A body read back: the event, completed and in the newest form of its type, and its envelope.
+
+    `type_version`: the version of the type that the bytes are in.
+    """
 
     book: str
     version: int
     event_id: str
     recorded_at: datetime
     event: Event
+    type_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,9 @@ class StoredEvent:
     """A recorded event as the log holds it.
 
     `version`: its place in its book, from 1. `key`, `at`: as recorded, never None. `asset`, `price`: the event's own (a
-    fill's base asset; a reversal's are the reversed event's). `reverses`: the version a reversal reverses, else None.
-    `body`: the canonical bytes. `hash`: 32 bytes.
+    fill's base asset). `reverses`: the version a reversal reverses, else None. `body`: the canonical bytes. `hash`: 32
+    bytes. `tx_hash`: normalised, None for none. `reason`: an adjustment's or a baseline's. `strategy`: a fill's. Asset,
+    price, reason and strategy of a reversal are those of the event that it reverses, so that sums by them come out right.
     """
 
     book: str
@@ -61,6 +68,9 @@ class StoredEvent:
     effects: Effects
     body: bytes
     hash: bytes
+    tx_hash: str | None
+    reason: str | None
+    strategy: str | None
 
     @property
     def event(self) -> Event:
@@ -84,16 +94,25 @@ def open_body(body: bytes) -> Sealed:
     try:
         fields = orjson.loads(body)
         envelope = {name: fields.pop(name) for name in _ENVELOPE}
-        kind, _, type_version = fields["type"].rpartition("/")
-        if type_version != str(EVENT_TYPES[kind].TYPE_VERSION):
+        kind, type_version = split_type(fields["type"])
+        if not 1 <= type_version <= EVENT_TYPES[kind].TYPE_VERSION:
             raise _unreadable(body, f"the type {fields['type']} is of another netbasis")
+        fields = upcast(kind, type_version, fields)
         event = event_from(fields | {"type": kind, "book": envelope["book"]})
         recorded_at = parse_time(envelope["recorded_at"])
     except StorageError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NetbasisError) as error:
         raise _unreadable(body, str(error)) from error
-    return Sealed(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event)
+    return Sealed(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
+
+
+def split_type(text: str) -> tuple[str, int]:
+    """The type and its version, of a text such as `fill/2`. Raises ValueError for another text."""
+    kind, _, version = text.rpartition("/")
+    if not version.isascii() or not version.isdecimal() or str(int(version)) != version:
+        raise ValueError(f"not a type and its version: {text!r}")
+    return kind, int(version)
 
 
 def _unreadable(body: bytes, why: str) -> StorageError:

@@ -1,8 +1,9 @@
 """The tables of the log: `books`, one row per book with the end of its chain, and `events`, append-only.
 
 An event's row is its body and hash, and beside them copies of what queries and sums need: the envelope, a few fields, and
-the event's effects. `ledger.mapper` is the one place that turns rows into events and back; `ledger.integrity` proves the
-copies against the bodies. Migrations make and change the tables; a test compares them with this module.
+the event's effects. `event_types` says which forms of events the log holds. `ledger.mapper` is the one place that turns
+rows into events and back; `ledger.integrity` proves the copies against the bodies. Migrations make and change the tables; a
+test compares them with this module.
 """
 
 from __future__ import annotations
@@ -65,9 +66,23 @@ events = Table(
     Column("unknown_bases", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("tx_hash", EXACT_TEXT),
+    Column("reason", EXACT_TEXT),
+    Column("strategy", EXACT_TEXT),
     CheckConstraint("version >= 1", name="ck_events_version"),
     UniqueConstraint("book", "key", name="uq_events_key"),
     # No rowid: INSERT OR REPLACE on one would pass by the triggers.
+    sqlite_with_rowid=False,
+)
+
+# Every (type, version) that stands in the log, and the first release that reads it; so that an older one can say which to
+# install instead of misreading an event.
+event_types = Table(
+    "event_types",
+    metadata,
+    Column("type", EXACT_TEXT, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("release", EXACT_TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -82,5 +97,23 @@ Index(
 )
 _fills = events.c.type == "fill"
 Index("idx_fills_session_id", events.c.book, events.c.session_id, sqlite_where=_fills, postgresql_where=_fills)
+_with_hash = events.c.tx_hash.is_not(None)
+Index(
+    "idx_events_tx_hash",
+    events.c.book,
+    events.c.tx_hash,
+    sqlite_where=_with_hash,
+    postgresql_where=_with_hash,
+)
+_marks = events.c.type == "mark"
+Index(
+    "idx_marks",
+    events.c.book,
+    events.c.asset,
+    events.c.at,
+    events.c.version,
+    sqlite_where=_marks,
+    postgresql_where=_marks,
+)
 _capital = events.c.effect_of.in_(("deposit", "withdrawal", "basis_commit"))
 Index("idx_events_capital", events.c.book, events.c.version, sqlite_where=_capital, postgresql_where=_capital)

@@ -9,11 +9,14 @@ from ledger.errors import Refusal, Refused
 BOOK_CHARACTERS = 64
 ASSET_CHARACTERS = 128
 KEY_CHARACTERS = 200
+NAME_CHARACTERS = 128
 NOTE_CHARACTERS = 10_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile(r"\s")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
+_PREFIXED_HEXADECIMAL = re.compile(r"0[xX][0-9A-Fa-f]+")
 
 
 def parse_text(given: object, *, characters: int, may_be_empty: bool = False) -> str:
@@ -65,3 +68,15 @@ def parse_asset(given: object) -> str:
             actual=asset,
         )
     return asset
+
+
+def normal_tx_hash(given: str) -> str:
+    """A transaction's hash in the one form in which hashes are compared; "" where nothing is left.
+
+    Without blanks; a hexadecimal hash in upper case, one with `0x` in lower case. Others, such as Base58, mean another
+    hash in another case, and stay as they are.
+    """
+    tx_hash = _BLANK.sub("", given)
+    if _HEXADECIMAL.fullmatch(tx_hash):
+        return tx_hash.upper()
+    return tx_hash.lower() if _PREFIXED_HEXADECIMAL.fullmatch(tx_hash) else tx_hash

@@ -4,4 +4,4 @@
 compares it with the scripts.
 """
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")

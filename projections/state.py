@@ -38,7 +38,7 @@ def apply(state: BookState, event: StoredEvent) -> BookState:
         basis=basis.apply(state.basis, event),
         engine_state=engine_state.apply(state.engine_state, effects),
         marks=marks.apply(state.marks, event),
-        fees=fees.apply(state.fees, effects),
+        fees=fees.apply(state.fees, event),
     )
 
 

@@ -19,7 +19,7 @@ from engine.legacy.chain import Chain, Step, moved, noise_of
 from engine.legacy.columns import CAPITAL, FILLS, LEDGER, STATE
 from engine.legacy.pairing import fee_in, moves_of, own_quote
 from engine.legacy.rows import CapitalRow, FillRow, LegacyRows
-from ledger.amounts import DIGITS_AFTER_POINT, ZERO, add, negate, subtract, total, value
+from ledger.amounts import VALUE_DIGITS_AFTER_POINT, ZERO, add, negate, subtract, total, value
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import Adjustment, Baseline, BasisCommit, Deposit, Event, Fill, Withdrawal, undeclared
@@ -189,7 +189,7 @@ def opening_beyond(chain: Chain) -> Decimal:
     fills = [move.amounts[-1] for move in moves_of(chain.fills_in_opening, chain.asset) if move.amounts]
     beyond = subtract(chain.opening, add(moved(first.capital), total(fills)))
     noise = noise_of(first.row.new_balance, first.change, chain.opening)
-    for decimals in range(DIGITS_AFTER_POINT):
+    for decimals in range(VALUE_DIGITS_AFTER_POINT):
         short = beyond.quantize(Decimal((0, (1,), -decimals)), context=_SHORTENING)
         if subtract(beyond, short).copy_abs() <= noise:
             return short

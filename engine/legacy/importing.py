@@ -23,10 +23,11 @@ from engine.legacy.reconciliation import Reconciliation, reconcile
 from engine.legacy.rows import LegacyRows, Reading, read_legacy
 from ledger import store
 from ledger.amounts import ZERO, add
-from ledger.appender import EVENTS_AT_ONCE, require_same
+from ledger.appender import EVENTS_AT_ONCE
 from ledger.book import Book, Head
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError
+from ledger.idempotency import require_same
 from ledger.mapper import stored_event
 from ledger.rules import complete
 from ledger.stored import StoredEvent

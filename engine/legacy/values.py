@@ -2,7 +2,7 @@
 
 Amounts are REALs there. A REAL becomes the shortest decimal that round-trips (`exact_text`, the only place where a binary
 float stands), and that decimal is what counts from there on: 0.1 is 0.1. SQLite keeps a NaN as NULL. Balances may have any
-number of decimals, since a float's balance ends in noise; what becomes an amount of an event has at most 18.
+number of decimals, since a float's balance ends in noise; what becomes an amount of an event has at most 36.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class OldRow:
         self._values = values
 
     def amount(self, name: str) -> Decimal:
-        """An amount as events have them: at most 20 digits before the point and 18 after it."""
+        """An amount as events have them: at most 20 digits before the point and 36 after it."""
         return self._required(name, self.optional_amount(name))
 
     def optional_amount(self, name: str) -> Decimal | None:

@@ -13,11 +13,11 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
 from engine.paper.tape import Tick
-from ledger.amounts import DIGITS_AFTER_POINT, ZERO
+from ledger.amounts import VALUE_DIGITS_AFTER_POINT, ZERO
 
 # As wide as the core's: a product of two amounts has 76 digits, and a window adds up many.
 _WIDE = Context(prec=150, rounding=ROUND_HALF_EVEN)
-_QUANTUM = Decimal(1).scaleb(-DIGITS_AFTER_POINT)
+_QUANTUM = Decimal(1).scaleb(-VALUE_DIGITS_AFTER_POINT)
 
 
 class Observation(NamedTuple):

@@ -1,0 +1,183 @@
+"""Is an event there already? What a key, or a movement's transaction hash, says of it.
+
+    deposit 70 RLUSD, tx_hash FEED, no key       gets the key FEED:deposit:RLUSD
+    the same again                               exists
+    75 RLUSD, tx_hash feed                       exists_with_different_amount
+    70 RLUSD, tx_hash FEED, key mine:1           a second movement of that transaction: appended
+    the same, corrects 4                         the key of a correction, FEED:deposit:RLUSD#2: appended
+
+A movement (deposit or withdrawal) with a hash and no key is also looked for among the standing events of the same hash,
+type and asset under other keys, such as those of an import. A correction is looked for by its own key only: it names the
+transaction of the event that it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from ledger import store
+from ledger.errors import ExistsReversed, KeyConflict, MovementConflict, Refusal, Refused
+from ledger.events import Deposit, Event, Opened, Withdrawal
+from ledger.stored import StoredEvent, json_value, open_body
+from ledger.texts import KEY_CHARACTERS, normal_tx_hash
+
+OPENED_KEY = "opened"
+# Fields that netbasis fills in when they are None, so a None that was given is a default too.
+_FILLED_IN = frozenset({"book", "at", "key", "asset", "amount", "basis_delta"})
+
+
+class Log(Protocol):
+    """What is asked of a book's log, written or about to be."""
+
+    def find(self, version: int) -> StoredEvent | None:
+        """The event at a version."""
+
+    def find_key(self, key: str) -> StoredEvent | None:
+        """The event of a key."""
+
+    def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
+        """The events of a type, a normalised hash and an asset, in order."""
+
+    def reversal_of(self, version: int) -> int | None:
+        """The version of the reversal of an event; None while it stands."""
+
+
+class StoredLog:
+    """A book's log as the database holds it."""
+
+    def __init__(self, connection: Connection, book: str) -> None:
+        self._connection = connection
+        self._book = book
+
+    def find(self, version: int) -> StoredEvent | None:
+        return store.find_event(self._connection, self._book, version)
+
+    def find_key(self, key: str) -> StoredEvent | None:
+        return store.find_keys(self._connection, self._book, [key]).get(key)
+
+    def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
+        return store.find_movements(self._connection, self._book, kind, tx_hash, asset)
+
+    def reversal_of(self, version: int) -> int | None:
+        return store.find_reversal(self._connection, self._book, version)
+
+
+def find_repeated(given: Event, log: Log, *, refuse_reversed: bool = False) -> StoredEvent | None:
+    """The event that `given` is a repeat of; None for a new one.
+
+    `refuse_reversed`: for a single command, whose event would seem to be there although it no longer counts. Raises
+    KeyConflict when the key is there with other content; MovementConflict when the movement is there under another key with
+    another amount; ExistsReversed.
+    """
+    key = given.key or default_key(given, log)
+    elsewhere = _found_by_hash(given, key, log)
+    if elsewhere is not None:
+        return elsewhere
+    there = log.find_key(key) if key is not None else None
+    if there is None:
+        return None
+    if refuse_reversed and (reversal := log.reversal_of(there.version)) is not None:
+        raise ExistsReversed(there.key, there.version, reversal)
+    require_same(given, there)
+    return there
+
+
+def _found_by_hash(given: Event, key: str | None, log: Log) -> StoredEvent | None:
+    """The standing movement of the same transaction under another key than `key`, when it has the same amount."""
+    movement = _movement(given)
+    if movement is None:
+        return None
+    standing = [event for event in log.find_movements(*movement) if log.reversal_of(event.version) is None]
+    if all(event.key == key for event in standing):
+        return None
+    amount = getattr(given, "amount", None)
+    same = next((event for event in standing if _amount(event) == amount), None)
+    if same is None:
+        there = [(event.version, json_value(_amount(event))) for event in standing]
+        raise MovementConflict(*movement, there, json_value(amount))
+    return None if same.key == key else same
+
+
+def default_key(event: Event, log: Log) -> str | None:
+    """The key of an event that was given none, where that is known before it is recorded; else it becomes its event id.
+
+    Raises Refused `text_too_long`.
+    """
+    if isinstance(event, Opened):
+        return OPENED_KEY
+    if event.corrects is not None:
+        corrected = log.find(event.corrects)
+        return None if corrected is None else _fitting(next_key(corrected), "of the correction")
+    movement = _movement(event)
+    if movement is None:
+        return None
+    kind, tx_hash, asset = movement
+    return _fitting(f"{tx_hash}:{kind}:{asset}", "that its tx_hash gives it")
+
+
+def _movement(event: Event) -> tuple[str, str, str] | None:
+    """Type, normalised hash and asset of a movement that its hash identifies; None for any other event."""
+    if not isinstance(event, Deposit | Withdrawal) or event.key is not None or event.corrects is not None:
+        return None
+    tx_hash = normal_tx_hash(event.tx_hash or "")
+    return (event.kind, tx_hash, event.asset) if tx_hash else None
+
+
+def _amount(stored: StoredEvent) -> object:
+    moved = stored.effects.own
+    return None if moved is None else moved.delta.copy_abs()
+
+
+def _fitting(key: str, whose: str) -> str:
+    if len(key) > KEY_CHARACTERS:
+        raise Refused(
+            Refusal.TEXT_TOO_LONG,
+            f"key: the key {whose} is too long",
+            expected=f"at most {KEY_CHARACTERS} characters",
+            actual=key,
+            advice="give it a key of its own",
+            field="key",
+        )
+    return key
+
+
+def has_key(event: Event) -> bool:
+    """Whether the event can be told from a new one when it is appended again: it has a key, or a hash that gives it one."""
+    return event.key is not None or _movement(event) is not None
+
+
+def next_key(corrected: StoredEvent) -> str:
+    """The default key of a correction: `<old key>#2`, and `#3` for the correction of that one."""
+    base, mark, count = corrected.key.rpartition("#")
+    if corrected.event.corrects is not None and mark and count.isdecimal():
+        return f"{base}#{int(count) + 1}"
+    return f"{corrected.key}#2"
+
+
+def require_same(given: Event, stored: StoredEvent) -> None:
+    """Raises KeyConflict when a field that the caller gave is not what is stored.
+
+    Defaults are not compared, nor are fields that the stored version of the type does not have. Hashes are compared
+    normalised.
+    """
+    if given.kind != stored.type:
+        raise KeyConflict(stored.key, stored.version, "type", stored.type, given.kind)
+    sealed = open_body(stored.body)
+    for name in type(given).model_fields:
+        given_value = getattr(given, name)
+        if name not in given.model_fields_set or (given_value is None and name in _FILLED_IN):
+            continue
+        if given.FIELD_SINCE.get(name, 1) > sealed.type_version:
+            continue
+        stored_value = getattr(sealed.event, name)
+        if _comparable(name, given_value) != _comparable(name, stored_value):
+            raise KeyConflict(stored.key, stored.version, name, json_value(stored_value), json_value(given_value))
+
+
+def _comparable(name: str, value: object) -> object:
+    if name == "tx_hash":
+        return normal_tx_hash(value) if isinstance(value, str) else ""
+    return json_value(value)
