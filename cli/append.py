@@ -111,12 +111,12 @@ def _command(model: type[Event]) -> Callable[..., None]:
     """A command whose options are the fields of an event type."""
 
     def command(context: typer.Context, expect_version: int | None, output: Output, **fields: Any) -> None:
-        given = {name: value for name, value in fields.items() if value is not None and value is not False}
+        given = {name: value for name, value in fields.items() if value is not None and value not in (False, [])}
         named = target(context)
         with named.open("write") as keeper:
             book = keeper.view(keeper.resolve(named.book)).book
             event = model.model_validate(_with_defaults(model, given, book))
-            outcome = keeper.append(book.name, event, expected_version=expect_version)
+            outcome = keeper.append(book.name, event, expected_version=expect_version, refuse_reversed=True)
             # What was written is answered without asking the database again: it may have gone meanwhile.
             head = keeper.view(book.name).head if outcome.existed else outcome.stored
         document = {
@@ -157,6 +157,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     option = typer.Option(flag, metavar=_METAVARS.get(name, "TEXT"), help=_help(field))
     if name == "corrects":
         return _keyword(name, Annotated[int | None, option], None)
+    if name == "tags":
+        one = typer.Option("--tag", metavar="TEXT", help="A name to group by, up to 16. Repeatable.")
+        return _keyword(name, Annotated[list[str] | None, one], None)
     if name in _BOOK_DEFAULTS or not field.is_required():
         return _keyword(name, Annotated[str | None, option], None)
     return _keyword(name, Annotated[str, option])

@@ -92,16 +92,17 @@ def _answer(output: Output, appended: Appended) -> None:
 
 
 def _validated(lines: Iterator[bytes], book: Book, *, start: int = 1) -> Iterator[Numbered]:
-    """The events of lines, as far as that can be told without the log. Every line must have a key."""
+    """The events of lines, as far as that can be told without the log. Each must have a key, or a hash that gives it one."""
+    from ledger.idempotency import has_key
     from ledger.rules import complete
 
     for number, event in parse_lines(lines, start=start):
         try:
-            if event.key is None:
+            if not has_key(event):
                 raise Refused(
                     Refusal.KEY_REQUIRED,
                     "an event of a file must have a key: it is what makes a repeated append safe",
-                    expected='the field "key", such as "venue:trade_id"',
+                    expected='the field "key", such as "venue:trade_id"; a deposit or withdrawal may have "tx_hash" instead',
                     field="key",
                 )
             complete(event, book)

@@ -19,7 +19,7 @@ from uuid import UUID
 from cli.output import jsonable
 from engine.bookkeeper import Bookkeeper
 from ledger.errors import NetbasisError
-from ledger.events import EVENT_TYPES, Event, Evidence, MarkUsed, Opened, event_from
+from ledger.events import EVENT_TYPES, Event, Evidence, Late, MarkUsed, Opened, event_from
 from ledger.stored import StoredEvent
 
 FOLDER = Path(__file__).parent / "events"
@@ -75,11 +75,13 @@ PAGES: dict[str, Page] = {
             "fee_amount": "0.000012",
             "session_id": "s1",
             "liquidity": "maker",
+            "strategy": "xrp-rlusd-maker",
+            "tags": ["stage-1"],
         },
         refused=[
             {"base_amount": 11.29518},
             {"base_amount": "0"},
-            {"quote_amount": "14.9999999999999999999"},
+            {"quote_amount": "14.9999999999999999999999999999999999999"},
             {"quote_asset": "XRP"},
             {"fee_asset": _REMOVED},
             {"at": "2026-03-02T07:58:12.250"},
@@ -135,8 +137,8 @@ PAGES: dict[str, Page] = {
         refused=[{"basis_delta": _REMOVED}, {"asset": "XRP"}, {"amount": "137"}, {"price": "1"}],
     ),
     "mark": Page(
-        "Nothing. The newest mark of an asset, by `at` and then by version, is what PnL values it with. It cannot be "
-        "reversed.",
+        "Nothing. The newest mark of an asset that stands, by `at` and then by version, is what PnL values it with. A "
+        "mark that was wrong is reversed; the one before it counts again.",
         {
             "type": "mark",
             "at": "2026-03-02T07:59:00Z",
@@ -145,7 +147,7 @@ PAGES: dict[str, Page] = {
             "price_source": "xrpl mid",
             "key": "mark:1",
         },
-        refused=[{"asset": "RLUSD"}, {"price": "0"}],
+        refused=[{"asset": "RLUSD"}, {"price": "-1"}],
     ),
     "adjustment": Page(
         "The asset ±, in the adjustments part of its balance. Neither basis, nor net deposits, nor the starting value: it "
@@ -167,11 +169,11 @@ PAGES: dict[str, Page] = {
     ),
     "reversal": Page(
         "The reversed event's effects, negated, in the same part of the balance. Each event can be reversed once; "
-        "`opened`, `mark` and `reversal` cannot be. Left out, `at` is the reversed event's, so that no "
+        "`opened` and `reversal` cannot be. Left out, `at` is the reversed event's, so that no "
         "earlier view keeps the mistake.",
         {"type": "reversal", "reverses": 2, "reason": "sent twice", "key": "reversal of 2"},
         before=[_DEPOSIT, {"type": "mark", "asset": "XRP", "price": "1.33", "key": "mark:1"}],
-        refused=[{"reverses": 9}, {"reverses": 1}, {"reverses": 3}, {"reverses": "2"}],
+        refused=[{"reverses": 9}, {"reverses": 1}, {"reverses": "2"}],
     ),
 }
 
@@ -207,6 +209,10 @@ def _page(kind: str, model: type[Event], page: Page) -> Iterator[str]:
             "Each of `marks`:",
             "",
             *_field_rows(MarkUsed),
+            "",
+            "`late`:",
+            "",
+            *_field_rows(Late),
             "",
         )
     with tempfile.TemporaryDirectory() as folder:

@@ -217,10 +217,10 @@ class MovementConflict(Conflict):
     """The transaction's movement is in the book already, under other keys, and none of them has this amount."""
 
     def __init__(self, kind: str, tx_hash: str, asset: str, there: Sequence[tuple[int, object]], given: object) -> None:
-        versions = ", ".join(str(version) for version, _ in there)
+        versions = ("versions " if len(there) > 1 else "version ") + ", ".join(str(version) for version, _ in there)
         super().__init__(
             "exists_with_different_amount",
-            f"the {kind} of {shown(asset)} of the transaction {shown(tx_hash)} is in the book already, at version "
+            f"the {kind} of {shown(asset)} of the transaction {shown(tx_hash)} is in the book already, at "
             f"{versions}, with another amount",
             expected=" or ".join(str(amount) for _, amount in there),
             actual=str(given),

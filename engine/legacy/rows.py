@@ -128,7 +128,7 @@ def _capital(row: OldRow, how: Reading) -> CapitalRow:
         price=row.optional_amount("price_rlusd"),
         basis_delta=row.optional_amount("basis_delta_rlusd"),
         source_note=row.optional_text("source_note"),
-        tx_hash=row.optional_text("tx_hash"),
+        tx_hash=row.optional_text("tx_hash") or None,
         time=row.time(how.engine_start),
     )
 
@@ -159,7 +159,7 @@ def _fill(row: OldRow, how: Reading) -> FillRow:
         fee_amount=fee,
         fee_asset=None if fee is None else row.optional_text("fee_asset") or quote_asset,
         order_id=row.optional_text("order_id"),
-        tx_hash=row.optional_text("tx_hash"),
+        tx_hash=row.optional_text("tx_hash") or None,
         time=row.time(how.engine_start),
     )
 
