@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.capital_options import ActorOption, AmountOption, AtOption, DryRunOption
+from cli.capital_options import ActorOption, AmountArgument, AmountOption, AtOption, DryRunOption, KeyOption, the_amount
 from cli.options import Output, OutputOption, target
 from cli.output import emit, pairs
 
@@ -22,24 +22,31 @@ def register(app: typer.Typer) -> None:
 
 def backfill_basis(
     context: typer.Context,
-    amount: AmountOption,
+    amount: AmountArgument = None,
+    amount_option: AmountOption = None,
     at: AtOption = None,
     actor: ActorOption = None,
+    key: KeyOption = None,
+    even_so: Annotated[
+        bool, typer.Option("--even-so", help="Also on a book whose deposits all have a known basis.")
+    ] = False,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Commit the initial basis of a book that is older than its basis, once.
 
-    Moves neither inventory nor the starting value. A second time it says so and changes nothing. Made by a person, never
-    by a scheduler.
+    Moves neither inventory nor the starting value. A second time it says so and changes nothing, whatever its --key.
+    Refused where every deposit's basis is known, unless --even-so. Made by a person, never by a scheduler.
 
-    Example: netbasis --db live.db backfill-basis --amount 137.284078 --actor owner
+    Example: netbasis --db live.db backfill-basis 137.284078 --actor owner
     """
     from engine.capital import backfill_basis as run
 
+    how_much = the_amount(amount, amount_option, "backfill-basis")
     named = target(context)
     with named.open("read" if dry_run else "write") as keeper:
-        done = run(keeper, keeper.resolve(named.book), amount, at=at, actor=actor, dry_run=dry_run)
+        book = keeper.resolve(named.book)
+        done = run(keeper, book, how_much, at=at, actor=actor, key=key, even_so=even_so, dry_run=dry_run)
     emit(output, _document(done), _lines(done))
 
 

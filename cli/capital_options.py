@@ -12,8 +12,19 @@ from cli.usage import WrongUsage
 if TYPE_CHECKING:
     from ledger.stored import StoredEvent
 
+AmountArgument: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="AMOUNT", help="How much, more than 0, in the asset's own unit.")
+]
 AmountOption: TypeAlias = Annotated[
-    str, typer.Option("--amount", metavar="AMOUNT", help="How much, more than 0, in the asset's own unit.")
+    str | None, typer.Option("--amount", metavar="AMOUNT", help="The same as the argument AMOUNT.")
+]
+KeyOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="Idempotency key; given again, nothing is written twice. Left out: a generated one.",
+    ),
 ]
 AssetOption: TypeAlias = Annotated[
     str | None, typer.Option("--asset", metavar="ASSET", help="Which asset; the numeraire if left out.")
@@ -40,11 +51,19 @@ DryRunOption: TypeAlias = Annotated[
 ]
 
 
-def exists_line(existing: StoredEvent, reversed_by: int | None) -> str:
-    """The answer to a repeat; `reversed_by` is the version of the event's reversal, None while it stands."""
-    place = f"{existing.type} at version {existing.version}, key {shown(existing.key)}"
-    fate = "" if reversed_by is None else f", reversed by version {reversed_by}"
-    return f"exists: {place}{fate}; nothing was written"
+def the_amount(argument: str | None, option: str | None, command: str) -> str:
+    """The amount, given as the argument or as --amount; a usage error for both or neither."""
+    if argument is not None and option is not None:
+        raise WrongUsage(f"the amount is given twice: {argument!r} and --amount {option!r}")
+    given = argument if argument is not None else option
+    if given is None:
+        raise WrongUsage(f"say how much: netbasis {command} 50")
+    return given
+
+
+def exists_line(existing: StoredEvent) -> str:
+    """The answer to a repeat."""
+    return f"exists: {existing.type} at version {existing.version}, key {shown(existing.key)}; nothing was written"
 
 
 def require_no_other_price(given: dict[str, object], asset: str, numeraire: str) -> None:

@@ -12,15 +12,18 @@ import typer
 
 from cli.capital_options import (
     ActorOption,
+    AmountArgument,
     AmountOption,
     AssetOption,
     AtOption,
     DryRunOption,
+    KeyOption,
     NoteOption,
     PriceOption,
     TxHashOption,
     exists_line,
     require_no_other_price,
+    the_amount,
 )
 from cli.options import Output, OutputOption, target
 from cli.output import emit, shown, signed
@@ -37,11 +40,13 @@ def register(app: typer.Typer) -> None:
 
 def inject(
     context: typer.Context,
-    amount: AmountOption,
+    amount: AmountArgument = None,
+    amount_option: AmountOption = None,
     asset: AssetOption = None,
     price: PriceOption = None,
     source_note: NoteOption = None,
     tx_hash: TxHashOption = None,
+    key: KeyOption = None,
     at: AtOption = None,
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
@@ -50,16 +55,16 @@ def inject(
     """Add capital; PnL does not move.
 
     A deposit and the starting value with it, in one transaction. Run twice it is two injections; with the same --tx-hash
-    the second says that it is there and writes nothing.
+    or --key the second says that it is there and writes nothing.
 
-    Example: netbasis --db live.db inject --amount 50 --actor owner --dry-run
+    Example: netbasis --db live.db inject 50 --actor owner --dry-run
     """
     from engine.capital import Movement
     from engine.capital import inject as run
     from ledger.database import without_password
 
     named = target(context)
-    movement = Movement(amount, asset, source_note, tx_hash, at, actor)
+    movement = Movement(the_amount(amount, amount_option, "inject"), asset, source_note, tx_hash, at, actor, key)
     with named.open("read" if dry_run else "write") as keeper:
         book = keeper.view(keeper.resolve(named.book)).book
         prices = parse_prices(price or (), book, keeper.now())
@@ -77,7 +82,6 @@ def _document(done: Done[Injection]) -> dict[str, Any]:
         "book": done.book.name,
         "written": outcome is not None,
         "existed": done.existing is not None,
-        "reversed_by": done.reversed_by,
         "event_id": stored.event_id if stored else None,
         "version": stored.version if stored else None,
         "net_basis_before": plan.net_basis.before if plan else None,
@@ -94,7 +98,7 @@ def _lines(done: Done[Injection], location: str) -> Iterator[str]:
     plan, outcome = done.plan, done.outcome
     if plan is None:
         assert done.existing is not None
-        yield exists_line(done.existing, done.reversed_by)
+        yield exists_line(done.existing)
         return
     event, numeraire = plan.event, done.book.numeraire
     starting_value = starting_value_key(numeraire)

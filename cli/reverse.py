@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.capital_options import ActorOption, DryRunOption, NoteOption
+from cli.capital_options import ActorOption, DryRunOption, KeyOption, NoteOption, exists_line
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, shown, signed, text_table
 from ledger.amounts import subtract
@@ -15,6 +15,7 @@ from ledger.amounts import subtract
 if TYPE_CHECKING:
     from engine.reversal import ReversalPreview
     from ledger.appender import Outcome
+    from ledger.stored import StoredEvent
 
 FIGURES = ("net_basis", "net_deposits", "starting_value", "total_pnl", "retained_profit", "withdrawn_profit")
 
@@ -36,6 +37,7 @@ def reverse(
         str | None, typer.Option("--at", metavar="TIME", help="When it counts; else the reversed event's own time.")
     ] = None,
     actor: ActorOption = None,
+    key: KeyOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -52,13 +54,23 @@ def reverse(
     from ledger.events import Reversal
 
     named = target(context)
-    given = {"reason": reason, "source_note": source_note, "at": at, "actor": actor}
+    given = {"reason": reason, "source_note": source_note, "at": at, "actor": actor, "key": key}
     fields = {name: text for name, text in given.items() if text is not None}
     reversal = Reversal.model_validate({"reverses": version, **fields})
     with named.open("read" if dry_run else "write") as keeper:
-        preview = preview_reversal(keeper, keeper.resolve(named.book), version)
+        book = keeper.resolve(named.book)
+        existing = keeper.find_repeated(book, reversal)
+        if existing is not None:
+            emit(output, _existing_document(book, existing), [exists_line(existing)])
+            return
+        preview = preview_reversal(keeper, book, version, at=reversal.at)
         outcome = None if dry_run else run(keeper, preview, reversal)
     emit(output, _document(preview, outcome), _lines(preview, outcome))
+
+
+def _existing_document(book: str, existing: StoredEvent) -> dict[str, Any]:
+    place = {"reverses": existing.reverses, "version": existing.version}
+    return {"book": book, "written": False, "existed": True, **place}
 
 
 def _document(preview: ReversalPreview, outcome: Outcome | None) -> dict[str, Any]:
@@ -66,6 +78,7 @@ def _document(preview: ReversalPreview, outcome: Outcome | None) -> dict[str, An
     return {
         "book": preview.book.name,
         "written": outcome is not None,
+        "existed": False,
         "reverses": preview.target.version,
         "version": outcome.stored.version if outcome else None,
         "balances": preview.balances,

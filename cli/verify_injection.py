@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.capital_options import AmountOption, PriceOption
+from cli.capital_options import AmountArgument, AmountOption, PriceOption, the_amount
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, signed
 from cli.prices import parse_prices
@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def verify_injection(
     context: typer.Context,
-    amount: AmountOption,
+    amount: AmountArgument = None,
+    amount_option: AmountOption = None,
     price: PriceOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -31,15 +32,16 @@ def verify_injection(
 
     The original is read only. Exit 1 when a figure is off.
 
-    Example: netbasis --db live.db verify-injection --amount 50
+    Example: netbasis --db live.db verify-injection 50
     """
     from engine.verification import verify_injection as run
 
+    how_much = the_amount(amount, amount_option, "verify-injection")
     named = target(context)
     with named.open("read") as keeper:
         book = keeper.view(keeper.resolve(named.book)).book
         prices = parse_prices(price or (), book, keeper.now())
-        verification = run(keeper, book.name, amount, prices)
+        verification = run(keeper, book.name, how_much, prices)
     rows = [(delta.name, delta.expected, delta.actual, delta.holds) for delta in verification.deltas]
     table = Table(("figure", "expected", "actual", "holds"), rows)
     document = {"book": book.name, "holds": verification.holds, "deltas": table.as_dicts()}

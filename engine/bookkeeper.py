@@ -167,7 +167,7 @@ class Bookkeeper:
 
         def work() -> Outcome:
             with self.database.writing() as connection:
-                projector = Projector(book_of(name, opened), EMPTY, {})
+                projector = Projector(connection, book_of(name, opened), EMPTY, {})
                 outcome = open_book(
                     connection,
                     name,
@@ -257,8 +257,13 @@ class Bookkeeper:
         Raises Refused `book_unknown`; StorageError `projections_behind`.
         """
         with self.database.reading() as connection:
-            book, head = store.require_book(connection, name)
-            return View(book, head, stored_state(projection_store.load_rows(connection, name), book, head))
+            return read_view(connection, name)
+
+
+def read_view(connection: Connection, name: str) -> View:
+    """The book as it stands, from the stored projections, in a transaction of the caller's; see `Bookkeeper.view`."""
+    book, head = store.require_book(connection, name)
+    return View(book, head, stored_state(projection_store.load_rows(connection, name), book, head))
 
 
 def _require_sound_file(location: str) -> None:
@@ -271,7 +276,7 @@ class Transaction:
     """A locked book: its terms, its head, what it adds up to, and appending to it. See `Bookkeeper.transaction`."""
 
     def __init__(self, connection: Connection, appender: Appender, projector: Projector) -> None:
-        self._connection = connection
+        self.connection = connection
         self._appender = appender
         self._projector = projector
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from engine.bookkeeper import utc_now
 from engine.invariants import INVARIANTS, Step
+from engine.notes import Notes
 from engine.projection_store import difference, read_rows, rows_of
 from ledger import store
 from ledger.amounts import amount_text, subtract
@@ -30,6 +32,7 @@ from ledger.integrity import (
 )
 from ledger.stored import StoredEvent
 from ledger.times import time_text
+from projections.marks import Selection
 from projections.state import EMPTY, BookState, apply
 
 PROJECTIONS_MATCH = "projections_match"
@@ -67,26 +70,32 @@ def check(
     only: Collection[str] = NAMES,
     expected_head: ExpectedHead | None = None,
     on_progress: OnProgress | None = None,
+    now: datetime | None = None,
 ) -> Checked:
     """Check a book. `only` names invariants of `NAMES`; `on_progress` gets the version reached.
+
+    `now`: what the clock says, None for the system's; what is dated ahead of it is a note.
 
     Raises StorageError `database_damaged` when the file itself is; Refused `book_unknown`.
     """
     with database.reading() as connection, any_text(connection):
         require_sound_file(connection)
-        run = _Run(connection, Prover(connection, name), only)
+        run = _Run(connection, Prover(connection, name), only, now or utc_now())
         findings = list(run.findings(expected_head, on_progress))
-        return Checked(run.prover.book, run.prover.head, findings, list(_notes(run.state)))
+        return Checked(run.prover.book, run.prover.head, findings, list(run.notes.lines(run.state)))
 
 
 class _Run:
     """One pass over the log; `state` is what the proved events add up to so far."""
 
-    def __init__(self, connection: Connection, prover: Prover, only: Collection[str]) -> None:
+    def __init__(self, connection: Connection, prover: Prover, only: Collection[str], now: datetime) -> None:
         self.prover = prover
         self.state = EMPTY
         self._connection = connection
         self._only = only
+        reversed_marks = store.reversed_marks(connection, prover.book.name)
+        self._standing = Selection(reversed_marks)
+        self.notes = Notes(now, reversed_marks)
         self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in only]
 
     def findings(self, expected_head: ExpectedHead | None, on_progress: OnProgress | None) -> Iterator[Finding]:
@@ -111,8 +120,9 @@ class _Run:
     def _watch(self, stored: StoredEvent, event: Event | None) -> Iterator[Finding]:
         """Fold one event, and hold the invariants against what it did."""
         before = self.state
+        self.notes.observe(stored, event)
         try:
-            self.state = apply(before, stored)
+            self.state = apply(before, stored, self._standing)
         except StorageError:
             return  # a mark whose bytes cannot be read: found by the prover
         step = Step(self.prover.book, stored, event, before, self.state)
@@ -150,14 +160,3 @@ def figure_text(figure: Any) -> str | None:
     if isinstance(figure, datetime):
         return time_text(figure)
     return None if figure is None else shown_raw(figure)
-
-
-def _notes(state: BookState) -> Iterator[str]:
-    """What is unusual, but allowed."""
-    for asset, holding in state.inventory.items():
-        if holding.total < 0:
-            yield f"the balance of {asset} is negative: {amount_text(holding.total)}"
-    if state.basis.net_basis < 0:
-        yield f"net basis is negative: {amount_text(state.basis.net_basis)}"
-    if not state.basis.is_known:
-        yield f"{state.basis.unknown_bases} deposits have an unknown basis and no synthetic initial basis stands"

@@ -14,6 +14,7 @@ from functools import partial
 from engine import projection_store
 from engine.projection_store import stored_state
 from engine.repeating import always, repeated
+from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, require_terms
 from ledger.book import Book, Head
@@ -86,7 +87,8 @@ def _copy_batch(source: Database, target: Database, book: Book, end: Head, head:
             raise _ends_early(after, end)
         rows = projection_store.load_rows(writing, book.name)
         state = stored_state(rows, book, before) if before.version else EMPTY
-        projection_store.save_rows(writing, book.name, rows, projection_store.rows_of(fold(batch, state), book))
+        folded = fold(batch, state, MarksOfLog(writing, book.name))
+        projection_store.save_rows(writing, book.name, rows, projection_store.rows_of(folded, book))
     return after, len(batch)
 
 

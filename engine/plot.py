@@ -7,7 +7,7 @@ drawn from when every asset held has a mark. Needs matplotlib, the extra `plot`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,11 +19,13 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from sqlalchemy import Connection, Row, and_, func, select
 
+from engine.bookkeeper import utc_now
 from engine.summary import Summary
 from ledger import store
 from ledger.amounts import ZERO, add, shown_amount, subtract, total, value
 from ledger.database import Database
 from ledger.tables import events
+from ledger.times import CLOCK_TOLERANCE
 
 # More points than the picture has pixels across draw nothing more.
 MAX_POINTS = 2000
@@ -51,13 +53,13 @@ class Point:
     moved: Decimal
 
 
-def points(rows: Iterable[Row[Any]], numeraire: str) -> Iterator[Point]:
+def points(rows: Iterable[Row[Any]], numeraire: str, reversed_marks: Container[int] = frozenset()) -> Iterator[Point]:
     """A point for each event that moves equity or basis; rows in order of time, then version."""
     balances: dict[str, Decimal] = {}
     marks: dict[str, Decimal] = {numeraire: Decimal(1)}
     net_basis = ZERO
     for row in rows:
-        if row.type == "mark":
+        if row.type == "mark" and row.version not in reversed_marks:
             marks[row.asset] = row.price
         for asset, delta in _postings(row):
             balances[asset] = add(balances.get(asset, ZERO), delta)
@@ -87,15 +89,17 @@ def curve(connection: Connection, book: str, numeraire: str) -> list[Point]:
     A stretch is the 2000th part of the time that the book spans, so memory is bounded by that and by capital.
     """
     # The opening moves nothing, and is as a rule later than the tape of a paper session.
-    moves = and_(events.c.book == book, events.c.type != "opened")
+    is_ahead = and_(events.c.type == "mark", events.c.at > utc_now() + CLOCK_TOLERANCE)
+    moves = and_(events.c.book == book, events.c.type != "opened", ~is_ahead)
     first, last = connection.execute(select(func.min(events.c.at), func.max(events.c.at)).where(moves)).one()
     if first is None:
         return []
     stretch = max((last - first) / MAX_POINTS, timedelta(microseconds=1))
+    reversed_marks = store.reversed_marks(connection, book)
     query = select(events).where(moves).order_by(events.c.at, events.c.version)
     kept: list[Point] = []
     previous = None
-    for point in points(store.stream(connection, query), numeraire):
+    for point in points(store.stream(connection, query), numeraire, reversed_marks):
         number = (point.at - first) // stretch
         if kept and previous == number and kept[-1].capital is None:
             kept.pop()

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from engine import projection_store
 from engine.evidence import verify_evidence
 from engine.projection_store import Rows, stored_state
+from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.book import Book, Head
 from ledger.errors import StorageError, StorageFault, shown
@@ -37,8 +38,9 @@ class Kept:
 class Projector:
     """The projections during one transaction."""
 
-    def __init__(self, book: Book, state: BookState, rows: Rows, rebuilds: int = 0) -> None:
+    def __init__(self, connection: Connection, book: Book, state: BookState, rows: Rows, rebuilds: int = 0) -> None:
         self.state = state
+        self._standing = MarksOfLog(connection, book.name)
         self._rows = rows
         self._book = book
         self._rebuilds = rebuilds
@@ -47,7 +49,7 @@ class Projector:
         """Fold one new event; a withdrawal's evidence is verified against the state that it lands on."""
         if isinstance(event, Withdrawal):
             verify_evidence(event, self.state, self._book)
-        self.state = apply(self.state, stored)
+        self.state = apply(self.state, stored, self._standing)
 
     def save(self, connection: Connection) -> None:
         """Write what changed."""
@@ -68,14 +70,14 @@ def projector_at(connection: Connection, book: Book, head: Head, kept: Kept | No
     rebuilds = projection_store.rebuild_count(connection, book.name)
     if kept is not None and kept.rebuilds == rebuilds:
         if kept.head == head:
-            return Projector(book, kept.state, kept.rows, rebuilds)
+            return Projector(connection, book, kept.state, kept.rows, rebuilds)
         state = _caught_up(connection, book, kept, head)
         if state is not None:
-            return Projector(book, state, projection_store.rows_of(state, book), rebuilds)
+            return Projector(connection, book, state, projection_store.rows_of(state, book), rebuilds)
     rows = projection_store.load_rows(connection, book.name)
     state = stored_state(rows, book, head)
     _require_last_event(connection, book, head)
-    return Projector(book, state, rows, rebuilds)
+    return Projector(connection, book, state, rows, rebuilds)
 
 
 def _require_last_event(connection: Connection, book: Book, head: Head) -> None:
@@ -85,8 +87,8 @@ def _require_last_event(connection: Connection, book: Book, head: Head) -> None:
         raise StorageError(
             StorageFault.DATABASE_DAMAGED,
             f"the head of the book {shown(book.name)} is not its last event",
-            expected=last.hash if last else None,
-            actual=head.hash,
+            expected=last.hash.hex() if last else None,
+            actual=head.hash.hex(),
             advice="run `netbasis check`, and restore a backup",
         )
 
@@ -96,7 +98,8 @@ def _caught_up(connection: Connection, book: Book, kept: Kept, head: Head) -> Bo
     if not 0 < head.version - kept.head.version <= EVENTS_TO_CATCH_UP:
         return None
     state, digest = kept.state, kept.head.hash
+    standing = MarksOfLog(connection, book.name)
     for stored in store.events_after(connection, book.name, kept.head.version):
         digest = chain_hash(digest, stored.body)
-        state = apply(state, stored)
+        state = apply(state, stored, standing)
     return state if digest == head.hash else None

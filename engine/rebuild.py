@@ -15,12 +15,14 @@ from sqlalchemy import Connection
 
 from engine.projection_store import Change, Rows, count_rebuild, difference, read_rows, replace_rows, rows_of
 from engine.repeating import always, repeated
+from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database import Database
 from ledger.errors import StorageError, StorageFault
 from ledger.integrity import any_text
 from ledger.stored import StoredEvent
+from projections.marks import Selection, Standing
 from projections.state import EMPTY, BookState, fold
 
 OnProgress = Callable[[int], None]
@@ -100,7 +102,11 @@ def _changes(connection: Connection, wanted: Rows, name: str) -> list[Change]:
 
 def _fold(connection: Connection, name: str, state: BookState, on_progress: OnProgress | None) -> BookState:
     events = store.read_events(connection, name, after=state.version)
-    return fold(_counted(events, on_progress) if on_progress else events, state)
+    # Of a fold that goes on from an earlier state, the log is asked which mark is the newest that is left.
+    standing: Standing = MarksOfLog(connection, name)
+    if state.version == 0:
+        standing = Selection(store.reversed_marks(connection, name))
+    return fold(_counted(events, on_progress) if on_progress else events, state, standing)
 
 
 def _counted(events: Iterable[StoredEvent], on_progress: OnProgress) -> Iterator[StoredEvent]:

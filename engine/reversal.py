@@ -7,14 +7,17 @@ was shown is what is done.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
 from engine.bookkeeper import Bookkeeper
+from engine.standing_marks import MarksOfLog, marks_now, marks_without
 from ledger import store
 from ledger.appender import Outcome, require_reversible
 from ledger.book import Book
 from ledger.effects import negated
 from ledger.events import Reversal, Withdrawal
+from ledger.rules import require_not_ahead
 from ledger.stored import StoredEvent
 from ledger.tables import events
 from projections.pnl import Pnl, pnl
@@ -56,11 +59,12 @@ class ReversalPreview:
         return self.pnl_before.net_basis >= 0 > self.pnl_after.net_basis
 
 
-def preview_reversal(keeper: Bookkeeper, name: str, version: int) -> ReversalPreview:
-    """What reversing the event at a version would do.
+def preview_reversal(keeper: Bookkeeper, name: str, version: int, *, at: datetime | None = None) -> ReversalPreview:
+    """What reversing the event at a version would do. `at`: the reversal's own, None for the reversed event's.
 
-    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`; StorageError.
+    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`, `at_in_future`; StorageError.
     """
+    require_not_ahead(at, keeper.now())
     view = keeper.view(name)
     with keeper.database.reading() as connection:
         target = store.find_event(connection, name, version)
@@ -71,14 +75,16 @@ def preview_reversal(keeper: Bookkeeper, name: str, version: int) -> ReversalPre
         classified = [
             event.version for event in later if _is_classified(event) and event.version not in reversed_versions
         ]
-    after = apply(view.state, _as_reversal(target, view.head.version + 1))
+        after = apply(view.state, _as_reversal(target, view.head.version + 1), MarksOfLog(connection, name))
+        marks = marks_now(connection, name, view.state.marks, keeper.now())
+        marks_after = marks_without(connection, name, marks, target.version)
     return ReversalPreview(
         book=view.book,
         head_version=view.head.version,
         target=target,
         balances=_balance_changes(view.state, after),
-        pnl_before=pnl(view.state, view.state.marks, view.book.numeraire),
-        pnl_after=pnl(after, view.state.marks, view.book.numeraire),
+        pnl_before=pnl(view.state, marks, view.book.numeraire),
+        pnl_after=pnl(after, marks_after, view.book.numeraire),
         classified_later=classified,
     )
 

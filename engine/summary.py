@@ -8,15 +8,16 @@ fills alone never stands under the name of a balance. A fill that was reversed i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
 
-from engine.bookkeeper import View
+from engine.bookkeeper import View, utc_now
 from engine.projection_store import load_rows, stored_state
+from engine.standing_marks import marks_now
 from ledger import store
 from ledger.amounts import ZERO, add, subtract, total, value
 from ledger.database import Database
@@ -69,17 +70,20 @@ class Summary:
     pnl: Pnl
 
 
-def summarise(database: Database, name: str, session: str | None = None) -> Summary:
+def summarise(database: Database, name: str, session: str | None = None, *, now: datetime | None = None) -> Summary:
     """The summary of a book, its fills being those of a session where one is named, all from one state of the ledger.
 
-    Raises Refused `book_unknown`; StorageError.
+    `now`: what the clock says, None for the system's; marks ahead of it do not count. Raises Refused `book_unknown`;
+    StorageError.
     """
     with database.reading() as connection:
         book, head = store.require_book(connection, name)
         state = stored_state(load_rows(connection, name), book, head)
+        marks = marks_now(connection, name, state.marks, now or utc_now())
         fills = sum_fills(_fill_rows(connection, name, session), store.reversals(connection, name))
-    worth = _worth(fills.moved, state.marks, book.numeraire)
-    return Summary(View(book, head, state), session, fills, worth, pnl(state, state.marks, book.numeraire))
+    worth = _worth(fills.moved, marks, book.numeraire)
+    view = View(book, head, replace(state, marks=marks))
+    return Summary(view, session, fills, worth, pnl(state, marks, book.numeraire))
 
 
 def _fill_rows(connection: Connection, book: str, session: str | None) -> Iterable[Row[Any]]:

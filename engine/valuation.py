@@ -17,25 +17,38 @@ MAX_MARK_AGE = timedelta(minutes=15)
 def fresh_prices(
     state: BookState, book: Book, given: Mapping[str, Price], *, at: datetime, max_mark_age: timedelta | None
 ) -> dict[str, Price]:
-    """A price for every asset held other than the numeraire.
+    """A price for every asset held other than the numeraire: the given one, else the state's mark.
 
-    A mark counts when its `at` is not more than `max_mark_age` before `at`; None for any age. Raises Refused
-    `mark_missing`, `mark_stale`.
+    The state's marks must be those that count at `at` (`engine.standing_marks`). A mark counts when its `at` is not more
+    than `max_mark_age` before `at`; None for any age. Raises Refused `mark_missing`, `mark_stale`.
     """
     held = [asset for asset in state.inventory.held() if asset != book.numeraire]
     known = {**state.marks, **given}
     for asset in held:
         if asset not in known:
-            raise Refused(
-                Refusal.MARK_MISSING,
-                f"there is {asset} in the book, and nobody has said what it is worth",
-                expected=f"a mark of {asset}",
-                advice=_advice(asset),
-            )
+            raise _missing(asset)
     for asset in held:
         if asset not in given and max_mark_age is not None:
             _require_fresh(asset, known[asset], at, max_mark_age)
     return {asset: known[asset] for asset in held}
+
+
+def fresh_price(asset: str, price: Price | None, *, at: datetime, max_mark_age: timedelta) -> Price:
+    """The price, when there is one and it is not too old at a time. Raises Refused `mark_missing`, `mark_stale`."""
+    if price is None:
+        raise _missing(asset)
+    if price.version is not None:  # a mark, and not given with the command
+        _require_fresh(asset, price, at, max_mark_age)
+    return price
+
+
+def _missing(asset: str) -> Refused:
+    return Refused(
+        Refusal.MARK_MISSING,
+        f"there is {asset} in the book, and nobody has said what it is worth",
+        expected=f"a mark of {asset}",
+        advice=_advice(asset),
+    )
 
 
 def _require_fresh(asset: str, mark: Price, at: datetime, max_mark_age: timedelta) -> None:

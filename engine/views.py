@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, and_, true
 
-from engine.bookkeeper import View
+from engine.bookkeeper import View, utc_now
 from engine.projection_store import load_rows, stored_state
+from engine.standing_marks import marks_now
 from ledger import store
 from ledger.amounts import ZERO
 from ledger.book import Book, Head
 from ledger.database import Database
 from ledger.errors import Refusal, Refused
 from ledger.tables import events
+from ledger.times import CLOCK_TOLERANCE
 from projections.audit import AuditRow, audit_rows
-from projections.marks import Marks
+from projections.marks import Marks, Selection
 from projections.pnl import Pnl, change, pnl
 from projections.register import RegisterRow, register_rows
 from projections.state import fold
@@ -70,21 +72,26 @@ NOW = Moment()
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
-def view_at(database: Database, name: str, moment: Moment = NOW) -> View:
+def view_at(database: Database, name: str, moment: Moment = NOW, *, now: datetime | None = None) -> View:
     """The book at a moment: from the stored projections when that is now, else folded from the log.
 
-    `View.head` is the log's end; `View.state.version` the newest event that counts. Raises Refused `book_unknown`,
-    `version_unknown`; StorageError.
+    `View.head` is the log's end; `View.state.version` the newest event that counts. Its marks are the newest that stand
+    among the events that count and that are not ahead of the clock; `now`: what the clock says, None for the system's.
+    Raises Refused `book_unknown`, `version_unknown`; StorageError.
     """
     with database.reading() as connection:
         book, head = _require(connection, name, moment)
-        return _view(connection, book, head, moment)
+        return _view(connection, book, head, moment, now or utc_now())
 
 
-def _view(connection: Connection, book: Book, head: Head, moment: Moment) -> View:
+def _view(connection: Connection, book: Book, head: Head, moment: Moment, now: datetime) -> View:
     if moment.is_now:
-        return View(book, head, stored_state(load_rows(connection, book.name), book, head))
-    return View(book, head, fold(store.read_events(connection, book.name, where=moment.condition())))
+        state = stored_state(load_rows(connection, book.name), book, head)
+        return View(book, head, replace(state, marks=marks_now(connection, book.name, state.marks, now)))
+    condition = moment.condition()
+    reversed_marks = store.reversed_marks(connection, book.name, where=condition)
+    standing = Selection(reversed_marks, until=min(now, moment.known_at or now) + CLOCK_TOLERANCE)
+    return View(book, head, fold(store.read_events(connection, book.name, where=condition), standing=standing))
 
 
 def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, Head]:
@@ -117,15 +124,18 @@ def pnl_of_period(
     end: datetime | None,
     known_at: datetime | None,
     prices: Marks,
+    *,
+    now: datetime | None = None,
 ) -> Period:
     """Profit and loss of the events with start ≤ `at` < end, valued with the newest marks before each end.
 
-    `prices` are more marks, for the end. Without a start the period begins with the book. Raises as `view_at`.
+    `prices` are more marks, for the end. Without a start the period begins with the book. `now` and errors: see `view_at`.
     """
+    now = now or utc_now()
     with database.reading() as connection:
         book, head = _require(connection, name, NOW)
-        first = _view(connection, book, head, Moment(before=start or _BEGINNING, known_at=known_at))
-        last = _view(connection, book, head, Moment(before=end, known_at=known_at))
+        first = _view(connection, book, head, Moment(before=start or _BEGINNING, known_at=known_at), now)
+        last = _view(connection, book, head, Moment(before=end, known_at=known_at), now)
     at_start = pnl(first.state, first.state.marks, book.numeraire)
     at_end = pnl(last.state, {**last.state.marks, **prices}, book.numeraire)
     return Period(book, last.state.version, at_start, at_end, change(at_start, at_end))

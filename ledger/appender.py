@@ -24,10 +24,10 @@ from ledger.database import together
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, Refused, VersionPassed
 from ledger.event_types import EventType, announce
-from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Opened, Reversal
+from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
 from ledger.mapper import row_of, stored_event
-from ledger.rules import complete
+from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, chain_hash, seal_body
 from ledger.tables import books, events
 
@@ -112,6 +112,8 @@ class Appender:
             return Outcome(there, existed=True)
         if passed is not None:
             raise passed
+        if isinstance(given, Mark | Reversal):
+            require_not_ahead(given.at, self._clock())
         event = complete(given, self.book)
         if event.key is None:
             event = event.model_copy(update={"key": default_key(event, self)})
@@ -131,10 +133,13 @@ class Appender:
                 "a book is opened once, by its first event",
                 advice="open another book with `netbasis --book NAME init`",
             )
-        self._require_correctable(event)
+        corrected = self._require_correctable(event)
         reversed_event = self._reversible(event.reverses) if isinstance(event, Reversal) else None
+        if reversed_event is not None and reversed_event.type == "mark":
+            self._write()  # the newest mark that is left is asked of the log
         event_id = self._new_id()
-        at = event.at or (reversed_event.at if reversed_event else recorded_at)
+        taken_over = reversed_event or corrected
+        at = event.at or (taken_over.at if taken_over else recorded_at)
         if event.at is None or event.key is None:
             event = event.model_copy(update={"at": at, "key": event.key or event_id})
         effects = effects_of(event, self.book, self._log)
@@ -155,10 +160,12 @@ class Appender:
         there = store.find_keys(self._connection, self.book.name, wanted)
         self._keys = {key: there.get(key) for key in wanted}
 
-    def _require_correctable(self, event: Event) -> None:
+    def _require_correctable(self, event: Event) -> StoredEvent | None:
+        """The event that this one corrects, None for none."""
         if event.corrects is None:
-            return
-        if self.find(event.corrects) is None:
+            return None
+        corrected = self.find(event.corrects)
+        if corrected is None:
             raise Refused(
                 Refusal.CORRECTED_VERSION_UNKNOWN,
                 "the event that is corrected is not in the book",
@@ -174,6 +181,7 @@ class Appender:
                 advice=f"reverse version {event.corrects} first",
                 field="corrects",
             )
+        return corrected
 
     def _reversible(self, version: int) -> StoredEvent:
         return require_reversible(version, self.find(version), self.reversal_of(version), self.head.version)

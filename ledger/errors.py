@@ -66,6 +66,7 @@ class Refusal(StrEnum):
     POLICY_UNKNOWN = "policy_unknown"
     BOOK_DIFFERS = "book_differs"
     BOOK_ALREADY_OPEN = "book_already_open"
+    AT_IN_FUTURE = "at_in_future"
     ASSETS_MUST_DIFFER = "assets_must_differ"
     FEE_ASSET_REQUIRED = "fee_asset_required"
     ASSET_MUST_BE_NUMERAIRE = "asset_must_be_numeraire"
@@ -86,6 +87,9 @@ class Refusal(StrEnum):
     # A decision of the engine
     COPY_DIFFERS = "copy_differs"
     BASIS_INCOMPLETE = "basis_incomplete"
+    BASIS_IS_COMPLETE = "basis_is_complete"
+    INITIAL_BASIS_KEY_FIXED = "initial_basis_key_fixed"
+    DECISION_OUT_OF_ORDER = "decision_out_of_order"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     MARK_MISSING = "mark_missing"
     MARK_STALE = "mark_stale"

@@ -180,7 +180,10 @@ class Event(_Frozen):
     FIELD_SINCE: ClassVar[Mapping[str, int]] = {}
 
     book: BookName | None = Field(None, description="the book's name; null: the book that the append is addressed to")
-    at: Time | None = Field(None, description="when it happened, UTC; null: now (a reversal: the reversed event's)")
+    at: Time | None = Field(
+        None,
+        description="when it happened, UTC; null: now (a reversal or correction: the time of the event that it is about)",
+    )
     key: Key | None = Field(None, description="idempotency key, unique in its book; null: a generated one")
     source_note: Note | None = Field(None, description="a person's words about it")
     tx_hash: Label | None = Field(None, description="the transaction on a chain")

@@ -7,6 +7,7 @@ delta is taken as it is given.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 
 from ledger.amounts import amount_text, fits, value
@@ -14,6 +15,7 @@ from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import BasisCommit, Deposit, Event, Fill, Mark, Withdrawal
 from ledger.texts import normal_tx_hash
+from ledger.times import CLOCK_TOLERANCE, time_text
 
 
 def complete(event: Event, book: Book) -> Event:
@@ -42,6 +44,22 @@ def _with_normal_hash(event: Event, given: str) -> Event:
             Refusal.TEXT_EMPTY, "tx_hash: must not be empty", advice="leave it out if there is none", field="tx_hash"
         )
     return event if tx_hash == given else event.model_copy(update={"tx_hash": tx_hash})
+
+
+def require_not_ahead(at: datetime | None, now: datetime) -> None:
+    """Raises Refused `at_in_future` for a given `at` that the clock has not reached, but for its tolerance.
+
+    Of marks and decisions; a fact is recorded as it comes, since a slow clock must not hold a venue's stream up.
+    """
+    if at is not None and at - now > CLOCK_TOLERANCE:
+        raise Refused(
+            Refusal.AT_IN_FUTURE,
+            "at: it lies ahead of the clock",
+            expected=f"at most {time_text(now + CLOCK_TOLERANCE)}, 5 minutes after the clock",
+            actual=time_text(at),
+            advice="check the year and the zone; left out, it is now",
+            field="at",
+        )
 
 
 def capital_value(asset: str, amount: Decimal, price: Decimal | None, numeraire: str) -> Decimal:

@@ -6,10 +6,11 @@ Appending is in `ledger.appender`. Bots call the engine, never this.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Select, bindparam, select
+from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Select, and_, bindparam, func, or_, select
 
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
@@ -20,6 +21,7 @@ from ledger.tables import books, events
 from ledger.texts import BOOK_CHARACTERS, parse_text
 
 ROWS_AT_ONCE = 1000
+_MOVERS = ("fill", "deposit", "withdrawal", "adjustment")
 
 # What every append asks, made once: to make a statement takes longer than to run it.
 _BOOK = select(books).where(books.c.book == bindparam("of_book"))
@@ -142,6 +144,70 @@ def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, a
         .order_by(events.c.version)
     )
     return [event_of(row) for row in connection.execute(query)]
+
+
+def has_standing_deposit(connection: Connection, book: str) -> bool:
+    """Whether a deposit stands in the book."""
+    query = select(events.c.version).where(
+        events.c.book == book, events.c.effect_of == "deposit", events.c.type == "deposit", ~_is_reversed(book)
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def times_of_movements(
+    connection: Connection, book: str, *, until: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """The least `at` of all events that ever moved a balance, and the greatest, up to `until`, of those that stand.
+
+    A reversal at another time than what it reverses stands for a movement of its own. Reads the whole book.
+    """
+    reversed_event = events.alias("reversed_event")
+    same_time = select(reversed_event.c.version).where(
+        reversed_event.c.book == book,
+        reversed_event.c.version == events.c.reverses,
+        reversed_event.c.at == events.c.at,
+    )
+    moves = and_(events.c.book == book, events.c.effect_of.in_(_MOVERS))
+    stands = or_(
+        and_(events.c.type != "reversal", ~_is_reversed(book)), and_(events.c.type == "reversal", ~same_time.exists())
+    )
+    first = connection.scalar(select(func.min(events.c.at)).where(moves))
+    last = connection.scalar(select(func.max(events.c.at)).where(moves, stands, events.c.at <= until))
+    return first, last
+
+
+def _is_reversed(book: str) -> ColumnElement[bool]:
+    """Whether an event of the book was reversed, as a condition on `events`."""
+    reversal = events.alias("reversal")
+    found = select(reversal.c.version).where(reversal.c.book == book, reversal.c.reverses == events.c.version)
+    return found.exists()
+
+
+def reversed_marks(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> frozenset[int]:
+    """The versions of the marks whose reversal is among the events that `where` selects."""
+    # `reverses` is named so that the partial index of the reversals is read, and not the book.
+    query = select(events.c.reverses).where(
+        events.c.book == book, events.c.reverses.is_not(None), events.c.effect_of == "mark"
+    )
+    return frozenset(connection.scalars(query if where is None else query.where(where)))
+
+
+def newest_mark(
+    connection: Connection, book: str, asset: str, *, until: datetime | None = None, without: int | None = None
+) -> StoredEvent | None:
+    """The newest mark of an asset that stands, with `at` ≤ `until`, leaving out the one at version `without`."""
+    query = (
+        select(events)
+        .where(events.c.book == book, events.c.type == "mark", events.c.asset == asset, ~_is_reversed(book))
+        .order_by(events.c.at.desc(), events.c.version.desc())
+        .limit(1)
+    )
+    if until is not None:
+        query = query.where(events.c.at <= until)
+    if without is not None:
+        query = query.where(events.c.version != without)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else event_of(row)
 
 
 def find_reversal(connection: Connection, book: str, version: int) -> int | None:

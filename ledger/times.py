@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ledger.errors import Refusal, Refused
 
@@ -13,6 +13,8 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MICROSECOND_DIGITS = 6
+# By how much two clocks may differ: what is dated further ahead is not so yet.
+CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 def parse_time(given: object) -> datetime:

@@ -1,4 +1,12 @@
-"""Marks: the newest price of each asset. Newest is the greatest `at`; of equal ones the higher version."""
+"""Marks: the newest price of each asset that stands. Newest is the greatest `at`; of equal ones the higher version.
+
+A reversed mark does not count in any selection of events that holds its reversal, and then the newest of the others counts:
+
+    m1 at 1, m2 at 2, m3 at 3, m2 reversed at 5, m3 reversed at 3      the mark as of 4 is m2, as of 5 it is m1
+
+A fold cannot find that one in what it has folded, so it is told which marks stand: `Selection` names the reversed versions
+before the fold begins, `engine.standing_marks` asks the log when the newest mark is reversed by the event at hand.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Protocol
 
 from ledger.errors import StorageError, StorageFault
 from ledger.events import Mark
@@ -31,19 +40,65 @@ Marks = Mapping[str, Price]
 EMPTY: Marks = MappingProxyType({})
 
 
-def apply(marks: Marks, event: StoredEvent) -> Marks:
+class Standing(Protocol):
+    """Which marks stand."""
+
+    def counts(self, mark: StoredEvent) -> bool:
+        """Whether a mark that is folded counts."""
+
+    def newest(self, asset: str, *, without: int) -> Price | None:
+        """The newest mark of an asset that stands when the one at version `without` no longer does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The marks of a selection of events: all but those that it reverses, and those later than `until`."""
+
+    reversed_versions: frozenset[int] = frozenset()
+    until: datetime | None = None
+
+    def counts(self, mark: StoredEvent) -> bool:
+        """Whether a mark that is folded counts."""
+        return mark.version not in self.reversed_versions and (self.until is None or mark.at <= self.until)
+
+    def newest(self, asset: str, *, without: int) -> Price | None:
+        """Never asked: a mark that the selection reverses was passed over."""
+        raise AssertionError(f"the reversed mark of {asset} at version {without} was not named before the fold")
+
+
+ALL_STAND = Selection()
+
+
+def apply(marks: Marks, event: StoredEvent, standing: Standing = ALL_STAND) -> Marks:
     """The marks after an event."""
-    if event.type != "mark":
+    if event.type == "mark":
+        return _after_mark(marks, event) if standing.counts(event) else marks
+    if event.effects.effect_of != "mark" or event.asset is None or event.reverses is None:
         return marks
+    newest = marks.get(event.asset)
+    if newest is None or newest.version != event.reverses:
+        return marks
+    others = {asset: price for asset, price in marks.items() if asset != event.asset}
+    before = standing.newest(event.asset, without=event.reverses)
+    return MappingProxyType(others if before is None else {**others, event.asset: before})
+
+
+def _after_mark(marks: Marks, event: StoredEvent) -> Marks:
+    price = price_of(event)
+    assert event.asset is not None  # price_of
+    newest = marks.get(event.asset)
+    if newest is not None and (newest.at, newest.version or 0) > (price.at, event.version):
+        return marks
+    return MappingProxyType({**marks, event.asset: price})
+
+
+def price_of(event: StoredEvent) -> Price:
+    """The price that a mark event states. Raises StorageError `event_unreadable` when its bytes are not a mark."""
     mark = event.event
-    if not isinstance(mark, Mark):
+    if not isinstance(mark, Mark) or mark.asset != event.asset:
         raise StorageError(
             StorageFault.EVENT_UNREADABLE,
             f"the event at version {event.version} is kept as a mark, but its bytes are not one",
             advice="run `netbasis check`, and restore the file from a backup",
         )
-    newest = marks.get(mark.asset)
-    if newest is not None and newest.at > event.at:
-        return marks
-    price = Price(mark.price, mark.price_source, event.at, event.version)
-    return MappingProxyType({**marks, mark.asset: price})
+    return Price(mark.price, mark.price_source, event.at, event.version)

@@ -11,7 +11,7 @@ from projections.basis import Basis
 from projections.engine_state import EngineState
 from projections.fees import Fees
 from projections.inventory import Inventory
-from projections.marks import Marks
+from projections.marks import ALL_STAND, Marks, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,21 @@ class BookState:
 EMPTY = BookState()
 
 
-def apply(state: BookState, event: StoredEvent) -> BookState:
-    """The state after one more event."""
+def apply(state: BookState, event: StoredEvent, standing: Standing = ALL_STAND) -> BookState:
+    """The state after one more event; `standing` knows which marks stand."""
     effects = event.effects
     return BookState(
         version=event.version,
         inventory=inventory.apply(state.inventory, effects),
         basis=basis.apply(state.basis, event),
         engine_state=engine_state.apply(state.engine_state, effects),
-        marks=marks.apply(state.marks, event),
+        marks=marks.apply(state.marks, event, standing),
         fees=fees.apply(state.fees, event),
     )
 
 
-def fold(events: Iterable[StoredEvent], state: BookState = EMPTY) -> BookState:
-    """The state after all of the events, in their order."""
+def fold(events: Iterable[StoredEvent], state: BookState = EMPTY, standing: Standing = ALL_STAND) -> BookState:
+    """The state after all of the events, in their order; `standing` knows which marks stand."""
     for event in events:
-        state = apply(state, event)
+        state = apply(state, event, standing)
     return state

@@ -12,8 +12,9 @@ invariants that watch it have watched the whole log before, so that sums over th
 from __future__ import annotations
 
 import copy
+from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -27,11 +28,13 @@ from ledger import store
 from ledger.appender import require_reversible, seal
 from ledger.book import Book, Head
 from ledger.effects import Effects, effects_of
-from ledger.events import REVERSIBLE, Event, Reversal, Withdrawal
+from ledger.events import REVERSIBLE, Event, Mark, Reversal, Withdrawal
 from ledger.findings import Finding
 from ledger.integrity import CHAIN
-from ledger.rules import complete
+from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, open_body, seal_body
+from ledger.times import CLOCK_TOLERANCE
+from projections.marks import Marks, Price, Selection, price_of
 from projections.state import EMPTY, BookState, apply
 
 RECENT_EVENTS = 50
@@ -46,6 +49,7 @@ class Present:
 
     `watchers`: invariants that have seen every event. `findings`: what they found on the way. `recent`: the newest events
     by version, which a future may reverse. `reversals`: by the version of each reversed one of them, that of its reversal.
+    `marks`: by asset, the newest standing marks, as many as a future may reverse and one more.
     """
 
     book: Book
@@ -55,6 +59,7 @@ class Present:
     findings: tuple[Finding, ...]
     recent: Mapping[int, StoredEvent]
     reversals: Mapping[int, int]
+    marks: Mapping[str, Sequence[Price]]
 
 
 def present_of(
@@ -72,8 +77,12 @@ def present_of(
     recent: deque[StoredEvent] = deque(maxlen=RECENT_EVENTS)
     findings: list[Finding] = []
     state = EMPTY
+    standing = Selection(store.reversed_marks(connection, name))
+    marks: dict[str, list[Price]] = {}
     for stored in store.read_events(connection, name):
-        before, state = state, apply(state, stored)
+        before, state = state, apply(state, stored, standing)
+        if stored.type == "mark" and standing.counts(stored):
+            _keep_newest(marks.setdefault(str(stored.asset), []), price_of(stored))
         findings += _observed(watchers, Step(book, stored, stored.event, before, state))
         recent.append(stored)
         if on_progress is not None and stored.version % store.ROWS_AT_ONCE == 0:
@@ -88,7 +97,18 @@ def present_of(
         findings=tuple(findings),
         recent=by_version,
         reversals={version: reversals[version] for version in by_version if version in reversals},
+        marks=marks,
     )
+
+
+def _keep_newest(marks: list[Price], mark: Price) -> None:
+    """Put a mark in its place among the newest, oldest first; of the log no more than can matter are kept."""
+    insort(marks, mark, key=_age_key)
+    del marks[: -RECENT_EVENTS - 1]
+
+
+def _age_key(mark: Price) -> tuple[datetime, int]:
+    return mark.at, mark.version or 0
 
 
 def _observed(watchers: tuple[Invariant, ...], step: Step) -> Iterator[Finding]:
@@ -110,6 +130,7 @@ class Simulation:
         self.events = dict(present.recent)
         self.recorded: list[Event] = []
         self._reversals = dict(present.reversals)
+        self._marks = {asset: list(marks) for asset, marks in present.marks.items()}
         self._watchers = copy.deepcopy(present.watchers)
 
     def record(self, given: Event) -> Step:
@@ -117,6 +138,8 @@ class Simulation:
 
         Raises Refused, as an append does; then nothing has changed.
         """
+        if isinstance(given, Mark | Reversal):
+            require_not_ahead(given.at, self.now())
         event = complete(given, self.book)
         target = self._reversible(event.reverses) if isinstance(event, Reversal) else None
         if isinstance(event, Withdrawal):
@@ -124,7 +147,7 @@ class Simulation:
         recorded_at = self.now()
         filled_in = {"at": event.at or (target.at if target else recorded_at), "key": event.key or self.next_key()}
         stored = self._seal(event.model_copy(update=filled_in), target, recorded_at)
-        step = Step(self.book, stored, stored.event, self.state, apply(self.state, stored))
+        step = Step(self.book, stored, stored.event, self.state, apply(self.state, stored, self))
         self._move(step)
         self.recorded.append(given.model_copy(update={"key": stored.key}))
         return step
@@ -158,6 +181,30 @@ class Simulation:
         """The effects of an event that can be found."""
         return self.events[version].effects
 
+    def marks_now(self, state: BookState) -> Marks:
+        """The newest standing marks of a state that are not ahead of the clock, as a decision uses them."""
+        until = self.now() + CLOCK_TOLERANCE
+        found: dict[str, Price] = {}
+        for asset, newest in state.marks.items():
+            earlier = (mark for mark in self._marks.get(asset, ()) if mark.at <= until)
+            standing = (mark for mark in earlier if mark.version not in self._reversals)
+            mark = newest if newest.at <= until else max(standing, key=_age_key, default=None)
+            found |= {} if mark is None else {asset: mark}
+        return found
+
+    def counts(self, mark: StoredEvent) -> bool:
+        """A mark counts until it is reversed."""
+        return True
+
+    def newest(self, asset: str, *, without: int) -> Price | None:
+        """The newest mark of an asset that stands when the one at version `without` no longer does."""
+        standing = (
+            mark
+            for mark in self._marks.get(asset, ())
+            if mark.version != without and mark.version not in self._reversals
+        )
+        return max(standing, key=_age_key, default=None)
+
     def _reversible(self, version: int) -> StoredEvent:
         reversal = self._reversals.get(version)
         return require_reversible(version, self.events.get(version), reversal, self.head.version)
@@ -178,6 +225,8 @@ class Simulation:
         self.before, self.state = step.before, step.after
         self.head = Head(stored.version, stored.hash, stored.recorded_at)
         self.events[stored.version] = stored
+        if stored.type == "mark":
+            self._marks.setdefault(str(stored.asset), []).append(price_of(stored))
         if stored.reverses is not None:
             self._reversals[stored.reverses] = stored.version
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from itertools import cycle
 from typing import TypeAlias
@@ -26,7 +26,7 @@ from projections.pnl import total_value
 from projections.state import BookState
 
 _QUANTUM = Decimal("1e-18")
-_WIDE = Context(prec=100)
+_WIDE = Context(prec=200)
 
 Policies = Mapping[str, Policy]
 
@@ -57,6 +57,7 @@ class Withdraw:
             for asset, price in zip(state.inventory.held(), cycle(self.prices or [None]), strict=False)
             if price is not None and asset != book.numeraire
         }
+        state = replace(state, marks=simulation.marks_now(state))
         prices = fresh_prices(state, book, given_prices, at=now, max_mark_age=MAX_MARK_AGE)
         asset, amount = self._asset_and_amount(state, prices, book)
         wish = Withdrawal(asset=asset, amount=max(amount, _QUANTUM), basis_delta=ZERO)

@@ -1,0 +1,25 @@
+"""Capital in and out: `inject`, `withdraw` and `backfill_basis`, each one transaction.
+
+A request is what a person asked for, as a frozen value; a plan is the event that it becomes in a book's present state, with
+the figures before and after. The dry run plans from a read-only view; the real run plans under the book's lock and appends
+in the same transaction, so that nothing can come between what was read and what is recorded. `request` carries both out;
+`injection`, `withdrawal` and `initial_basis` are the requests.
+"""
+
+from engine.capital.initial_basis import Backfill, backfill_basis
+from engine.capital.injection import Injection, inject
+from engine.capital.request import Change, Done, Movement
+from engine.capital.withdrawal import Payout, plan_payout, withdraw
+
+__all__ = [
+    "Backfill",
+    "Change",
+    "Done",
+    "Injection",
+    "Movement",
+    "Payout",
+    "backfill_basis",
+    "inject",
+    "plan_payout",
+    "withdraw",
+]

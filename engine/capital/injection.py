@@ -1,0 +1,74 @@
+"""`inject`: add capital. Basis, net deposits and starting value go up by its value, so PnL does not move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.bookkeeper import Bookkeeper
+from engine.capital.request import Change, Done, Movement, Situation, carry_out
+from ledger.amounts import add, subtract, value
+from ledger.book import Book
+from ledger.events import Deposit, with_defaults
+from ledger.rules import capital_value, complete, require_not_ahead
+from projections.marks import Price
+
+INJECTION_NOTE = "manual injection"
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A deposit that is planned. All in the numeraire.
+
+    `mark_difference`: for an asset other than the numeraire with a mark at hand, its value at that mark − at the deposit's
+    own price; None otherwise. `mark`: that mark.
+    """
+
+    event: Deposit
+    basis_delta: Decimal
+    net_basis: Change
+    starting_value: Change
+    mark_difference: Decimal | None
+    mark: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionRequest:
+    """Capital to be added. `price`: of one unit in the numeraire, for an asset other than it."""
+
+    movement: Movement
+    price: Decimal | None = None
+
+    def event(self, book: Book) -> Deposit:
+        """The deposit as it was given."""
+        fields = self.movement.fields(book) | ({} if self.price is None else {"price": self.price})
+        return with_defaults(Deposit.model_validate(fields), source_note=INJECTION_NOTE)
+
+    def plan(self, situation: Situation) -> Injection:
+        """The deposit, its basis computed, and what it does. Raises Refused."""
+        book, state = situation.book, situation.state
+        event = complete(self.event(book), book)
+        assert isinstance(event, Deposit)
+        assert event.basis_delta is not None  # computed, since it is not given
+        require_not_ahead(event.at, situation.now)
+        worth = capital_value(event.asset, event.amount, event.price, book.numeraire)
+        basis, starting_value = state.basis.net_basis, state.engine_state.starting_value
+        mark = situation.marks(None).get(event.asset)
+        return Injection(
+            event=event,
+            basis_delta=event.basis_delta,
+            net_basis=Change(basis, add(basis, event.basis_delta)),
+            starting_value=Change(starting_value, add(starting_value, worth)),
+            mark_difference=subtract(value(event.amount, mark.price), worth) if mark else None,
+            mark=mark,
+        )
+
+
+def inject(
+    keeper: Bookkeeper, name: str, movement: Movement, *, price: Decimal | None = None, dry_run: bool = False
+) -> Done[Injection]:
+    """Add capital. `price`: of one unit in the numeraire, for an asset other than it.
+
+    Raises Refused (`amount_must_be_positive`, `price_required`, `at_in_future`, …), Conflict, StorageError (see `append`).
+    """
+    return carry_out(keeper, name, InjectionRequest(movement, price), dry_run=dry_run)
