@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,8 @@ from pydantic.fields import FieldInfo
 
 from cli.append_file import append_file, append_stream
 from cli.options import Output, OutputOption, target
-from cli.output import emit, shown
+from cli.output import counted, emit, shown
+from cli.refusals import Rejects, refusals_on_stdout
 from cli.usage import WrongUsage
 from ledger.events import (
     Adjustment,
@@ -82,29 +84,41 @@ def append(
     expect_version: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="With --file: refuse unless the book is at this version.")
     ] = None,
+    rejects: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --file: add bad lines to this file with their reasons, go on, and exit 1 at the end.",
+        ),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Append one event, or a file or stream of events.
 
-    A file is one transaction: all of its new events or, at the first bad line, none. Appending the
-    same file again adds nothing: each event's key tells that it is there.
+    A file is one transaction: all of its new events or, at the first bad line, none (with --rejects, all
+    but the bad ones). Appending the same file again adds nothing: each event's key tells that it is there.
+    With -O json or ndjson a refusal is also an object on stdout: line, code, field, expected, actual.
 
     Example: my-bot | netbasis --db live.db append --file - --batch 1
     """
     if context.invoked_subcommand is not None:
         if file is not None:
             raise WrongUsage("--file goes without an event type: the types stand in the file")
-        if (batch, expect_version, output) != (None, None, Output.TEXT):
+        if (batch, expect_version, rejects, output) != (None, None, None, Output.TEXT):
             raise WrongUsage("give the options of an event type after it")
         return
     if file is None:
         raise WrongUsage("say what to append: an event type (see `netbasis append --help`), or --file FILE")
-    if batch is None:
-        append_file(target(context), file, expect_version, output)
-    elif expect_version is not None:
+    if batch is not None and expect_version is not None:
         raise WrongUsage("--expect-version goes with one transaction, --batch makes many")
-    else:
-        append_stream(target(context), file, batch, output)
+    with Rejects(rejects) if rejects else nullcontext() as aside, refusals_on_stdout(output):
+        if batch is None:
+            append_file(target(context), file, expect_version, output, aside)
+        else:
+            append_stream(target(context), file, batch, output, aside)
+    if aside is not None and aside.count:
+        typer.echo(f"rejected: {counted(aside.count, 'line')}, written to {shown(rejects)}", err=True)
+        raise typer.Exit(1)
 
 
 def _command(model: type[Event]) -> Callable[..., None]:
@@ -113,7 +127,7 @@ def _command(model: type[Event]) -> Callable[..., None]:
     def command(context: typer.Context, expect_version: int | None, output: Output, **fields: Any) -> None:
         given = {name: value for name, value in fields.items() if value is not None and value not in (False, [])}
         named = target(context)
-        with named.open("write") as keeper:
+        with refusals_on_stdout(output), named.open("write") as keeper:
             book = keeper.view(keeper.resolve(named.book)).book
             event = model.model_validate(_with_defaults(model, given, book))
             outcome = keeper.append(book.name, event, expected_version=expect_version, refuse_reversed=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import select
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from itertools import islice
@@ -18,37 +19,47 @@ from typing import IO, TYPE_CHECKING
 
 from cli.options import Output, Target
 from cli.output import emit, progress, shown
+from cli.refusals import Rejects
 from cli.usage import WrongUsage
+from engine.bookkeeper import Appended
 from engine.repeating import Rereadable
+from ledger.appender import EVENTS_AT_ONCE
 from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event
-from ledger.parsing import LINE_BYTES, parse_lines
+from ledger.idempotency import has_key
+from ledger.parsing import LINE_BYTES, parse_line
+from ledger.rules import complete
 
 if TYPE_CHECKING:
-    from engine.bookkeeper import Appended, Bookkeeper
+    from engine.bookkeeper import Bookkeeper
     from ledger.book import Book
 
 QUIET_S = 1.0
 READ_BYTES = 1 << 16
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs begin a UTF-8 file with it; it says nothing
 Numbered = tuple[int, Event]
+NumberedLine = tuple[int, bytes]
 
 
-def append_file(target: Target, file: str, expected_version: int | None, output: Output) -> None:
-    """Append a whole file in one transaction: all of its new events or none."""
+def append_file(
+    target: Target, file: str, expected_version: int | None, output: Output, rejects: Rejects | None
+) -> None:
+    """Append a whole file in one transaction: all of its new events or none; with `rejects` all that are not bad."""
     with _opened(file) as given, target.open("write") as keeper, _seekable(given) as source:
         book = keeper.view(keeper.resolve(target.book)).book
-        with progress("validating") as on_progress:
-            for count, _ in enumerate(_validated(_lines(source), book), 1):
-                if on_progress is not None and count % 1000 == 0:
-                    on_progress(count)
+        if rejects is None:
+            with progress("validating") as on_progress:
+                for count, _ in enumerate(_validated(numbered_lines(source), book), 1):
+                    if on_progress is not None and count % 1000 == 0:
+                        on_progress(count)
         with progress("appending") as on_progress, _naming_lines(source):
-            events = _EventsOf(source, book, on_progress)
-            appended = keeper.append_all(book.name, events, expected_version=expected_version)
-    _answer(output, appended)
+            events = _EventsOf(source, book, on_progress, rejects)
+            on_refused = None if rejects is None else events.reject
+            appended = keeper.append_all(book.name, events, expected_version=expected_version, on_refused=on_refused)
+    _answer(output, appended, rejects)
 
 
-def append_stream(target: Target, file: str, batch: int, output: Output) -> None:
+def append_stream(target: Target, file: str, batch: int, output: Output, rejects: Rejects | None) -> None:
     """Append in batches of `batch` lines; what a quiet second leaves is a batch, too. Each batch is answered."""
     with _opened(file) as source, target.open("write") as keeper:
         book = keeper.view(keeper.resolve(target.book)).book
@@ -57,8 +68,7 @@ def append_stream(target: Target, file: str, batch: int, output: Output) -> None
             if committed == 0:
                 lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
             try:
-                numbered = list(_validated(iter(lines), book, start=committed + 1))
-                _append_batch(keeper, book, numbered, output)
+                _append_batch(keeper, book, list(enumerate(lines, committed + 1)), output, rejects)
             except NetbasisError as error:
                 if committed:
                     done = "line 1 is" if committed == 1 else f"lines 1 to {committed} are"
@@ -67,19 +77,35 @@ def append_stream(target: Target, file: str, batch: int, output: Output) -> None
             committed += len(lines)
 
 
-def _append_batch(keeper: Bookkeeper, book: Book, numbered: list[Numbered], output: Output) -> None:
-    if not numbered:
+def _append_batch(
+    keeper: Bookkeeper, book: Book, lines: list[NumberedLine], output: Output, rejects: Rejects | None
+) -> None:
+    given: list[tuple[NumberedLine, Event]] = []
+    for number, line in lines:
+        given += [((number, line), event) for _, event in _validated([(number, line)], book, rejects)]
+
+    def reject(error: NetbasisError) -> None:
+        assert rejects is not None
+        assert error.index is not None
+        (number, line), _ = given[error.index]
+        error.where = f"line {number}"
+        rejects.add(error, line)
+
+    if not given:
+        if any(line.strip() for _, line in lines):  # all of them rejected: a bot waits for an answer to each batch
+            _answer(output, Appended(0, 0, keeper.view(book.name).head), rejects)
         return
     try:
-        appended = keeper.append_all(book.name, [event for _, event in numbered])
+        on_refused = None if rejects is None else reject
+        appended = keeper.append_all(book.name, [event for _, event in given], on_refused=on_refused)
     except NetbasisError as error:
         if error.index is not None:
-            error.where = f"line {numbered[error.index][0]}"
+            error.where = f"line {given[error.index][0][0]}"
         raise
-    _answer(output, appended)
+    _answer(output, appended, rejects)
 
 
-def _answer(output: Output, appended: Appended) -> None:
+def _answer(output: Output, appended: Appended, rejects: Rejects | None) -> None:
     head = appended.head
     document = {
         "appended": appended.appended,
@@ -87,53 +113,89 @@ def _answer(output: Output, appended: Appended) -> None:
         "version": head.version,
         "head": head.hash,
     }
-    existed = f", {appended.existed} existed" if appended.existed else ""
-    emit(output, document, [f"appended {appended.appended}{existed}; version {head.version}, head {shown(head.hash)}"])
+    counts = f"appended {appended.appended}" + (f", {appended.existed} existed" if appended.existed else "")
+    if rejects is not None:
+        document["rejected"] = rejects.count
+        counts += f", {rejects.count} rejected" if rejects.count else ""
+    emit(output, document, [f"{counts}; version {head.version}, head {shown(head.hash)}"])
 
 
-def _validated(lines: Iterator[bytes], book: Book, *, start: int = 1) -> Iterator[Numbered]:
-    """The events of lines, as far as that can be told without the log. Each must have a key, or a hash that gives it one."""
-    from ledger.idempotency import has_key
-    from ledger.rules import complete
+def _validated(lines: Iterable[NumberedLine], book: Book, rejects: Rejects | None = None) -> Iterator[Numbered]:
+    """The events of lines, as far as that can be told without the log; bad ones go to `rejects`, where there is one.
 
-    for number, event in parse_lines(lines, start=start):
+    Each must have a key, or a hash that gives it one. Raises Refused, naming the line.
+    """
+    for number, line in lines:
+        if not line.strip():
+            continue
         try:
-            if not has_key(event):
-                raise Refused(
-                    Refusal.KEY_REQUIRED,
-                    "an event of a file must have a key: it is what makes a repeated append safe",
-                    expected='the field "key", such as "venue:trade_id"; a deposit or withdrawal may have "tx_hash" instead',
-                    field="key",
-                )
+            event = parse_line(line)
+            _require_key(event)
             complete(event, book)
         except Refused as refused:
             refused.where = f"line {number}"
-            raise
-        yield number, event
+            if rejects is None:
+                raise
+            rejects.add(refused, line)
+        else:
+            yield number, event
 
 
-def _lines(source: IO[bytes]) -> Iterator[bytes]:
-    """The lines, none of them read further than an event may be long."""
+def _require_key(event: Event) -> None:
+    if not has_key(event):
+        raise Refused(
+            Refusal.KEY_REQUIRED,
+            "an event of a file must have a key: it is what makes a repeated append safe",
+            expected='the field "key", such as "venue:trade_id"; a deposit or withdrawal may have "tx_hash" instead',
+            field="key",
+        )
+
+
+def numbered_lines(source: IO[bytes]) -> Iterator[NumberedLine]:
+    """The lines and their numbers, none read further than an event may be long; what is left of a longer one is skipped."""
+    number = 1
     line = source.readline(LINE_BYTES + 1).removeprefix(BYTE_ORDER_MARK)
     while line:
-        yield line
+        yield number, line
+        while len(line) > LINE_BYTES and not line.endswith(b"\n"):
+            line = source.readline(LINE_BYTES + 1)
+        number += 1
         line = source.readline(LINE_BYTES + 1)
 
 
 class _EventsOf(Rereadable):
     """A file's events, which can be gone through more than once."""
 
-    def __init__(self, source: IO[bytes], book: Book, on_progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, source: IO[bytes], book: Book, on_progress: Callable[[int], None] | None, rejects: Rejects | None
+    ) -> None:
         self._source = source
         self._book = book
         self._on_progress = on_progress
+        self._rejects = rejects
+        # Of the events that the log has not answered yet: their number in the file's events, and their line.
+        self._unanswered: deque[tuple[int, NumberedLine]] = deque(maxlen=2 * EVENTS_AT_ONCE)
 
     def __iter__(self) -> Iterator[Event]:
         self._source.seek(0)
-        for count, (_, event) in enumerate(_validated(_lines(self._source), self._book), 1):
-            yield event
-            if self._on_progress is not None and count % 1000 == 0:
-                self._on_progress(count)
+        self._unanswered.clear()
+        if self._rejects is not None:
+            self._rejects.begin_anew()
+        count = 0
+        for number, line in numbered_lines(self._source):
+            for _, event in _validated([(number, line)], self._book, self._rejects):
+                self._unanswered.append((count, (number, line)))
+                count += 1
+                yield event
+                if self._on_progress is not None and count % 1000 == 0:
+                    self._on_progress(count)
+
+    def reject(self, error: NetbasisError) -> None:
+        """Write the line of an event aside that the log refuses."""
+        assert self._rejects is not None
+        number, line = next(place for count, place in self._unanswered if count == error.index)
+        error.where = f"line {number}"
+        self._rejects.add(error, line)
 
 
 @contextmanager
@@ -144,7 +206,8 @@ def _naming_lines(source: IO[bytes]) -> Iterator[None]:
     except NetbasisError as error:
         if error.index is not None and error.where is None:
             source.seek(0)
-            number, _ = next(islice(parse_lines(_lines(source)), error.index, None))
+            lines = (number for number, line in numbered_lines(source) if line.strip())
+            number = next(islice(lines, error.index, None))
             error.where = f"line {number}"
         raise
 
@@ -190,16 +253,23 @@ def _batches(source: FileIO, size: int) -> Iterator[list[bytes]]:
     """Lists of `size` lines, or of fewer after a second without input and at the end."""
     lines: list[bytes] = []
     rest = b""
+    is_skipping = False
     while True:
         arrived = _read(source, QUIET_S if lines else None)
         if arrived is None:
             yield lines
             lines = []
             continue
-        *whole, rest = (rest + arrived).split(b"\n")
+        if is_skipping and b"\n" in arrived:  # the end of a line that was too long
+            arrived_rest = arrived.partition(b"\n")[2]
+            is_skipping = False
+        else:
+            arrived_rest = b"" if is_skipping else arrived
+        *whole, rest = (rest + arrived_rest).split(b"\n")
         lines += whole
         if rest and (not arrived or len(rest) > LINE_BYTES):  # a last line without its end, or one to be refused
             lines.append(rest)
+            is_skipping = bool(arrived)
             rest = b""
         while len(lines) >= size:
             yield lines[:size]

@@ -10,6 +10,7 @@ import typer
 from cli.capital_options import ActorOption, AmountArgument, AmountOption, AtOption, DryRunOption, KeyOption, the_amount
 from cli.options import Output, OutputOption, target
 from cli.output import emit, pairs
+from cli.refusals import refusals_on_stdout
 
 if TYPE_CHECKING:
     from engine.capital import Backfill, Done
@@ -44,7 +45,7 @@ def backfill_basis(
 
     how_much = the_amount(amount, amount_option, "backfill-basis")
     named = target(context)
-    with named.open("read" if dry_run else "write") as keeper:
+    with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.resolve(named.book)
         done = run(keeper, book, how_much, at=at, actor=actor, key=key, even_so=even_so, dry_run=dry_run)
     emit(output, _document(done), _lines(done))

@@ -28,6 +28,7 @@ from cli.capital_options import (
 from cli.options import Output, OutputOption, target
 from cli.output import emit, shown, signed
 from cli.prices import parse_prices
+from cli.refusals import refusals_on_stdout
 
 if TYPE_CHECKING:
     from engine.capital import Done, Injection
@@ -65,7 +66,7 @@ def inject(
 
     named = target(context)
     movement = Movement(the_amount(amount, amount_option, "inject"), asset, source_note, tx_hash, at, actor, key)
-    with named.open("read" if dry_run else "write") as keeper:
+    with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.view(keeper.resolve(named.book)).book
         prices = parse_prices(price or (), book, keeper.now())
         injected = asset or book.numeraire

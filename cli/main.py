@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -41,18 +42,15 @@ from cli import (
     withdraw,
 )
 from cli.options import Target
+from cli.output import answer_was_lost, lose_answers, shown
 from cli.usage import EXIT_USAGE
+from engine.commits import Commit, Commits
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
 
 EXIT_REFUSED = 1
 EXIT_CONFLICT = 3
 EXIT_STORAGE = 4
 EXIT_INTERRUPTED = 130  # typer's for Ctrl-C
-
-AFTER_A_STOP = (
-    "a transaction that was not finished left nothing, one that was stays; run it again: an event whose key is there is "
-    "not added twice"
-)
 
 app = typer.Typer(
     name="netbasis",
@@ -101,7 +99,7 @@ def _target(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    context.obj = Target(db or None, book)
+    context.ensure_object(Target).name(db or None, book)
 
 
 init.register(app)
@@ -140,28 +138,56 @@ def exit_code(error: NetbasisError) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code."""
+    target = Target()
     try:
-        result = app(args=list(arguments) or ["--help"], prog_name="netbasis", standalone_mode=False)
+        result = app(args=list(arguments) or ["--help"], prog_name="netbasis", standalone_mode=False, obj=target)
     except NetbasisError as error:
-        typer.echo(str(error), err=True)
+        _say(str(error))
         return exit_code(error)
     except typer.TyperException as error:
         if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
-            typer.echo(error.format_message(), err=True)
+            _say(error.format_message())
             return EXIT_USAGE
-        typer.echo(f"error[usage]: {error.format_message().rstrip('.')}; try `netbasis --help`", err=True)
+        _say(f"error[usage]: {error.format_message().rstrip('.')}; try `netbasis --help`")
         return EXIT_USAGE
     except SystemExit as stopped:
         if isinstance(stopped.__context__, BrokenPipeError):  # typer's own: nobody reads the help any more
             return 0
         raise
     except OSError as error:
-        typer.echo(f"error[input_output_failed]: {error}; {AFTER_A_STOP}", err=True)
+        _say("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target.commits)]))
         return EXIT_STORAGE
     code = result if isinstance(result, int) else 0
     if code == EXIT_INTERRUPTED:
-        typer.echo(f"error[interrupted]: stopped before the end; {AFTER_A_STOP}", err=True)
+        _say("; ".join(["error[interrupted]: stopped before the end", *_what_stays(target.commits)]))
+    elif target.commits is not None and target.commits.last is not None and answer_was_lost():
+        _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target.commits))}")
     return code
+
+
+def _what_stays(commits: Commits | None) -> list[str]:
+    """What a command that writes has left in the ledger, so that nobody does it twice; nothing for one that reads."""
+    if commits is None:
+        return []
+    if commits.pending is not None:
+        place = _place(commits.pending)
+        return [f"it is not known whether {place} was committed: look with `netbasis register` before you repeat it"]
+    if commits.last is None:
+        return ["no event was written"]
+    last = commits.last
+    if commits.events == 1:
+        return [f"{_place(last)} is committed: do not repeat it"]
+    return [f"{commits.events} events are committed, the last of them {_place(last)}: do not repeat them"]
+
+
+def _place(commit: Commit) -> str:
+    return f"version {commit.version} of the book {shown(commit.book)} (key {shown(commit.key)})"
+
+
+def _say(line: str) -> None:
+    """Print to stderr, as far as somebody listens."""
+    with suppress(OSError):
+        typer.echo(line, err=True)
 
 
 def _nowhere() -> TextIO:
@@ -172,6 +198,8 @@ def main() -> None:
     """The entry point of the script."""
     logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is an error, not a library's log on stderr
     # A stream that the caller has closed is None; what is printed to it goes nowhere.
+    if sys.stdout is None:
+        lose_answers()
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     if isinstance(sys.stdout, TextIOWrapper):

@@ -14,6 +14,7 @@ from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
+    from engine.commits import Commits
     from ledger.faults import Mode
 
 DEFAULT_BOOK = "main"
@@ -37,8 +38,10 @@ OutputOption: TypeAlias = Annotated[
 class Target:
     """The database and book that the command line, else the environment, else `netbasis.toml` names."""
 
-    def __init__(self, db: str | None, book: str | None) -> None:
+    def __init__(self, db: str | None = None, book: str | None = None) -> None:
         self._given = FileSettings(db, book)
+        # Of a command that writes: what it has committed so far.
+        self.commits: Commits | None = None
 
     @cached_property
     def _file(self) -> FileSettings:
@@ -58,11 +61,18 @@ class Target:
             )
         return location
 
+    def name(self, db: str | None, book: str | None) -> None:
+        """Take what the command line says."""
+        self._given = FileSettings(db, book)
+
     def open(self, mode: Mode, *, sound_file: bool = False) -> Bookkeeper:
         """The database, opened; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait says so on stderr."""
         from engine.bookkeeper import Bookkeeper
 
-        return Bookkeeper.open(self.location(), mode, sound_file=sound_file, on_wait=_say_that_it_waits)
+        keeper = Bookkeeper.open(self.location(), mode, sound_file=sound_file, on_wait=_say_that_it_waits)
+        if mode != "read":
+            self.commits = keeper.commits
+        return keeper
 
 
 def _say_that_it_waits() -> None:

@@ -134,10 +134,27 @@ def print_lines(lines: Iterable[str], end: str = "\n") -> None:
         sys.stdout.writelines(f"{line}{end}" for line in lines)
         sys.stdout.flush()
     except BrokenPipeError:
+        lose_answers()
         _discard_output()
     except OSError:
         _discard_output()
         raise
+
+
+_lost = False
+
+
+def lose_answers() -> None:
+    """Remember that what is printed reaches nobody."""
+    global _lost
+    _lost = True
+
+
+def answer_was_lost() -> bool:
+    """Whether something was printed that reached nobody, since this was asked last."""
+    global _lost
+    lost, _lost = _lost, False
+    return lost
 
 
 def _discard_output() -> None:

@@ -10,6 +10,7 @@ import typer
 from cli.capital_options import ActorOption, DryRunOption, KeyOption, NoteOption, exists_line
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, shown, signed, text_table
+from cli.refusals import refusals_on_stdout
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def reverse(
     given = {"reason": reason, "source_note": source_note, "at": at, "actor": actor, "key": key}
     fields = {name: text for name, text in given.items() if text is not None}
     reversal = Reversal.model_validate({"reverses": version, **fields})
-    with named.open("read" if dry_run else "write") as keeper:
+    with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.resolve(named.book)
         existing = keeper.find_repeated(book, reversal)
         if existing is not None:

@@ -26,6 +26,7 @@ from cli.capital_options import (
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, shown, signed, text_table
 from cli.prices import parse_prices
+from cli.refusals import refusals_on_stdout
 from cli.usage import WrongUsage
 from ledger.amounts import subtract
 
@@ -81,7 +82,7 @@ def withdraw(
     named = target(context)
     movement = Movement(the_amount(amount, amount_option, "withdraw"), asset, source_note, tx_hash, at, actor, key)
     age = _age(max_mark_age)
-    with named.open("read" if dry_run else "write") as keeper:
+    with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.view(keeper.resolve(named.book)).book
         prices = parse_prices(price or (), book, keeper.now())
         done = run(keeper, book.name, movement, prices=prices, max_mark_age=age, late=late, dry_run=dry_run)

@@ -24,11 +24,12 @@ from sqlalchemy import Connection
 
 from engine import projection_store, schema
 from engine.classification import policy_named
+from engine.commits import Commit, Commits
 from engine.projection_store import stored_state
 from engine.projector import Kept, Projector, projector_at
 from engine.repeating import Rereadable, always, repeated
 from ledger import store
-from ledger.appender import Appender, Clock, NewId, Outcome, book_of, open_book
+from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, book_of, open_book
 from ledger.book import Book, Head
 from ledger.database import BUSY_TIMEOUT_S, Database
 from ledger.errors import Refusal, Refused, shown
@@ -86,6 +87,7 @@ class Bookkeeper:
         self._clock = clock
         self._new_id = new_id
         self._kept: dict[str, Kept] = {}
+        self.commits = Commits()
 
     @classmethod
     def open(
@@ -179,6 +181,9 @@ class Bookkeeper:
                 )
                 if not outcome.existed:
                     projector.save(connection)
+                    self.commits.begin(Commit(name, 1, outcome.version, outcome.stored.key))
+            if not outcome.existed:
+                self.commits.end()
             return outcome
 
         return repeated(work, repeatable=always)
@@ -199,9 +204,17 @@ class Bookkeeper:
 
         return repeated(work, repeatable=lambda: has_key(event))
 
-    def append_all(self, name: str, events: Iterable[Event], *, expected_version: int | None = None) -> Appended:
+    def append_all(
+        self,
+        name: str,
+        events: Iterable[Event],
+        *,
+        expected_version: int | None = None,
+        on_refused: OnRefused | None = None,
+    ) -> Appended:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
 
+        `on_refused` is told of each event that is refused or conflicts; it is left out, and the others are appended.
         After a fault that passes a sequence, or what is `Rereadable`, is gone through again; with anything else, which may
         be a queue, the fault is raised. Raises as `append` does, the error's `index` being that of its event.
         """
@@ -209,7 +222,7 @@ class Bookkeeper:
         def work() -> Appended:
             counts = [0, 0]
             with self.transaction(name) as transaction:
-                for outcome in transaction.append_all(events, expected_version=expected_version):
+                for outcome in transaction.append_all(events, expected_version=expected_version, on_refused=on_refused):
                     counts[outcome.existed] += 1
                 return Appended(counts[False], counts[True], transaction.head)
 
@@ -237,8 +250,12 @@ class Bookkeeper:
             )
             yield Transaction(connection, appender, projector)
             appender.require_all_written()
-            if appender.head != head:
+            if appender.last is not None:
                 projector.save(connection)
+                last = appender.last
+                self.commits.begin(Commit(name, last.version - head.version, last.version, last.key))
+        if appender.last is not None:
+            self.commits.end()
         self._kept[name] = projector.kept(appender.head)
         self._event_types |= appender.event_types
 
@@ -304,6 +321,12 @@ class Transaction:
         (outcome,) = self._appender.append([event], expected_version=expected_version, refuse_reversed=refuse_reversed)
         return outcome
 
-    def append_all(self, events: Iterable[Event], *, expected_version: int | None = None) -> Iterator[Outcome]:
+    def append_all(
+        self,
+        events: Iterable[Event],
+        *,
+        expected_version: int | None = None,
+        on_refused: OnRefused | None = None,
+    ) -> Iterator[Outcome]:
         """Append events, a stream that is to be run to its end."""
-        return self._appender.append(events, expected_version=expected_version)
+        return self._appender.append(events, expected_version=expected_version, on_refused=on_refused)

@@ -51,10 +51,13 @@ _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 def parse_amount(given: object, *, digits_before_point: int = DIGITS_BEFORE_POINT) -> Decimal:
     """The exact decimal that a text (or a Decimal) names.
 
-    Takes `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits; a finite Decimal from a library caller is as good.
+    Takes `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits; an int or a finite Decimal from a library caller is
+    as good.
     Raises Refused: `number_not_quoted` for a bare number, `amount_malformed`, `amount_out_of_range`,
     `amount_too_precise`. Judged by value: trailing zeros do not count.
     """
+    if type(given) is int:  # exact; not a bool, and not a bare number of JSON
+        return _fitting(Decimal(given), digits_before_point, str(given))
     if isinstance(given, Decimal):
         return _fitting(given, digits_before_point, str(given)) if given.is_finite() else _malformed(str(given))
     if not isinstance(given, str):

@@ -22,7 +22,7 @@ from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database import together
 from ledger.effects import Effects, effects_of
-from ledger.errors import NetbasisError, Refusal, Refused, VersionPassed
+from ledger.errors import NetbasisError, Refusal, Refused, StorageError, VersionPassed
 from ledger.event_types import EventType, announce
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
@@ -34,6 +34,7 @@ from ledger.tables import books, events
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
 OnRecorded = Callable[[StoredEvent, Event], None]
+OnRefused = Callable[[NetbasisError], None]
 
 # Made once: to make a statement takes longer than to run it.
 _INSERT = insert(events)
@@ -48,6 +49,15 @@ class Outcome:
 
     stored: StoredEvent
     existed: bool
+
+    @property
+    def version(self) -> int:
+        """The event's version in its book."""
+        return self.stored.version
+
+    def __repr__(self) -> str:
+        done = "existed" if self.existed else "appended"
+        return f"<Outcome {done}: {self.stored.type} at version {self.version}, key {self.stored.key!r}>"
 
 
 class Appender:
@@ -68,6 +78,7 @@ class Appender:
         event_types: frozenset[EventType] = frozenset(),
     ) -> None:
         self.event_types = event_types
+        self.last: StoredEvent | None = None  # that this transaction has recorded
         self.book = book
         self.head = head
         self._connection = connection
@@ -80,10 +91,16 @@ class Appender:
         self._log = _Log(self)
 
     def append(
-        self, given: Iterable[Event], *, expected_version: int | None = None, refuse_reversed: bool = False
+        self,
+        given: Iterable[Event],
+        *,
+        expected_version: int | None = None,
+        refuse_reversed: bool = False,
+        on_refused: OnRefused | None = None,
     ) -> Iterator[Outcome]:
         """Append the events that are new, in order, and say for each what became of it; to be run to its end.
 
+        `on_refused` is told of an event that is refused or conflicts, and it is left out; without it the error is raised.
         Raises VersionPassed when something is new and the head is not at `expected_version`; Refused; and what
         `ledger.idempotency.find_repeated` raises. The error's `index` is that of its event in `given`.
         """
@@ -100,7 +117,10 @@ class Appender:
                     outcome = self._append_one(event, recorded_at, passed, refuse_reversed=refuse_reversed)
                 except NetbasisError as error:
                     error.index = index
-                    raise
+                    if on_refused is None or isinstance(error, StorageError | VersionPassed):
+                        raise
+                    on_refused(error)
+                    continue
                 yield outcome
             self._write()
 
@@ -120,6 +140,7 @@ class Appender:
         stored, completed = self._seal(event, recorded_at)
         self._on_recorded(stored, completed)
         self._unwritten[stored.version] = stored
+        self.last = stored
         self._keys[stored.key] = stored
         self.head = Head(stored.version, stored.hash, stored.recorded_at)
         self._log.moved(stored.effects)

@@ -67,6 +67,7 @@ class Refusal(StrEnum):
     BOOK_DIFFERS = "book_differs"
     BOOK_ALREADY_OPEN = "book_already_open"
     AT_IN_FUTURE = "at_in_future"
+    ASSET_IS_PAIR = "asset_is_pair"
     ASSETS_MUST_DIFFER = "assets_must_differ"
     FEE_ASSET_REQUIRED = "fee_asset_required"
     ASSET_MUST_BE_NUMERAIRE = "asset_must_be_numeraire"
@@ -185,6 +186,10 @@ class Refused(NetbasisError):
         self.field = field
 
 
+def _or_nothing(value: object) -> str:
+    return "nothing" if value is None else shown(value)
+
+
 class Conflict(NetbasisError):
     """Somebody else wrote first; nothing was written."""
 
@@ -209,10 +214,12 @@ class KeyConflict(Conflict):
         super().__init__(
             f"exists_with_different_{field}",
             f"the key {shown(key)} is in the book already, at version {version}, with another {field}",
-            expected=shown(stored),
+            expected=_or_nothing(stored),
             actual=given,
             advice=f"give the new event a key of its own, or reverse version {version} and append the corrected event",
         )
+        if given is None:
+            self.actual = "nothing"
         self.field = field
         self.version = version
 

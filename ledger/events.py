@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ledger.amounts import SUM_DIGITS_BEFORE_POINT, parse_amount
@@ -87,11 +87,11 @@ def _parse_sum(given: object) -> Decimal:
 
 
 def _parse_version(given: object) -> int:
-    if type(given) is not int or not 1 <= given < 2**53:
+    if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given < 2**53:
         raise Refused(
             Refusal.VERSION_MALFORMED, "not a version", expected="a whole number from 1, without quotes", actual=given
         )
-    return given
+    return int(given)
 
 
 def _parse_flag(given: object) -> bool:
@@ -207,6 +207,11 @@ class Opened(Event):
     withdrawal_policy: Key = Field("profit_first/1", description="how a withdrawal divides into profit and principal")
 
 
+def _in_lower_case(given: object) -> object:
+    """A choice as venues write it, such as `SELL`."""
+    return given.lower() if isinstance(given, str) else given
+
+
 def _parse_tags(given: object) -> tuple[str, ...] | None:
     """Sorted, each once; no tags are none at all, so that one meaning has one form."""
     if not isinstance(given, list | tuple):
@@ -224,7 +229,9 @@ class Fill(Event):
     FIELD_SINCE: ClassVar[Mapping[str, int]] = {"strategy": 2, "tags": 2}
 
     type: Literal["fill"] = "fill"
-    side: Literal["buy", "sell"] = Field(description="the book's own side: buy takes base and gives quote")
+    side: Annotated[Literal["buy", "sell"], BeforeValidator(_in_lower_case)] = Field(
+        description="the book's own side: buy takes base and gives quote"
+    )
     base_asset: Asset = Field(description="the asset that is bought or sold")
     base_amount: PositiveAmount = Field(description="how much of it, > 0")
     quote_asset: Asset = Field(description="the asset that it is paid in")
@@ -232,7 +239,9 @@ class Fill(Event):
     fee_asset: Asset | None = Field(None, description="the asset that the fee was taken in")
     fee_amount: Amount | None = Field(None, description="the fee; negative: a rebate; 0: none; null: not reported")
     order_id: Label | None = Field(None, description="the order at the venue")
-    liquidity: Literal["maker", "taker"] | None = Field(None, description="which side of the trade the order was on")
+    liquidity: Annotated[Literal["maker", "taker"], BeforeValidator(_in_lower_case)] | None = Field(
+        None, description="which side of the trade the order was on"
+    )
     strategy: Name | None = Field(None, description="the strategy that it belongs to")
     tags: Annotated[tuple[str, ...], _field(_parse_tags)] | None = Field(
         None, description="up to 16 names to group by, kept sorted"

@@ -8,6 +8,7 @@ every amount refuses with the digits that were typed.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -28,15 +29,19 @@ class BareNumber:
         return self.text
 
 
-def _whole_number(text: str) -> int | BareNumber:
-    return int(text) if len(text) <= _SAFE_DIGITS else BareNumber(text)
+class BareWholeNumber(int):
+    """A small whole number that stood in JSON without quotes: a version, but not an amount."""
+
+
+def _whole_number(text: str) -> BareWholeNumber | BareNumber:
+    return BareWholeNumber(text) if len(text) <= _SAFE_DIGITS else BareNumber(text)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name in counts if counts[name] > 1)
         raise Refused(
             Refusal.FIELD_DUPLICATE, "a field stands twice in one object", expected="each field once", actual=twice
         )

@@ -17,6 +17,8 @@ from ledger.events import BasisCommit, Deposit, Event, Fill, Mark, Withdrawal
 from ledger.texts import normal_tx_hash
 from ledger.times import CLOCK_TOLERANCE, time_text
 
+_ASSET_FIELDS = ("asset", "base_asset", "quote_asset", "fee_asset", "numeraire")
+
 
 def complete(event: Event, book: Book) -> Event:
     """The event with its computed fields filled in and its hash normalised, when the rules allow it in this book.
@@ -33,8 +35,23 @@ def complete(event: Event, book: Book) -> Event:
         )
     if event.tx_hash is not None:
         event = _with_normal_hash(event, event.tx_hash)
+    for name in _ASSET_FIELDS:
+        _require_no_pair(name, getattr(event, name, None))
     rule = _RULES.get(event.kind)
     return rule(event, book) if rule else event
+
+
+def _require_no_pair(name: str, asset: str | None) -> None:
+    base, slash, quote = (asset or "").partition("/")
+    if slash and base and quote and "/" not in quote:
+        raise Refused(
+            Refusal.ASSET_IS_PAIR,
+            f"{name}: {base}/{quote} is a pair, not an asset",
+            expected="one asset",
+            actual=asset,
+            advice=f'of a fill, the base asset is "{base}" and the quote asset "{quote}"',
+            field=name,
+        )
 
 
 def _with_normal_hash(event: Event, given: str) -> Event:
@@ -110,7 +127,11 @@ def _fill(event: Event, book: Book) -> Event:
         )
     if event.fee_amount is not None and event.fee_asset is None:
         raise Refused(
-            Refusal.FEE_ASSET_REQUIRED, "a fee needs its asset", expected="the field fee_asset", field="fee_asset"
+            Refusal.FEE_ASSET_REQUIRED,
+            "a fee needs its asset",
+            expected="the field fee_asset",
+            advice="if it is not known, leave fee_amount out: the fee is recorded as unknown, not as 0",
+            field="fee_asset",
         )
     return event
 

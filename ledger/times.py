@@ -13,6 +13,11 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MICROSECOND_DIGITS = 6
+_MICROSECONDS = 10**_MICROSECOND_DIGITS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What venues and clocks give instead of a time: of so many digits, the unit, and how many of it are a second.
+_SINCE_1970 = re.compile(r"\d{9,19}", re.ASCII)
+_UNITS = ((11, "seconds", 1), (14, "milliseconds", 10**3), (17, "microseconds", 10**6), (19, "nanoseconds", 10**9))
 # By how much two clocks may differ: what is dated further ahead is not so yet.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -24,6 +29,9 @@ def parse_time(given: object) -> datetime:
     """
     if isinstance(given, datetime):
         return _in_utc(given, given.isoformat()) if given.utcoffset() is not None else _without_zone(given.isoformat())
+    since_1970 = _SINCE_1970.fullmatch(str(given))
+    if since_1970 is not None:
+        raise _since_1970(int(since_1970[0]), given)
     match = _TIME.fullmatch(given) if isinstance(given, str) else None
     if match is None or not isinstance(given, str):
         raise Refused(
@@ -44,6 +52,20 @@ def parse_time(given: object) -> datetime:
             advice="cut it to microseconds; the order of events is the version, not the time",
         )
     return _assembled(match["day"], match["clock"], fraction, match["zone"], given)
+
+
+def _since_1970(number: int, given: object) -> Refused:
+    """The refusal of a count of seconds, or of parts of one, with the time that it would be."""
+    digits = len(str(number))
+    unit, per_second = next((unit, size) for most, unit, size in _UNITS if digits <= most)
+    time = _EPOCH + timedelta(microseconds=number * _MICROSECONDS // per_second)
+    return Refused(
+        Refusal.TIME_MALFORMED,
+        f"a count of {unit} since 1970 is not taken as a time",
+        expected="a time such as 2026-01-31T14:30:00Z",
+        actual=given,
+        advice=f"write {time_text(time)}",
+    )
 
 
 def _assembled(day: str, clock: str, fraction: str, zone: str, given: str) -> datetime:
