@@ -111,7 +111,7 @@ def append(
         raise WrongUsage("say what to append: an event type (see `netbasis append --help`), or --file FILE")
     if batch is not None and expect_version is not None:
         raise WrongUsage("--expect-version goes with one transaction, --batch makes many")
-    with Rejects(rejects) if rejects else nullcontext() as aside, refusals_on_stdout(output):
+    with Rejects(rejects, output) if rejects else nullcontext() as aside, refusals_on_stdout(output):
         if batch is None:
             append_file(target(context), file, expect_version, output, aside)
         else:

@@ -56,7 +56,7 @@ def append_file(
             events = _EventsOf(source, book, on_progress, rejects)
             on_refused = None if rejects is None else events.reject
             appended = keeper.append_all(book.name, events, expected_version=expected_version, on_refused=on_refused)
-    _answer(output, appended, rejects)
+    _answer(output, appended, rejects.count if rejects else None)
 
 
 def append_stream(target: Target, file: str, batch: int, output: Output, rejects: Rejects | None) -> None:
@@ -81,6 +81,7 @@ def _append_batch(
     keeper: Bookkeeper, book: Book, lines: list[NumberedLine], output: Output, rejects: Rejects | None
 ) -> None:
     given: list[tuple[NumberedLine, Event]] = []
+    rejected_before = rejects.count if rejects else 0
     for number, line in lines:
         given += [((number, line), event) for _, event in _validated([(number, line)], book, rejects)]
 
@@ -92,9 +93,7 @@ def _append_batch(
         rejects.add(error, line)
 
     if not given:
-        if any(line.strip() for _, line in lines):  # all of them rejected: a bot waits for an answer to each batch
-            _answer(output, Appended(0, 0, keeper.view(book.name).head), rejects)
-        return
+        return  # each rejected line was answered by its refusal
     try:
         on_refused = None if rejects is None else reject
         appended = keeper.append_all(book.name, [event for _, event in given], on_refused=on_refused)
@@ -102,10 +101,14 @@ def _append_batch(
         if error.index is not None:
             error.where = f"line {given[error.index][0][0]}"
         raise
-    _answer(output, appended, rejects)
+    rejected = rejects.count - rejected_before if rejects else None
+    if rejects and rejects.on_stdout and rejected and appended.appended == appended.existed == 0:
+        return  # one answer to a line
+    _answer(output, appended, rejected)
 
 
-def _answer(output: Output, appended: Appended, rejects: Rejects | None) -> None:
+def _answer(output: Output, appended: Appended, rejected: int | None) -> None:
+    """`rejected`: None where bad lines are not written aside."""
     head = appended.head
     document = {
         "appended": appended.appended,
@@ -114,9 +117,9 @@ def _answer(output: Output, appended: Appended, rejects: Rejects | None) -> None
         "head": head.hash,
     }
     counts = f"appended {appended.appended}" + (f", {appended.existed} existed" if appended.existed else "")
-    if rejects is not None:
-        document["rejected"] = rejects.count
-        counts += f", {rejects.count} rejected" if rejects.count else ""
+    if rejected is not None:
+        document["rejected"] = rejected
+        counts += f", {rejected} rejected" if rejected else ""
     emit(output, document, [f"{counts}; version {head.version}, head {shown(head.hash)}"])
 
 

@@ -40,9 +40,13 @@ def refusals_on_stdout(output: Output) -> Iterator[None]:
 
 
 class Rejects:
-    """A file that bad lines are added to, one JSON object a line: its number, the refusal, and the line as it was given."""
+    """A file that bad lines are added to, one JSON object a line: its number, the refusal, and the line as it was given.
 
-    def __init__(self, path: str) -> None:
+    With JSON or NDJSON as the output, a refusal is an object on stdout, too.
+    """
+
+    def __init__(self, path: str, output: Output) -> None:
+        self.on_stdout = output in (Output.JSON, Output.NDJSON)
         try:
             self._file = Path(path).open("ab")  # noqa: SIM115 - this class is the context manager
         except (OSError, ValueError) as error:
@@ -56,6 +60,8 @@ class Rejects:
         self._file.write(f"{json_text({**refusal_object(error), 'reason': str(error), 'given': given})}\n".encode())
         self._file.flush()
         self.count += 1
+        if self.on_stdout:
+            print_lines([json_text(refusal_object(error))])
 
     def begin_anew(self) -> None:
         """Take back what was added: the lines are gone through once more."""
