@@ -24,12 +24,14 @@ from ledger.amounts import (
     value,
 )
 from ledger.errors import Refusal, Refused
-from ledger.parsing import parse_json
+from ledger.parsing import BareWholeNumber, parse_json
 
-UNIT = 10**18
+UNIT = 10**36
+WIDEST = "9" * 20 + "." + "9" * 36
+WIDEST_VALUE = "9999999999999999999999999999999999999999.9999999999999998"  # WIDEST², rounded
 LARGEST = 10**38 - 1
 
-# Every member of NUMERIC(38,18), as a whole number of 10^-18; the small ones and the edges are drawn as often as the rest.
+# Every member of NUMERIC(56,36), as a whole number of 10^-36; the small ones and the edges are drawn as often as the rest.
 units = st.one_of(
     st.integers(-LARGEST, LARGEST),
     st.integers(-(10**6), 10**6),
@@ -39,9 +41,9 @@ units = st.one_of(
 
 
 def plain_text(count: int) -> str:
-    """`count` units of 10^-18, with all 18 decimals: what NUMERIC(38,18) prints."""
+    """`count` units of 10^-36, with all 36 decimals: what NUMERIC(56,36) prints."""
     whole, decimals = divmod(abs(count), UNIT)
-    return f"{'-' if count < 0 else ''}{whole}.{decimals:018d}"
+    return f"{'-' if count < 0 else ''}{whole}.{decimals:036d}"
 
 
 def exactly(number: Decimal) -> Fraction:
@@ -78,7 +80,7 @@ def test_exponents_and_zeros_do_not_change_an_amount(count: int, zeros: int, poi
     """The same value with zeros before and behind, the point anywhere and an exponent to match is the same amount."""
     digits = str(abs(count)).rjust(39, "0") + "0" * zeros
     whole, decimals = digits[:point] or "0", digits[point:]
-    exponent = len(decimals) - 18 - zeros
+    exponent = len(decimals) - 36 - zeros
     sign, plus = "-" if count < 0 else "", "+" if exponent >= 0 else ""
     text = f"{sign}{whole}{'.' if decimals else ''}{decimals}{letter}{plus}{exponent}"
     assert amount_text(parse_amount(text)) == amount_text(parse_amount(plain_text(count)))
@@ -97,14 +99,16 @@ def test_exponents_and_zeros_do_not_change_an_amount(count: int, zeros: int, poi
         ("1e3", "1000"),
         ("1E+3", "1000"),
         ("15e-1", "1.5"),
-        ("1e-18", "0.000000000000000001"),
+        ("1e-36", "0.000000000000000000000000000000000001"),
+        ("0.0000000123456789012345", "0.0000000123456789012345"),  # dust of an XRPL token
+        ("0.0001234567890123456", "0.0001234567890123456"),
         ("1000000000000000000000000e-5", "10000000000000000000"),
         ("0.00000000001e11", "1"),
         ("1.50000000000000000000", "1.5"),
         ("12.50000000000000000000", "12.5"),
         ("0.10000000000000000000000", "0.1"),
-        ("99999999999999999999.999999999999999999", "99999999999999999999.999999999999999999"),
-        ("-99999999999999999999.999999999999999999", "-99999999999999999999.999999999999999999"),
+        (WIDEST, WIDEST),
+        (f"-{WIDEST}", f"-{WIDEST}"),
         ("1." + "0" * 5000, "1"),
     ],
 )
@@ -129,6 +133,17 @@ def test_people_see_all_digits_and_at_least_two_decimals(text: str, shown: str) 
     assert shown_amount(parse_amount(text)) == shown
 
 
+@pytest.mark.parametrize("number", [0, 50, -3, 10**20 - 1])
+def test_an_int_of_a_library_caller_is_taken_exactly(number: int) -> None:
+    assert parse_amount(number) == number
+
+
+def test_an_int_that_is_too_large_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        parse_amount(10**20)
+    assert refused.value.refusal is Refusal.AMOUNT_OUT_OF_RANGE
+
+
 def test_a_decimal_of_a_library_caller_is_as_good_as_a_text() -> None:
     number = Decimal("181.1375018324144")
     assert parse_amount(number) is number
@@ -139,7 +154,20 @@ def test_a_decimal_of_a_library_caller_is_as_good_as_a_text() -> None:
 
 @pytest.mark.parametrize(
     "given_object",
-    [1, 0, -1, 10**30, 1.1, 0.0, float("nan"), float("inf"), True, False, None, b"1", ["1"], {"amount": "1"}],
+    [
+        BareWholeNumber(1),
+        BareWholeNumber(0),
+        1.1,
+        0.0,
+        float("nan"),
+        float("inf"),
+        True,
+        False,
+        None,
+        b"1",
+        ["1"],
+        {"amount": "1"},
+    ],
 )
 def test_what_is_no_text_is_refused_with_advice_to_quote_it(given_object: object) -> None:
     with pytest.raises(Refused) as refused:
@@ -226,17 +254,20 @@ def test_a_decimal_that_is_not_finite_is_malformed(text: str) -> None:
         ("1e400", Refusal.AMOUNT_OUT_OF_RANGE),
         ("1e999", Refusal.AMOUNT_OUT_OF_RANGE),
         ("0.1e21", Refusal.AMOUNT_OUT_OF_RANGE),
-        ("0.0000000000000000001", Refusal.AMOUNT_TOO_PRECISE),  # 19 decimals
-        ("-0.0000000000000000001", Refusal.AMOUNT_TOO_PRECISE),
-        ("1e-19", Refusal.AMOUNT_TOO_PRECISE),
-        ("1e-20", Refusal.AMOUNT_TOO_PRECISE),
+        ("0.0000000000000000000000000000000000001", Refusal.AMOUNT_TOO_PRECISE),  # 37 decimals
+        ("-0.0000000000000000000000000000000000001", Refusal.AMOUNT_TOO_PRECISE),
+        ("1e-37", Refusal.AMOUNT_TOO_PRECISE),
+        ("1e-38", Refusal.AMOUNT_TOO_PRECISE),
         ("1e-999", Refusal.AMOUNT_TOO_PRECISE),
-        ("12e-20", Refusal.AMOUNT_TOO_PRECISE),
-        ("12.5000000000000000001", Refusal.AMOUNT_TOO_PRECISE),
-        ("12.50000000000000000001", Refusal.AMOUNT_TOO_PRECISE),
-        ("0.100000000000000000100", Refusal.AMOUNT_TOO_PRECISE),
+        ("12e-38", Refusal.AMOUNT_TOO_PRECISE),
+        ("12.5000000000000000000000000000000000001", Refusal.AMOUNT_TOO_PRECISE),
+        ("12.50000000000000000000000000000000000001", Refusal.AMOUNT_TOO_PRECISE),
+        ("0.100000000000000000000000000000000000100", Refusal.AMOUNT_TOO_PRECISE),
         ("0." + "0" * 4000 + "1", Refusal.AMOUNT_TOO_PRECISE),
-        ("100000000000000000000.0000000000000000001", Refusal.AMOUNT_OUT_OF_RANGE),  # both: the first is reported
+        (
+            "100000000000000000000.0000000000000000000000000000000000001",
+            Refusal.AMOUNT_OUT_OF_RANGE,
+        ),  # both: the first is reported
     ],
 )
 def test_what_does_not_fit_is_refused_and_not_rounded(text: str, refusal: Refusal) -> None:
@@ -254,7 +285,7 @@ def parse_refusal_of_decimal(number: Decimal) -> Refusal:
 
 
 @given(st.integers(1, 10**40), st.integers(-60, 30), st.booleans())
-def test_an_amount_is_taken_exactly_when_it_fits_numeric_38_18(digits: int, exponent: int, is_negative: bool) -> None:
+def test_an_amount_is_taken_exactly_when_it_fits_numeric_56_36(digits: int, exponent: int, is_negative: bool) -> None:
     """Neither a digit too much is taken nor one that fits is refused, wherever the point is."""
     number = Fraction(digits) * Fraction(10) ** exponent
     text = f"{'-' if is_negative else ''}{digits}e{exponent}"
@@ -278,7 +309,7 @@ def test_any_text_is_an_amount_or_refused(text: str) -> None:
 
 
 def test_a_sum_may_be_wider_than_an_amount() -> None:
-    widest = "9" * 40 + "." + "9" * 18
+    widest = "9" * 40 + "." + "9" * 36
     assert amount_text(parse_amount(widest, digits_before_point=SUM_DIGITS_BEFORE_POINT)) == widest
     with pytest.raises(Refused) as refused:
         parse_amount("1e40", digits_before_point=SUM_DIGITS_BEFORE_POINT)
@@ -311,9 +342,9 @@ def test_negation_is_exact_and_has_no_minus_zero(count: int) -> None:
 @given(units, units)
 def test_a_value_is_the_product_rounded_half_even_to_18_decimals(amount: int, price: int) -> None:
     product = Fraction(amount, UNIT) * Fraction(price, UNIT)
-    rounded = round(product * UNIT)  # Python rounds a Fraction half to even
+    rounded = round(product * 10**18)  # Python rounds a Fraction half to even
     worth = value(parse_amount(plain_text(amount)), parse_amount(plain_text(price)))
-    assert exactly(worth) == Fraction(rounded, UNIT)
+    assert exactly(worth) == Fraction(rounded, 10**18)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +358,9 @@ def test_a_value_is_the_product_rounded_half_even_to_18_decimals(amount: int, pr
         ("-0.000000000000000001", "0.5", "0"),
         ("0.000000000000000001", "0.500000000000000001", "0.000000000000000001"),
         ("0.000000000000000001", "0.499999999999999999", "0"),
+        (f"0.{'0' * 18}1", f"4.{'9' * 36}", "0"),  # just below half
+        (f"0.{'0' * 18}1", f"5.{'0' * 35}1", "0.000000000000000001"),  # just above it
+        (WIDEST, WIDEST, WIDEST_VALUE),
         ("99999999999999999999", "99999999999999999999", "9999999999999999999800000000000000000001"),
     ],
 )
@@ -366,7 +400,7 @@ def _everything(left: int, right: int) -> list[str]:
     return [amount_text(result) for result in results] + [shown_amount(result) for result in results]
 
 
-@pytest.mark.parametrize("text", ["1e20", "1e-19", "x", "1_000", "NaN"])
+@pytest.mark.parametrize("text", ["1e20", "1e-37", "x", "1_000", "NaN"])
 def test_a_refusal_is_the_same_in_a_hostile_context(text: str) -> None:
     with pytest.raises(Refused) as expected:
         parse_amount(text)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ledger.errors import Refusal, Refused
 from ledger.events import EVENT_TYPES, REVERSIBLE, Evidence, Fill, MarkUsed, Withdrawal, event_from
+from ledger.parsing import BareWholeNumber
 from tests.support import SMALLEST, event
 
 EVIDENCE: dict[str, Any] = {
@@ -42,7 +43,7 @@ def refused_event(kind: str, **changed: object) -> Refused:
         ("opened", "mode numeraire base_asset withdrawal_policy"),
         (
             "fill",
-            "side base_asset base_amount quote_asset quote_amount fee_asset fee_amount order_id liquidity",
+            "side base_asset base_amount quote_asset quote_amount fee_asset fee_amount order_id liquidity strategy tags",
         ),
         ("deposit", "asset amount price basis_delta basis_unknown"),
         ("withdrawal", "asset amount price basis_delta evidence"),
@@ -57,9 +58,9 @@ def test_the_fields_of_each_type_are_those_of_the_specification(kind: str, names
     assert set(EVENT_TYPES[kind].model_fields) == COMMON | set(names.split())
 
 
-def test_there_are_nine_types_and_six_of_them_can_be_reversed() -> None:
+def test_there_are_nine_types_and_seven_of_them_can_be_reversed() -> None:
     assert set(EVENT_TYPES) == set(SMALLEST)
-    assert set(EVENT_TYPES) - REVERSIBLE == {"opened", "mark", "reversal"}
+    assert set(EVENT_TYPES) - REVERSIBLE == {"opened", "reversal"}
 
 
 @pytest.mark.parametrize("model", [*EVENT_TYPES.values(), Evidence, MarkUsed], ids=lambda model: model.__name__)
@@ -108,7 +109,8 @@ def test_an_event_cannot_be_changed(kind: str) -> None:
 # ---- what a field takes
 
 POSITIVE = {"-1": Refusal.AMOUNT_MUST_BE_POSITIVE, "0": Refusal.AMOUNT_MUST_BE_POSITIVE, "1": None}
-PRICE = {"-1": Refusal.PRICE_MUST_BE_POSITIVE, "0": Refusal.PRICE_MUST_BE_POSITIVE, "1": None}
+POSITIVE_PRICE = {"-1": Refusal.PRICE_MUST_BE_POSITIVE, "0": Refusal.PRICE_MUST_BE_POSITIVE, "1": None}
+PRICE = {"-1": Refusal.PRICE_MUST_NOT_BE_NEGATIVE, "0": None, "1": None}
 SIGNED = {"-1": None, "0": Refusal.AMOUNT_MUST_NOT_BE_ZERO, "1": None}
 ANY = {"-1": None, "0": None, "1": None}
 AMOUNTS = [
@@ -116,7 +118,7 @@ AMOUNTS = [
     ("fill", "quote_amount", POSITIVE),
     ("fill", "fee_amount", ANY),
     ("deposit", "amount", POSITIVE),
-    ("deposit", "price", PRICE),
+    ("deposit", "price", POSITIVE_PRICE),
     ("deposit", "basis_delta", ANY),
     ("withdrawal", "amount", POSITIVE),
     ("withdrawal", "price", PRICE),
@@ -147,14 +149,14 @@ def test_the_sign_that_an_amount_may_have(kind: str, name: str, signs: dict[str,
 @pytest.mark.parametrize(
     ("given_object", "refusal"),
     [
-        (1, Refusal.NUMBER_NOT_QUOTED),
+        (BareWholeNumber(1), Refusal.NUMBER_NOT_QUOTED),  # as JSON gives it
         (1.5, Refusal.NUMBER_NOT_QUOTED),
         (True, Refusal.NUMBER_NOT_QUOTED),
         (["1"], Refusal.NUMBER_NOT_QUOTED),
         ("1_000", Refusal.AMOUNT_MALFORMED),
         (Decimal("NaN"), Refusal.AMOUNT_MALFORMED),
         ("1e20", Refusal.AMOUNT_OUT_OF_RANGE),
-        ("1e-19", Refusal.AMOUNT_TOO_PRECISE),
+        ("1e-37", Refusal.AMOUNT_TOO_PRECISE),
     ],
 )
 def test_every_amount_of_every_type_is_exact(kind: str, name: str, given_object: object, refusal: Refusal) -> None:
@@ -184,7 +186,7 @@ def test_every_amount_of_every_type_is_in_the_table() -> None:
 def test_choices(kind: str, name: str, choices: list[str]) -> None:
     for choice in choices:
         assert getattr(event(kind, **{**SMALLEST[kind], name: choice}), name) == choice
-        assert refused_event(kind, **{name: choice.upper()}).refusal is Refusal.CHOICE_UNKNOWN
+        assert refused_event(kind, **{name: f"{choice}X"}).refusal is Refusal.CHOICE_UNKNOWN
         assert all(repr(choice) in str(refused_event(kind, **{name: "x"})) for choice in choices)
     for other in ("", f"{choices[0]} ", 1, True, ["live"], "both"):
         refused = refused_event(kind, **{name: other})
@@ -207,6 +209,53 @@ def test_a_version_is_a_whole_number_from_1_below_2_to_the_53(kind: str, name: s
         assert (refused.refusal, refused.field) == (Refusal.VERSION_MALFORMED, name)
 
 
+@pytest.mark.parametrize("name", ["side", "liquidity"])
+def test_a_choice_is_taken_as_venues_write_it(name: str) -> None:
+    """`SELL` and `Maker` are what they are in lower case; nothing else is guessed."""
+    given_choice = {"side": "SELL", "liquidity": "Maker"}[name]
+    made = event("fill", **{**SMALLEST["fill"], name: given_choice})
+    assert getattr(made, name) == given_choice.lower()
+    refused = refused_event("fill", **{name: "sold"})
+    assert (refused.refusal, refused.field) == (Refusal.CHOICE_UNKNOWN, name)
+
+
+@pytest.mark.parametrize("number", [1, 50, 10**19, -3])
+def test_an_int_of_a_library_caller_is_exact(number: int) -> None:
+    made = event("fill", **{**SMALLEST["fill"], "fee_asset": "XRP", "fee_amount": number})
+    assert getattr(made, "fee_amount") == Decimal(number)  # noqa: B009 - the type is Event
+
+
+@pytest.mark.parametrize("number", [True, False, BareWholeNumber(7)])
+def test_a_truth_value_and_a_bare_number_of_json_are_no_amounts(number: int) -> None:
+    assert refused_event("fill", fee_amount=number).refusal is Refusal.NUMBER_NOT_QUOTED
+
+
+@pytest.mark.parametrize(
+    ("given_tags", "kept"),
+    [(["b", "a"], ("a", "b")), (["a", "a"], ("a",)), ([], None), (("x",), ("x",)), ([f"{n}" for n in range(16)], None)],
+)
+def test_tags_are_sorted_and_each_stands_once(given_tags: list[str], kept: tuple[str, ...] | None) -> None:
+    """No tags are the same as none at all, so that one meaning has one form."""
+    made = event("fill", **SMALLEST["fill"], tags=given_tags)
+    assert getattr(made, "tags") == (kept if len(given_tags) < 16 else tuple(sorted(given_tags)))  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("tags", "refusal"),
+    [
+        ([f"{n}" for n in range(17)], Refusal.TAGS_MALFORMED),
+        ("arb", Refusal.TAGS_MALFORMED),
+        ({"a": 1}, Refusal.TAGS_MALFORMED),
+        ([""], Refusal.TEXT_EMPTY),
+        (["x" * 129], Refusal.TEXT_TOO_LONG),
+        ([5], Refusal.TEXT_REQUIRED),
+    ],
+)
+def test_tags_that_are_refused(tags: object, refusal: Refusal) -> None:
+    refused = refused_event("fill", tags=tags)
+    assert (refused.refusal, refused.field) == (refusal, "tags")
+
+
 # ---- evidence
 
 
@@ -223,18 +272,22 @@ def withdrawal(**evidence: object) -> Withdrawal:
     [
         ({"profit": None}, Refusal.FIELD_REQUIRED, "evidence.profit"),
         ({"bogus": "1"}, Refusal.FIELD_UNKNOWN, "evidence.bogus"),
-        ({"profit": 20}, Refusal.NUMBER_NOT_QUOTED, "evidence.profit"),
+        ({"profit": 20.0}, Refusal.NUMBER_NOT_QUOTED, "evidence.profit"),
         ({"profit": "-1"}, Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, "evidence.profit"),
         ({"principal": "-1"}, Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, "evidence.principal"),
         ({"profit": "1e20"}, Refusal.AMOUNT_OUT_OF_RANGE, "evidence.profit"),
         ({"equity_before": "1e40"}, Refusal.AMOUNT_OUT_OF_RANGE, "evidence.equity_before"),
-        ({"basis_before": "1e-19"}, Refusal.AMOUNT_TOO_PRECISE, "evidence.basis_before"),
+        ({"basis_before": "1e-37"}, Refusal.AMOUNT_TOO_PRECISE, "evidence.basis_before"),
         ({"policy": ""}, Refusal.TEXT_EMPTY, "evidence.policy"),
         ({"marks": {}}, Refusal.MARKS_MALFORMED, "evidence.marks"),
         ({"marks": "XRP=1.33"}, Refusal.MARKS_MALFORMED, "evidence.marks"),
         ({"marks": ["XRP"]}, Refusal.NOT_AN_OBJECT, "evidence.marks"),
         ({"marks": EVIDENCE["marks"] * 2}, Refusal.MARKS_MALFORMED, "evidence.marks"),
-        ({"marks": [{**EVIDENCE["marks"][0], "price": "0"}]}, Refusal.PRICE_MUST_BE_POSITIVE, "evidence.marks.price"),
+        (
+            {"marks": [{**EVIDENCE["marks"][0], "price": "-1"}]},
+            Refusal.PRICE_MUST_NOT_BE_NEGATIVE,
+            "evidence.marks.price",
+        ),
         ({"marks": [{**EVIDENCE["marks"][0], "x": "0"}]}, Refusal.FIELD_UNKNOWN, "evidence.marks.x"),
         ({"marks": [{"asset": "XRP"}]}, Refusal.FIELD_REQUIRED, "evidence.marks.price"),
     ],
@@ -286,7 +339,7 @@ def test_evidence_is_an_object(given_object: object) -> None:
         ({"type": "mark", "at": 5, "asset": "a=b", "price": 5}, Refusal.ASSET_HAS_EQUALS_SIGN),
         ({"type": "mark", "at": 5, "asset": "a", "price": 5, "corrects": "2"}, Refusal.VERSION_MALFORMED),
         ({"type": "mark", "at": 5, "asset": "a", "price": 5}, Refusal.TIME_MALFORMED),
-        ({"type": "mark", "asset": "a", "price": 5, "key": "k"}, Refusal.NUMBER_NOT_QUOTED),
+        ({"type": "mark", "asset": "a", "price": 5.0, "key": "k"}, Refusal.NUMBER_NOT_QUOTED),
         # Of an event and the evidence in it, too.
         ({"type": "withdrawal", **SMALLEST["withdrawal"], "evidence": {}, "x": 1}, Refusal.FIELD_UNKNOWN),
         ({"type": "withdrawal", "evidence": {**EVIDENCE, "profit": "-1"}}, Refusal.FIELD_REQUIRED),
@@ -296,7 +349,7 @@ def test_evidence_is_an_object(given_object: object) -> None:
                 "asset": "",
                 "amount": "1",
                 "basis_delta": "0",
-                "evidence": {**EVIDENCE, "profit": 1},
+                "evidence": {**EVIDENCE, "profit": 1.0},
             },
             Refusal.TEXT_EMPTY,
         ),

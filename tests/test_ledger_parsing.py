@@ -95,7 +95,7 @@ def test_a_whole_pair_of_surrogates_in_escapes_is_one_character() -> None:
         (DEPOSIT.replace(b"50", "\uff11\uff12".encode()), Refusal.AMOUNT_MALFORMED),
         (DEPOSIT.replace(b"50", b"1e400"), Refusal.AMOUNT_OUT_OF_RANGE),
         (DEPOSIT.replace(b"50", b"1" * 21), Refusal.AMOUNT_OUT_OF_RANGE),
-        (DEPOSIT.replace(b"50", b"0." + b"1" * 19), Refusal.AMOUNT_TOO_PRECISE),
+        (DEPOSIT.replace(b"50", b"0." + b"1" * 37), Refusal.AMOUNT_TOO_PRECISE),
         (b'{"type":"reversal","reverses":"2"}', Refusal.VERSION_MALFORMED),
         (b'{"type":"reversal","reverses":2.0}', Refusal.VERSION_MALFORMED),
         (b'{"type":"reversal","reverses":2e0}', Refusal.VERSION_MALFORMED),

@@ -18,7 +18,7 @@ import pytest
 
 from cli.main import run
 from engine.bookkeeper import Bookkeeper
-from engine.capital import Movement, withdraw
+from engine.capital import Movement, backfill_basis, withdraw
 from engine.classification import classify_withdrawal_basis
 from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
@@ -84,7 +84,7 @@ LINES: dict[Refusal, bytes] = {
     Refusal.NUMBER_NOT_QUOTED: _line("deposit", amount=50.1),
     Refusal.AMOUNT_MALFORMED: _line("deposit", amount="1_000"),
     Refusal.AMOUNT_OUT_OF_RANGE: _line("deposit", amount="1e400"),
-    Refusal.AMOUNT_TOO_PRECISE: _line("deposit", amount="1.0000000000000000001"),
+    Refusal.AMOUNT_TOO_PRECISE: _line("deposit", amount="1." + "0" * 36 + "1"),
     Refusal.AMOUNT_MUST_BE_POSITIVE: _line("deposit", amount="0"),
     Refusal.AMOUNT_MUST_NOT_BE_ZERO: _line("adjustment", amount="0"),
     Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE: _line(
@@ -98,7 +98,9 @@ LINES: dict[Refusal, bytes] = {
             "policy": "profit_first/1",
         },
     ),
-    Refusal.PRICE_MUST_BE_POSITIVE: _line("mark", price="0"),
+    Refusal.PRICE_MUST_BE_POSITIVE: _line("deposit", price="0"),
+    Refusal.PRICE_MUST_NOT_BE_NEGATIVE: _line("mark", price="-1"),
+    Refusal.TAGS_MALFORMED: _line("fill", tags="arb"),
     Refusal.MARKS_MALFORMED: _line(
         "withdrawal",
         evidence={
@@ -116,6 +118,8 @@ LINES: dict[Refusal, bytes] = {
 EVENTS: dict[Refusal, list[Fields]] = {
     Refusal.BOOK_DIFFERS: [small("deposit", book="other")],
     Refusal.BOOK_ALREADY_OPEN: [small("opened", key="again")],
+    Refusal.AT_IN_FUTURE: [small("mark", at="2062-01-02T00:00:00Z")],
+    Refusal.ASSET_IS_PAIR: [small("deposit", asset="XRP/USDT", price="1")],
     Refusal.ASSETS_MUST_DIFFER: [small("fill", quote_asset="XRP")],
     Refusal.FEE_ASSET_REQUIRED: [small("fill", fee_amount="0.01")],
     Refusal.ASSET_MUST_BE_NUMERAIRE: [small("basis_commit", asset="XRP")],
@@ -129,7 +133,7 @@ EVENTS: dict[Refusal, list[Fields]] = {
     Refusal.CORRECTED_VERSION_UNKNOWN: [small("deposit", corrects=2)],
     Refusal.CORRECTED_NOT_REVERSED: [small("deposit"), small("deposit", corrects=2)],
     Refusal.REVERSED_VERSION_UNKNOWN: [small("reversal")],
-    Refusal.REVERSAL_NOT_ALLOWED: [small("mark"), small("reversal")],
+    Refusal.REVERSAL_NOT_ALLOWED: [small("mark"), small("reversal"), small("reversal", reverses=3)],
     Refusal.ALREADY_REVERSED: [small("deposit"), small("reversal"), small("reversal")],
     Refusal.EVIDENCE_MISMATCH: [
         small("deposit"),
@@ -169,6 +173,17 @@ def _withdraw_after(amount: str, asset: str, *before: Fields) -> Callable[[Bookk
     return call
 
 
+def _withdraw_late(keeper: Bookkeeper) -> object:
+    keeper.append(BOOK, event_of(small("deposit", at="2026-01-01T00:00:00Z")))
+    keeper.append(BOOK, event_of(small("deposit", at="2026-01-02T00:00:00Z")))
+    return withdraw(keeper, BOOK, Movement("1", at="2026-01-01T12:00:00Z"))
+
+
+def _backfilled_after_a_deposit(keeper: Bookkeeper) -> object:
+    keeper.append(BOOK, event_of(small("deposit")))
+    return backfill_basis(keeper, BOOK, "1")
+
+
 SMALLEST_STRATEGY = parse_strategy(
     b"strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}", name="paper.yaml"
 )
@@ -188,6 +203,9 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.EXCEEDS_EQUITY: _withdraw_after(
         "55", "RLUSD", small("deposit"), small("fill", side="sell"), small("mark", price="1.3314")
     ),
+    Refusal.DECISION_OUT_OF_ORDER: _withdraw_late,
+    Refusal.BASIS_IS_COMPLETE: _backfilled_after_a_deposit,
+    Refusal.INITIAL_BASIS_KEY_FIXED: lambda keeper: backfill_basis(keeper, BOOK, "1", key="mine"),
     Refusal.COPY_DIFFERS: _copied_over,
     Refusal.NOT_YAML: lambda _: parse_strategy(b"strategy: [", name="paper.yaml"),
     Refusal.SETTING_RETIRED: lambda _: parse_strategy(f"strategy: {{{RETIRED}: 1}}".encode(), name="paper.yaml"),
@@ -397,7 +415,7 @@ def test_rules(fields: Fields, refusal: Refusal | None, keeper: Bookkeeper) -> N
 def test_what_can_be_reversed_and_that_each_is_reversed_once(kind: str, keeper: Bookkeeper) -> None:
     keeper.append(BOOK, event("adjustment", asset="XRP", amount="1", reason="dust"))
     made = keeper.append(BOOK, event(kind, **SMALLEST[kind])).stored
-    if kind in ("mark", "reversal"):
+    if kind == "reversal":
         with pytest.raises(Refused) as refused:
             keeper.append(BOOK, event("reversal", reverses=made.version))
         assert refused.value.refusal is Refusal.REVERSAL_NOT_ALLOWED
@@ -462,7 +480,7 @@ SEVERAL: list[tuple[Fields, list[Refusal]]] = [
     (small("deposit", key="", at="x"), [Refusal.TEXT_EMPTY, Refusal.TIME_MALFORMED]),
     (small("deposit", at="x", amount=1), [Refusal.TIME_MALFORMED, Refusal.NUMBER_NOT_QUOTED]),
     (small("deposit", amount="0", price="0"), [Refusal.AMOUNT_MUST_BE_POSITIVE, Refusal.PRICE_MUST_BE_POSITIVE]),
-    (small("mark", price="0", book="other"), [Refusal.PRICE_MUST_BE_POSITIVE, Refusal.BOOK_DIFFERS]),
+    (small("mark", price="-1", book="other"), [Refusal.PRICE_MUST_NOT_BE_NEGATIVE, Refusal.BOOK_DIFFERS]),
     (small("opened", book="other", key="k"), [Refusal.BOOK_DIFFERS, Refusal.BOOK_ALREADY_OPEN]),
     (small("fill", book="other", quote_asset="XRP"), [Refusal.BOOK_DIFFERS, Refusal.ASSETS_MUST_DIFFER]),
     (small("fill", quote_asset="XRP", fee_amount="1"), [Refusal.ASSETS_MUST_DIFFER, Refusal.FEE_ASSET_REQUIRED]),
@@ -559,7 +577,7 @@ def test_the_order_of_the_first_refusals_of_a_line() -> None:
 
 # ---- conflicts
 
-AT = "2026-01-31T14:30:00Z"
+AT = "2026-01-04T14:30:00Z"
 # A value for every field, other than the smallest event's and other than the default.
 OTHER: dict[str, Fields] = {
     "fill": {
@@ -572,6 +590,8 @@ OTHER: dict[str, Fields] = {
         "fee_amount": "0",
         "order_id": "4711",
         "liquidity": "maker",
+        "strategy": "arb",
+        "tags": ["a"],
     },
     "deposit": {"asset": "USD", "amount": "51", "price": "2", "basis_delta": "49", "basis_unknown": True},
     "withdrawal": {"asset": "USD", "amount": "21", "price": "2", "basis_delta": "-12", "evidence": _EVIDENCE},

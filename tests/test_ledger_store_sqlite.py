@@ -484,7 +484,8 @@ COPIES = {
 }
 REST = (
     ", effect_of, asset, asset_delta, quote_asset, quote_delta, fee_asset, fee_delta, price, net_deposits_delta,"
-    " basis_delta, starting_value_delta, unknown_fees, unknown_bases, x'00', x'00' FROM events WHERE version = 12"
+    " basis_delta, starting_value_delta, unknown_fees, unknown_bases, x'00', x'00',"
+    " tx_hash, reason, strategy FROM events WHERE version = 12"
 )
 VERBS = {
     "insert": ("INSERT INTO", ""),

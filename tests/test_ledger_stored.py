@@ -1,7 +1,9 @@
-"""The stored form, frozen: the bytes and hashes of a chain with every event type, written here as they must stay.
+"""The stored form, frozen: the bytes and hashes of chains with every event type, as they must stay.
 
-A test that fails here after a change of the code says that ledgers which people keep can no longer be proved. A new form
-of a type gets a new type version beside the old one; it never changes these bytes.
+`FIRST` is a chain in the first form of each type, as ledgers have it that were begun with the first release; it must be
+read, and is no longer written. `NEWEST` (`golden_newest.json`) is what is written now. A test that fails here after a
+change of the code says that ledgers which people keep can no longer be proved. A new form of a type gets a new type version
+beside the old one; it never changes these bytes.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from ledger.stored import StoredEvent, chain_hash, json_value, open_body, seal_b
 from ledger.times import parse_time, time_text
 from tests.support import BOOK, SMALLEST, START, SequentialIds, TickingClock, event, ledger_file, log_of
 
-# ---- the golden chain
+# ---- the golden chains
 
 # What is given, the body that it becomes, and its hash. Clock and ids are fixed; whatever can be left out is, somewhere.
-GOLDEN: list[tuple[str, dict[str, Any], str, str]] = [
+FIRST: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "opened",
         {
@@ -185,6 +187,13 @@ GOLDEN: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 
+Chain = list[tuple[str, dict[str, Any], str, str]]
+NEWEST: Chain = [
+    (line["kind"], line["fields"], line["body"], line["hash"])
+    for line in json.loads(Path(__file__).with_name("golden_newest.json").read_text("utf-8"))
+]
+
+
 @pytest.fixture
 def golden_log(tmp_path: Path) -> list[StoredEvent]:
     """What the golden inputs are recorded as."""
@@ -195,7 +204,7 @@ def record_golden(tmp_path: Path) -> list[StoredEvent]:
     """Record the golden inputs in a new ledger, and read them back."""
     clock = TickingClock(step=timedelta(0))
     with Bookkeeper.open(str(ledger_file(tmp_path)), clock=clock, new_id=SequentialIds()) as keeper:
-        for kind, fields, _, _ in GOLDEN:
+        for kind, fields, _, _ in NEWEST:
             made = event(kind, **fields)
             if isinstance(made, Opened):
                 keeper.open_book(BOOK, made)
@@ -206,7 +215,7 @@ def record_golden(tmp_path: Path) -> list[StoredEvent]:
 
 def test_bodies_and_hashes_are_what_they_always_were(golden_log: list[StoredEvent]) -> None:
     """The one test that no change of the code may change."""
-    for stored, (_, _, body, digest) in zip(golden_log, GOLDEN, strict=True):
+    for stored, (_, _, body, digest) in zip(golden_log, NEWEST, strict=True):
         assert stored.body == body.encode("utf-8")
         assert stored.hash.hex() == digest
 
@@ -219,16 +228,23 @@ def test_the_callers_decimal_context_does_not_reach_the_bytes(tmp_path: Path) ->
         before = repr(context)
         log = record_golden(tmp_path)
         assert repr(context) == before
-    assert [stored.body.decode("utf-8") for stored in log] == [body for _, _, body, _ in GOLDEN]
+    assert [stored.body.decode("utf-8") for stored in log] == [body for _, _, body, _ in NEWEST]
 
 
-def test_the_golden_chain_has_every_event_type() -> None:
-    assert {kind for kind, _, _, _ in GOLDEN} == set(EVENT_TYPES)
+@pytest.mark.parametrize("chain", [FIRST, NEWEST], ids=["first", "newest"])
+def test_the_golden_chains_have_every_event_type(chain: Chain) -> None:
+    assert {kind for kind, _, _, _ in chain} == set(EVENT_TYPES)
+
+
+def test_the_first_chain_is_in_the_first_forms_and_the_newest_in_the_newest() -> None:
+    assert {json.loads(body)["type"] for _, _, body, _ in FIRST} == {f"{kind}/1" for kind in EVENT_TYPES}
+    newest = {f"{kind}/{model.TYPE_VERSION}" for kind, model in EVENT_TYPES.items()}
+    assert {json.loads(body)["type"] for _, _, body, _ in NEWEST} == newest
 
 
 def test_the_golden_chain_uses_every_field_of_every_type() -> None:
     """So that no field's name or form changes unnoticed: each stands in some body, but for those that must be absent."""
-    used = {(kind, name) for kind, _, body, _ in GOLDEN for name in json.loads(body)}
+    used = {(kind, name) for kind, _, body, _ in NEWEST for name in json.loads(body)}
     common = set(Event.model_fields)
     missing = {
         (kind, name)
@@ -240,10 +256,11 @@ def test_the_golden_chain_uses_every_field_of_every_type() -> None:
     assert common <= {name for _, name in used}
 
 
-def test_each_hash_follows_from_the_bytes_and_the_hash_before() -> None:
+@pytest.mark.parametrize("chain", [FIRST, NEWEST], ids=["first", "newest"])
+def test_each_hash_follows_from_the_bytes_and_the_hash_before(chain: Chain) -> None:
     """Computed here with nothing but the definition, from 32 zero bytes."""
     previous = bytes(32)
-    for _, _, body, digest in GOLDEN:
+    for _, _, body, digest in chain:
         previous = hashlib.sha256(previous + body.encode("utf-8")).digest()
         assert previous.hex() == digest
 
@@ -255,8 +272,9 @@ def test_the_chains_hash_joins_predecessor_and_body_in_this_order() -> None:
     assert chain_hash(b"ab", b"c").hex() == known
 
 
-def test_golden_bodies_are_read_back_as_the_events_that_were_given() -> None:
-    for version, (kind, fields, body, _) in enumerate(GOLDEN, 1):
+@pytest.mark.parametrize("chain", [FIRST, NEWEST], ids=["first", "newest"])
+def test_golden_bodies_are_read_back_as_the_events_that_were_given(chain: Chain) -> None:
+    for version, (kind, fields, body, _) in enumerate(chain, 1):
         sealed = open_body(body.encode("utf-8"))
         assert (sealed.book, sealed.version, sealed.recorded_at) == (BOOK, version, START)
         assert sealed.event_id == f"00000000-0000-4000-8000-{version:012d}"
@@ -278,12 +296,12 @@ def test_a_stored_event_gives_its_event(golden_log: list[StoredEvent]) -> None:
 
 # ---- any event
 
-_UNIT = 10**18
+_UNIT = 10**36
 _texts = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
 _some = _texts.filter(bool)
 _assets = st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"], exclude_characters="="), min_size=1, max_size=8)
-_amounts = st.integers(-(10**38) + 1, 10**38 - 1).map(
-    lambda count: f"{'-' if count < 0 else ''}{abs(count) // _UNIT}.{abs(count) % _UNIT:018d}"
+_amounts = st.integers(-(10**56) + 1, 10**56 - 1).map(
+    lambda count: f"{'-' if count < 0 else ''}{abs(count) // _UNIT}.{abs(count) % _UNIT:036d}"
 )
 _positive = _amounts.map(lambda text: text.removeprefix("-")).filter(lambda text: text.strip("0") != ".")
 _not_negative = _amounts.map(lambda text: text.removeprefix("-"))
@@ -316,6 +334,7 @@ _BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "liquidity": st.sampled_from(["maker", "taker"]),
     "basis_unknown": st.booleans(),
     "evidence": _evidence,
+    "tags": st.lists(_some, min_size=1, max_size=4),
     "price": _positive,
     "base_amount": _positive,
     "quote_amount": _positive,
@@ -414,7 +433,7 @@ def test_the_order_in_which_marks_were_given_does_not_matter(assets: list[str]) 
 
 # ---- bytes that nobody may have written
 
-_BODY = GOLDEN[-1][2]
+_BODY = FIRST[-1][2]
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ _LENGTHS = [
     ("fill", "quote_asset", 128),
     ("fill", "fee_asset", 128),
     ("fill", "order_id", 200),
+    ("fill", "strategy", 128),
     ("deposit", "asset", 128),
     ("withdrawal", "asset", 128),
     ("basis_commit", "asset", 128),

@@ -7,12 +7,42 @@ from decimal import Decimal
 import pytest
 
 from ledger.effects import Effects, Posting, negated
+from ledger.stored import StoredEvent
 from projections.fees import EMPTY, apply
+from tests.support import START
 
 
 def paid(asset: str, amount: str) -> Effects:
     """The effects of a fill with this fee: the balance moves by its opposite."""
     return Effects("fill", own=Posting("X", Decimal(1)), fee=Posting(asset, Decimal(amount).copy_negate()))
+
+
+def adjusted(asset: str, amount: str) -> Effects:
+    """The effects of an adjustment."""
+    return Effects("adjustment", own=Posting(asset, Decimal(amount)))
+
+
+def recorded(effects: Effects, reason: str | None = None) -> StoredEvent:
+    """An event with these effects, as the log holds it."""
+    return StoredEvent(
+        book="main",
+        version=2,
+        event_id="e",
+        key="k",
+        type=effects.effect_of,
+        at=START,
+        recorded_at=START,
+        session_id=None,
+        asset=effects.own.asset if effects.own else None,
+        price=None,
+        reverses=None,
+        effects=effects,
+        body=b"",
+        hash=b"",
+        tx_hash=None,
+        reason=reason,
+        strategy=None,
+    )
 
 
 UNKNOWN = Effects("fill", own=Posting("X", Decimal(1)), unknown_fees=1)
@@ -41,13 +71,26 @@ UNKNOWN = Effects("fill", own=Posting("X", Decimal(1)), unknown_fees=1)
 def test_fees(effects: list[Effects], expected: dict[str, str], unknown: int) -> None:
     fees = EMPTY
     for one in effects:
-        fees = apply(fees, one)
+        fees = apply(fees, recorded(one))
     assert dict(fees.paid) == {asset: Decimal(amount) for asset, amount in expected.items()}
     assert fees.unknown == unknown
 
 
+@pytest.mark.parametrize(
+    ("reason", "counts"),
+    [("network_fee", True), ("fee", True), ("clawback", False), ("fees", False), ("reward", False), (None, False)],
+)
+def test_adjustments_for_fees_are_fees(reason: str | None, counts: bool) -> None:
+    """And less the reversed ones: a reversal has the reason of what it reverses."""
+    fees = apply(EMPTY, recorded(adjusted("XRP", "-0.000012"), reason))
+    assert dict(fees.paid) == ({"XRP": Decimal("0.000012")} if counts else {})
+    fees = apply(fees, recorded(negated(adjusted("XRP", "-0.000012")), reason))
+    assert dict(fees.paid) == ({"XRP": Decimal(0)} if counts else {})
+    assert fees.unknown == 0
+
+
 def test_applying_changes_nothing_in_place() -> None:
-    before = apply(EMPTY, paid("XRP", "1"))
-    apply(before, paid("XRP", "1"))
+    before = apply(EMPTY, recorded(paid("XRP", "1")))
+    apply(before, recorded(paid("XRP", "1")))
     assert dict(before.paid) == {"XRP": Decimal(1)}
     assert dict(EMPTY.paid) == {}
