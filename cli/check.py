@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import Output, OutputOption, target
-from cli.output import Table, emit, harmless, progress
+from cli.output import Table, emit, harmless, json_text, print_lines, progress
 from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.check import ExpectedHead
+    from engine.check import Checked, CheckedLedger, ExpectedHead
     from ledger.findings import Finding
 
 HASH_CHARACTERS = 64
+COLUMNS = ("invariant", "version", "expected", "actual", "difference", "detail")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,15 +35,15 @@ def check(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Check the file, the chain, the invariants and the projections.
+    """Check the file, the schema, the chain, the invariants and the projections, of all books unless --book names one.
 
     Silent and 0 when all holds; else each finding with its version, and 1. Notes on what is unusual but allowed, such as
     a negative balance, go to stderr.
 
     Example: netbasis --db live.db check --expect-head 1204:9f2c…
     """
-    from engine.check import NAMES
-    from engine.check import check as run
+    from engine.check import NAMES, SeveralBooks, Wanted, check_ledger
+    from ledger.database import Database
 
     names = only.split(",") if only else list(NAMES)
     for name in names:
@@ -50,25 +51,56 @@ def check(
             raise WrongUsage(f"no such invariant: {name!r}; there are {', '.join(NAMES)}")
     expected = _expected_head(expect_head)
     named = target(context)
-    with named.open("read") as keeper, progress("checking") as on_progress:
-        book = keeper.resolve(named.book)
-        checked = run(keeper.database, book, only=names, expected_head=expected, on_progress=on_progress)
-    columns = ("invariant", "version", "expected", "actual", "difference", "detail")
-    table = Table(columns, [[getattr(finding, name) for name in columns] for finding in checked.findings])
-    document = {
-        "book": book,
-        "version": checked.head.version,
-        "head": checked.head.hash,
-        "ok": checked.ok,
-        "findings": table.as_dicts(),
-        "notes": checked.notes,
-    }
-    emit(output, document, [finding_line(finding) for finding in checked.findings], table)
-    if output is Output.TEXT:
-        for note in checked.notes:
-            typer.echo(f"note: {note}", err=True)
+    with Database.open(named.location(), "read") as database, progress("checking") as on_progress:
+        try:
+            checked = check_ledger(database, named.book, Wanted(names, expected, on_progress))
+        except SeveralBooks as error:
+            raise WrongUsage(str(error)) from None
+    _print(output, checked)
     if not checked.ok:
         raise typer.Exit(1)
+
+
+def _print(output: Output, checked: CheckedLedger) -> None:
+    """Of one book, the object of a check; of several a list of them, the book named in each line of text.
+
+    What is about the ledger as a whole is told once, but to programs with each book, since it holds of each.
+    """
+    several = len(checked.books) > 1
+    documents = [_document(book, checked.findings) for book in checked.books]
+    told = [("", finding) for finding in checked.findings]
+    told += [(book.book or "", finding) for book in checked.books for finding in book.findings]
+    columns = ("book", *COLUMNS) if several else COLUMNS
+    rows = [[*((book or None,) if several else ()), *_row(finding)] for book, finding in told]
+    lines = [f"{_of(book if several else '')}{finding_line(finding)}" for book, finding in told]
+    if output is Output.JSON:
+        print_lines([json_text(documents if len(documents) > 1 else documents[0])])
+    else:
+        emit(output, {}, lines, Table(columns, rows))
+    if output is Output.TEXT:
+        for book in checked.books:
+            for note in book.notes:
+                typer.echo(f"note: {_of(book.book or '' if several else '')}{harmless(note)}", err=True)
+
+
+def _document(book: Checked, of_ledger: list[Finding]) -> dict[str, Any]:
+    findings = [*of_ledger, *book.findings]
+    return {
+        "book": book.book,
+        "version": book.head.version,
+        "head": book.head.hash,
+        "ok": not findings,
+        "findings": Table(COLUMNS, [_row(finding) for finding in findings]).as_dicts(),
+        "notes": book.notes,
+    }
+
+
+def _row(finding: Finding) -> list[Any]:
+    return [getattr(finding, name) for name in COLUMNS]
+
+
+def _of(book: str) -> str:
+    return f"{harmless(book)}: " if book else ""
 
 
 def finding_line(finding: Finding) -> str:

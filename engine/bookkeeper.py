@@ -36,8 +36,8 @@ from ledger.errors import Refusal, Refused, shown
 from ledger.event_types import EventType, require_readable
 from ledger.events import Event, Opened
 from ledger.faults import Mode
+from ledger.file_damage import require_sound_file
 from ledger.idempotency import StoredLog, find_repeated, has_key
-from ledger.integrity import require_sound_file
 from ledger.sqlite import OnWait
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState

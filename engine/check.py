@@ -1,42 +1,48 @@
-"""`check`: the file, the chain, the invariants and the stored projections, in one pass over the log with flat memory."""
+"""`check`: the file, the schema, each book's log, its invariants and the stored projections, in one pass with flat memory.
+
+What is of the ledger and not of one book (the file, the schema, rows that no book owns) is proved once, then each book that
+was named, or all of them. Where the schema is so damaged that a book cannot be read, its findings are all that there is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
+import migrations
+from engine import projection_tables, schema
 from engine.bookkeeper import utc_now
 from engine.invariants import INVARIANTS, Step
 from engine.notes import Notes
 from engine.projection_store import difference, read_rows, rows_of
+from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
 from ledger import store
 from ledger.amounts import amount_text, subtract
-from ledger.book import Book, Head
+from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database import Database
-from ledger.errors import StorageError
+from ledger.errors import Refusal, Refused, StorageError, StorageFault
+from ledger.event_types import EventType, require_readable
 from ledger.events import Event
 from ledger.findings import Finding
-from ledger.integrity import (
-    CHAIN,
-    Prover,
-    any_text,
-    check_orphans,
-    check_triggers,
-    require_sound_file,
-    shown_raw,
-)
+from ledger.integrity import CHAIN, UNREADABLE, Proved, Prover, check_orphans
+from ledger.log_rules import LOG_RULES, LogRules
+from ledger.raw_rows import any_text, raw_columns, shown_raw
 from ledger.stored import StoredEvent
+from ledger.tables import books, event_types, events
 from ledger.times import time_text
 from projections.marks import Selection
 from projections.state import EMPTY, BookState, apply
 
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 PROJECTIONS_MATCH = "projections_match"
-NAMES = (CHAIN, *INVARIANTS, PROJECTIONS_MATCH)
+NAMES = (CHAIN, LOG_RULES, SCHEMA, *INVARIANTS, PROJECTIONS_MATCH)
 OnProgress = Callable[[int], None]
 
 
@@ -50,9 +56,12 @@ class ExpectedHead:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A check's outcome: all that does not hold, and notes on what is unusual but allowed."""
+    """A check's outcome for a book: all that does not hold, and notes on what is unusual but allowed.
 
-    book: Book
+    `head`: the end of what was proved; version 0 where the book could not be read. `book`: None where none could be found.
+    """
+
+    book: str | None
     head: Head
     findings: list[Finding]
     notes: list[str]
@@ -61,6 +70,36 @@ class Checked:
     def ok(self) -> bool:
         """Whether everything holds."""
         return len(self.findings) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLedger:
+    """A check's outcome for a ledger: what does not hold of the ledger as a whole, and each book's own outcome."""
+
+    findings: list[Finding]
+    books: list[Checked]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.findings and all(book.ok for book in self.books)
+
+
+class SeveralBooks(ValueError):
+    """A head is expected of all books, and is that of one."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"the expected head is that of one book: say which with --book, one of {', '.join(names)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a check is to prove. `only`: names of `NAMES`; `now`: what the clock says, None for the system's."""
+
+    only: Collection[str] = NAMES
+    expected_head: ExpectedHead | None = None
+    on_progress: OnProgress | None = None
+    now: datetime | None = None
 
 
 def check(
@@ -72,50 +111,156 @@ def check(
     on_progress: OnProgress | None = None,
     now: datetime | None = None,
 ) -> Checked:
-    """Check a book. `only` names invariants of `NAMES`; `on_progress` gets the version reached.
+    """Check a book; what does not hold of the ledger as a whole comes first.
 
-    `now`: what the clock says, None for the system's; what is dated ahead of it is a note.
+    `only` names invariants of `NAMES`; `on_progress` gets the version reached; `now`: what the clock says, None for the
+    system's: what is dated ahead of it is a note.
 
-    Raises StorageError `database_damaged` when the file itself is; Refused `book_unknown`.
+    Raises StorageError `database_damaged` when the file itself is, and when there is no ledger; Refused `book_unknown`.
+    """
+    ledger = check_ledger(database, name, Wanted(only, expected_head, on_progress, now))
+    (book,) = ledger.books
+    return Checked(book.book, book.head, [*ledger.findings, *book.findings], book.notes)
+
+
+def check_ledger(database: Database, name: str | None, wanted: Wanted) -> CheckedLedger:
+    """Check the ledger as a whole and one of its books, or all of them for None.
+
+    Raises StorageError `database_damaged` when the file itself is, and when there is no ledger; Refused `book_unknown`;
+    SeveralBooks.
     """
     with database.reading() as connection, any_text(connection):
-        require_sound_file(connection)
-        run = _Run(connection, Prover(connection, name), only, now or utc_now())
-        findings = list(run.findings(expected_head, on_progress))
-        return Checked(run.prover.book, run.prover.head, findings, list(run.notes.lines(run.state)))
+        _require_ledger(connection)
+        of_indexes = list(check_indexes(connection))
+        of_schema = [*of_indexes, *check_schema(connection)]
+        there = tables_of(connection)
+        ledger = CheckedLedger(of_schema if SCHEMA in wanted.only else [], [])
+        with _unless_damaged(of_schema, ledger.findings, connection):
+            ledger.findings.extend(_check_orphans(connection, there, wanted.only))
+        names = [] if name is None else [name]
+        if name is None:
+            names = _book_names(connection, ledger.findings) if "books" in there else []
+            _require_answerable(names, ledger, wanted)
+        known = None
+        with _unless_damaged(of_schema, ledger.findings, connection):
+            known = _known_forms(connection) if "event_types" in there else None
+        ledger.books.extend(_check_book(connection, book, wanted, known, of_schema) for book in names)
+        if not ledger.books:
+            ledger.books.append(Checked(None, Head(0, GENESIS_HASH, BEGINNING), [], []))
+        return ledger
+
+
+def _require_ledger(connection: Connection) -> None:
+    """Raises StorageError unless there is a ledger of the newest schema; what is damaged of one is left to the check."""
+    try:
+        schema.require_newest(connection)
+    except StorageError as error:
+        most = len(migrations.TABLES) // 2
+        if error.fault is not StorageFault.NOT_A_LEDGER or len(tables_of(connection)) < most:
+            raise
+
+
+@contextmanager
+def _unless_damaged(of_schema: list[Finding], findings: list[Finding], connection: Connection) -> Iterator[None]:
+    """Where the schema is damaged, what cannot be read for it is a finding; else the database's error is raised."""
+    try:
+        with connection.begin_nested():  # on a server an error would end the transaction
+            yield
+    except DBAPIError as error:
+        if not of_schema or error.connection_invalidated:
+            raise
+        said = str(error.orig).partition("\n")[0]
+        findings.append(Finding(SCHEMA, None, "what is left cannot be checked while the schema is so", None, said))
+
+
+def _check_orphans(connection: Connection, there: Collection[str], only: Collection[str]) -> Iterator[Finding]:
+    """The rows of books that do not exist."""
+    if "books" not in there:
+        return
+    if CHAIN in only and events.name in there:
+        yield from check_orphans(connection)
+    if PROJECTIONS_MATCH in only:
+        for table in (*projection_tables.TABLES, projection_tables.rebuilds):
+            if table.name in there:
+                yield from check_orphans(connection, table, PROJECTIONS_MATCH)
+
+
+def _book_names(connection: Connection, findings: list[Finding]) -> list[str]:
+    """The names of the books; one that is not a text is a finding."""
+    names: list[str] = []
+    for (name,) in connection.execute(select(raw_columns(books)[0]).order_by(books.c.book)):
+        if isinstance(name, str):
+            names.append(name)
+        else:
+            findings.append(Finding(CHAIN, None, "a book whose name is not a text", None, shown_raw(name)))
+    return names
+
+
+def _require_answerable(names: list[str], ledger: CheckedLedger, wanted: Wanted) -> None:
+    if not names and ledger.ok:
+        raise Refused(Refusal.BOOK_UNKNOWN, "the ledger has no book yet", advice="open one with `netbasis init`")
+    if len(names) > 1 and wanted.expected_head is not None:
+        raise SeveralBooks(names)
+
+
+def _known_forms(connection: Connection) -> frozenset[EventType]:
+    """The forms of events that the ledger says it holds. Raises StorageError `event_type_newer`."""
+    require_readable(connection)
+    rows = connection.execute(select(*raw_columns(event_types)))
+    return frozenset((row.type, row.version) for row in rows)
+
+
+def _check_book(
+    connection: Connection, name: str, wanted: Wanted, known: frozenset[EventType] | None, of_schema: list[Finding]
+) -> Checked:
+    head, findings, notes = Head(0, GENESIS_HASH, BEGINNING), list[Finding](), list[str]()
+    with _unless_damaged(of_schema, findings, connection):
+        run = _Run(connection, name, wanted, known)
+        findings.extend(run.findings(wanted.expected_head, wanted.on_progress))
+        head, notes = run.prover.head, list(run.notes.lines(run.state))
+    return Checked(name, head, findings, notes)
 
 
 class _Run:
-    """One pass over the log; `state` is what the proved events add up to so far."""
+    """One pass over a book's log; `state` is what the proved events add up to so far."""
 
-    def __init__(self, connection: Connection, prover: Prover, only: Collection[str], now: datetime) -> None:
-        self.prover = prover
+    def __init__(self, connection: Connection, name: str, wanted: Wanted, known: frozenset[EventType] | None) -> None:
+        self.prover = Prover(connection, name)
         self.state = EMPTY
         self._connection = connection
-        self._only = only
-        reversed_marks = store.reversed_marks(connection, prover.book.name)
+        self._only = wanted.only
+        reversed_marks = store.reversed_marks(connection, name)
         self._standing = Selection(reversed_marks)
-        self.notes = Notes(now, reversed_marks)
-        self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in only]
+        self.notes = Notes(wanted.now or utc_now(), reversed_marks)
+        self._rules = LogRules(connection, self.prover, known) if LOG_RULES in wanted.only else None
+        self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in wanted.only]
 
     def findings(self, expected_head: ExpectedHead | None, on_progress: OnProgress | None) -> Iterator[Finding]:
         """All that does not hold."""
-        if CHAIN in self._only:
-            yield from check_triggers(self._connection)
-            yield from check_orphans(self._connection)
         expected_stands = expected_head is None
         for proved in self.prover.run():
-            if CHAIN in self._only:
-                yield from proved.findings
-            if proved.stored is not None:
-                yield from self._watch(proved.stored, proved.event)
+            yield from self._judge(proved)
             expected_stands = expected_stands or _stands_at(expected_head, self.prover.head)
             if on_progress is not None and proved.stored is not None and proved.version % store.ROWS_AT_ONCE == 0:
                 on_progress(proved.version)
+        if self._rules is not None:
+            yield from self._rules.at_end()
         if expected_head is not None and not expected_stands:
             yield _head_is_gone(expected_head, self.prover.head)
         if PROJECTIONS_MATCH in self._only:
             yield from _compare_projections(self._connection, self.prover.book, self.state)
+
+    def _judge(self, proved: Proved) -> Iterator[Finding]:
+        """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
+        if CHAIN in self._only:
+            yield from proved.findings
+        try:
+            if self._rules is not None:
+                yield from self._rules.observe(proved)
+            if proved.stored is not None:
+                yield from self._watch(proved.stored, proved.event)
+        except UNREADABLE as error:
+            yield Finding(CHAIN, proved.version, f"the event cannot be followed: {shown_raw(error)}")
 
     def _watch(self, stored: StoredEvent, event: Event | None) -> Iterator[Finding]:
         """Fold one event, and hold the invariants against what it did."""
@@ -142,7 +287,7 @@ def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
 
 def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:
     for change in difference(read_rows(connection, book.name), rows_of(state, book)):
-        both = isinstance(change.stored, Decimal) and isinstance(change.rebuilt, Decimal)
+        both = all(isinstance(figure, Decimal) and figure.is_finite() for figure in (change.stored, change.rebuilt))
         yield Finding(
             PROJECTIONS_MATCH,
             state.version,
@@ -155,7 +300,7 @@ def _compare_projections(connection: Connection, book: Book, state: BookState) -
 
 def figure_text(figure: Any) -> str | None:
     """A stored figure as canonical text; None for none."""
-    if isinstance(figure, Decimal):
+    if isinstance(figure, Decimal) and figure.is_finite():
         return amount_text(figure)
     if isinstance(figure, datetime):
         return time_text(figure)

@@ -31,8 +31,8 @@ from ledger.amounts import ZERO
 from ledger.book import Book, Head
 from ledger.database import together
 from ledger.errors import StorageError, StorageFault, shown
-from ledger.integrity import raw_columns
 from ledger.mapper import require_sound
+from ledger.raw_rows import raw_columns
 from projections.basis import Basis
 from projections.engine_state import EngineState, starting_value_key
 from projections.fees import Fees
@@ -158,9 +158,12 @@ def _figure(column: Column[Any], raw: Any, dialect: Dialect) -> Any:
     if not isinstance(column.type, TypeDecorator):
         return raw
     try:
-        return column.type.process_result_value(raw, dialect)
+        figure = column.type.process_result_value(raw, dialect)
     except StorageError:
         return raw
+    # SQLite keeps a text, of which there is one for each figure: `5.0` is not what the program writes.
+    is_canonical = dialect.name != "sqlite" or column.type.process_bind_param(figure, dialect) == raw
+    return figure if is_canonical else raw
 
 
 def _take(rows: dict[RowKey, Mapping[str, Any]], table: Table, row: Mapping[str, Any]) -> None:

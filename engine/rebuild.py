@@ -20,7 +20,7 @@ from ledger import store
 from ledger.book import Book, Head
 from ledger.database import Database
 from ledger.errors import StorageError, StorageFault
-from ledger.integrity import any_text
+from ledger.raw_rows import any_text
 from ledger.stored import StoredEvent
 from projections.marks import Selection, Standing
 from projections.state import EMPTY, BookState, fold

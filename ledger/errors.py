@@ -116,6 +116,7 @@ class StorageFault(StrEnum):
     NOT_A_LEDGER = "not_a_ledger"
     SCHEMA_OLDER = "schema_older"
     SCHEMA_NEWER = "schema_newer"
+    SCHEMA_ALTERED = "schema_altered"
     URL_NOT_SUPPORTED = "url_not_supported"
     EXTRA_MISSING = "extra_missing"
     DATABASE_UNREACHABLE = "database_unreachable"

@@ -40,7 +40,7 @@ def require_readable(connection: Connection) -> frozenset[EventType]:
     Raises StorageError `event_type_newer` when this program does not know one of them.
     """
     found = read_event_types(connection)
-    for (kind, version), release in sorted(found.items()):
+    for (kind, version), release in sorted(found.items(), key=str):
         if (kind, version) not in RELEASES:
             raise StorageError(
                 StorageFault.EVENT_TYPE_NEWER,

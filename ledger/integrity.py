@@ -13,25 +13,23 @@ head that was kept elsewhere.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Row, Table, func, select, text, type_coerce
-from sqlalchemy.types import NullType
+from sqlalchemy import Connection, LargeBinary, Row, Table, func, literal, select
 
-from ledger import store, triggers
-from ledger.amounts import ZERO, add, amount_text
+from ledger import store
+from ledger.amounts import ZERO, add
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, StorageError, StorageFault
 from ledger.events import Event, Opened, Reversal
 from ledger.findings import Finding
 from ledger.mapper import row_of, stored_event
+from ledger.raw_rows import raw_columns, shown_raw
 from ledger.stored import Sealed, StoredEvent, chain_hash, open_body
 from ledger.tables import books, events
 from ledger.times import time_text
@@ -43,7 +41,7 @@ _TERMS = ("mode", "numeraire", "base_asset", "withdrawal_policy")
 _HASHES_KEPT = 8
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 # What bytes and columns that somebody else wrote can raise.
-_UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
+UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,85 +49,27 @@ class Proved:
     """One row of the log, proved: the event as its bytes give it, its stored form, and what was found.
 
     `event` is None when the bytes are unreadable. `stored` is recomputed from the bytes, or from the columns when the
-    bytes are not what was hashed; None when neither can be read.
+    bytes are not what was hashed; None when neither can be read. `sealed`: what the bytes hold, of bytes that are what was
+    hashed and can be read, else None; `body`: those bytes.
     """
 
     version: int
     stored: StoredEvent | None
     event: Event | None
     findings: tuple[Finding, ...]
+    sealed: Sealed | None = None
+    body: bytes = b""
 
 
-def require_sound_file(connection: Connection) -> None:
-    """Raises StorageError `database_damaged` when SQLite's own check finds damage in the file's pages or schema."""
-    if connection.dialect.name != "sqlite":
-        return
-    found = [line for line in connection.scalars(text("PRAGMA quick_check(5)")) if line != "ok"]
-    if not found:
-        found = _damage_of_schema(connection)
-    if found:
-        raise StorageError(
-            StorageFault.DATABASE_DAMAGED,
-            "the file is damaged",
-            actual="; ".join(found),
-            advice="keep a copy of it as it is, restore a backup, and append what is missing: keys make that safe",
-        )
-
-
-def _damage_of_schema(connection: Connection) -> list[str]:
-    """What is wrong with the schema's statements. A reader of SQLite passes over some of it that stops every writer."""
-    # Not SQLite's own tables, such as the statistics of ANALYZE, which only SQLite may make.
-    own = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_' ORDER BY rowid"
-    statements = connection.scalars(text(own)).all()
-    with closing(sqlite3.connect(":memory:")) as empty:
-        try:
-            for statement in statements:
-                empty.execute(statement)
-        except (sqlite3.Error, UnicodeError) as error:
-            return [f"malformed schema: {error}"]
-    return []
-
-
-@contextmanager
-def any_text(connection: Connection) -> Iterator[None]:
-    """Within it, SQLite's texts that are not UTF-8 are read, with surrogates, where else the whole read would fail."""
-    driver = connection.connection.dbapi_connection
-    if connection.dialect.name != "sqlite" or driver is None:
-        yield
-        return
-    driver.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
-    try:
-        yield
-    finally:
-        driver.text_factory = str
-
-
-def raw_columns(table: Table) -> list[Any]:
-    """The columns of a table, to be selected as the driver gives them."""
-    return [type_coerce(column, NullType).label(column.name) for column in table.columns]
-
-
-def check_triggers(connection: Connection) -> Iterator[Finding]:
-    """A finding for each trigger that no longer guards the events as the migrations made it."""
-    found = triggers.found(connection)
-    for name, statement in triggers.expected(connection.dialect.name).items():
-        if name not in found:
-            yield Finding(CHAIN, None, f"the trigger {name} is missing: events can be changed", expected=name)
-        elif found[name] != statement:
-            yield Finding(CHAIN, None, f"the trigger {name} was altered", expected=statement, actual=found[name])
-
-
-def check_orphans(connection: Connection) -> Iterator[Finding]:
-    """A finding for each book that has events but no row in `books`."""
+def check_orphans(connection: Connection, table: Table = events, invariant: str = CHAIN) -> Iterator[Finding]:
+    """A finding for each book that has rows in a table but no row in `books`; of the events with the first version."""
     known = select(books.c.book)
-    query = (
-        select(events.c.book, func.count(), func.min(events.c.version))
-        .where(events.c.book.not_in(known))
-        .group_by(events.c.book)
-    )
+    first = func.min(table.c.version) if table is events else literal(None)
+    query = select(raw_columns(table)[0], func.count(), first).where(table.c.book.not_in(known)).group_by(table.c.book)
     for name, count, version in connection.execute(query):
         place = version if isinstance(version, int) else None
-        yield Finding(CHAIN, place, f"{count} events belong to the book {shown_raw(name)!r}, which does not exist")
+        what = f"{count} events belong" if table is events else f"rows of the table {table.name} ({count}) belong"
+        yield Finding(invariant, place, f"{what} to the book {shown_raw(name)!r}, which does not exist")
 
 
 class Prover:
@@ -154,6 +94,13 @@ class Prover:
         self._event_forms = _stored_forms(connection, events)
         self._book_forms = _stored_forms(connection, books)
 
+    def type_at(self, version: int) -> str | None:
+        """The type of an earlier event; None where there is none that can be read."""
+        try:
+            return self._history.type_at(version)
+        except UNREADABLE:
+            return None
+
     def run(self) -> Iterator[Proved]:
         """Each row of the log, proved; at last what is found about the book's row."""
         query = select(*raw_columns(events)).where(events.c.book == self.book.name).order_by(events.c.version)
@@ -174,15 +121,16 @@ class Prover:
     def _prove(self, row: Row[Any]) -> Proved:
         broken = list(self._check_hash(row))
         findings = [*self._check_gap(row), *broken]
-        event, stored = None, None
+        body = _bytes(row.body)
+        event, stored, sealed = None, None, None
         try:
-            sealed = open_body(_bytes(row.body))
+            sealed = open_body(body)
             event = sealed.event
             if not broken:
                 self._learn_terms(sealed)
             stored = self._recompute(row, sealed)
             findings += self._compare(row, stored)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             findings.append(Finding(CHAIN, row.version, f"the event cannot be read: {shown_raw(error)}"))
         if stored is not None and not broken:
             findings += self._check_recorded_at(stored)
@@ -193,7 +141,7 @@ class Prover:
         self.head = Head(row.version, _bytes(row.hash), recorded_at)
         if stored is not None:
             self._history.passed(stored)
-        return Proved(row.version, stored, event, tuple(findings))
+        return Proved(row.version, stored, event, tuple(findings), None if broken else sealed, body)
 
     def _check_gap(self, row: Row[Any]) -> Iterator[Finding]:
         expected = self.head.version + 1
@@ -222,6 +170,10 @@ class Prover:
     def _recompute(self, row: Row[Any], sealed: Sealed) -> StoredEvent:
         """The stored form as the bytes give it, hash included."""
         event = sealed.event
+        if isinstance(event, Reversal) and not event.reverses < sealed.version:
+            raise StorageError(
+                StorageFault.EVENT_UNREADABLE, f"it reverses version {event.reverses}, not an earlier one"
+            )
         if isinstance(event, Opened) is not (sealed.version == 1):
             raise StorageError(StorageFault.EVENT_UNREADABLE, "a book is opened by its first event and no other")
         return stored_event(
@@ -297,6 +249,11 @@ class _History:
         except StorageError:
             return None
 
+    def type_at(self, version: int) -> str:
+        """The type of an earlier event; raises what unreadable bytes raise."""
+        stored = self.from_columns(version) if version in self.distrusted else None
+        return open_body(_bytes(self._row(version).body)).event.kind if stored is None else stored.type
+
     def starting_value(self) -> Decimal:
         return self._starting_value
 
@@ -308,11 +265,10 @@ class _History:
         stored = self.from_columns(version) if version in self.distrusted else None
         if stored is not None:
             return stored
-        place = events.c.book == self.book.name, events.c.version == version
-        row = self._connection.execute(select(*raw_columns(events)).where(*place)).one_or_none()
-        if row is None:
-            raise StorageError(StorageFault.EVENT_UNREADABLE, f"it reverses version {version}, which is not there")
+        row = self._row(version)
         sealed = open_body(_bytes(row.body))
+        if isinstance(sealed.event, Reversal):
+            raise StorageError(StorageFault.EVENT_UNREADABLE, f"it reverses version {version}, which is a reversal")
         return stored_event(
             sealed.event,
             self._baselines.get(version) or effects_of(sealed.event, self.book, self),
@@ -324,6 +280,13 @@ class _History:
             digest=_bytes(row.hash),
             reversed_event=None,
         )
+
+    def _row(self, version: int) -> Row[Any]:
+        place = events.c.book == self.book.name, events.c.version == version
+        row = self._connection.execute(select(*raw_columns(events)).where(*place)).one_or_none()
+        if row is None:
+            raise StorageError(StorageFault.EVENT_UNREADABLE, f"it reverses version {version}, which is not there")
+        return row
 
 
 def _stored_forms(connection: Connection, table: Table) -> dict[str, Any]:
@@ -342,12 +305,3 @@ def _unchanged(value: Any) -> Any:
 
 def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
-
-
-def shown_raw(value: Any) -> str:
-    """A value of a damaged row as a text that can be printed, the same on every engine where it can be read."""
-    if isinstance(value, Decimal) and value.is_finite():
-        return amount_text(value)
-    if isinstance(value, datetime):
-        return time_text(value.astimezone(UTC))
-    return value.hex() if isinstance(value, bytes) else str(value).encode("utf-8", "backslashreplace").decode()

@@ -78,10 +78,12 @@ class StoredEvent:
         return open_body(self.body).event
 
 
-def seal_body(event: Event, *, book: str, version: int, event_id: str, recorded_at: datetime) -> bytes:
-    """The canonical bytes of a completed event."""
+def seal_body(
+    event: Event, *, book: str, version: int, event_id: str, recorded_at: datetime, type_version: int | None = None
+) -> bytes:
+    """The canonical bytes of a completed event, in the newest form of its type or in an earlier one."""
     fields = _plain(event)
-    fields["type"] = f"{event.kind}/{event.TYPE_VERSION}"
+    fields["type"] = f"{event.kind}/{type_version or event.TYPE_VERSION}"
     fields |= {"book": book, "version": version, "event_id": event_id, "recorded_at": time_text(recorded_at)}
     return orjson.dumps(fields, default=json_value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 

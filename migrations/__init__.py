@@ -5,3 +5,18 @@ compares it with the scripts.
 """
 
 REVISIONS = ("0001", "0002")
+
+# Every table that they make, Alembic's own among them.
+TABLES = (
+    "alembic_version",
+    "basis",
+    "books",
+    "engine_state",
+    "event_types",
+    "events",
+    "fees",
+    "inventory",
+    "marks",
+    "projection_heads",
+    "projection_rebuilds",
+)

@@ -1,0 +1,137 @@
+"""The schema as the migrations make it, against the schema as it is: every difference and every stranger is a finding.
+
+What the migrations make is kept as data beside them, `migrations/schema_sqlite.json` and `schema_postgresql.json`, so that
+`check` needs neither Alembic nor a second database; `python -m tests.schema_snapshot` writes the two, and a test compares
+them with what the migrations make.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+import migrations
+from ledger.errors import StorageError, StorageFault
+from ledger.file_damage import damaged_indexes
+from ledger.findings import Finding
+from ledger.raw_rows import shown_raw
+from ledger.schema_facts import read_active, read_facts
+from ledger.schema_postgresql import SESSION
+from ledger.schema_words import Facts
+
+SCHEMA = "schema"
+_RELATION_KINDS = ("table", "view", "materialized view", "foreign table", "partitioned table")
+
+
+def snapshot_file(dialect: str) -> Path:
+    """Where the schema that the migrations make on an engine is kept."""
+    return Path(migrations.__file__).with_name(f"schema_{dialect}.json")
+
+
+@cache
+def expected_facts(dialect: str) -> Facts:
+    """The schema that the migrations make on an engine; see `ledger.schema_facts`."""
+    facts: Facts = json.loads(snapshot_file(dialect).read_text("utf-8"))
+    return facts
+
+
+def check_schema(connection: Connection) -> Iterator[Finding]:
+    """What in the schema is not as the migrations made it. Reads only the schema, and the row of its revision."""
+    expected = expected_facts(connection.dialect.name)
+    found = read_facts(connection, migrations.TABLES)
+    for table in sorted(expected.keys() | found.keys()):
+        if table == SESSION:
+            yield from _altered(table, expected[table], found[table])
+        elif table not in found:
+            yield _finding(f"the table {table} is missing")
+        elif table not in expected:
+            yield _strange(table, found[table])
+        elif "table" not in found[table]:
+            yield _finding(f"{table} is not the table that the migrations made", "a table", _described(found[table]))
+        else:
+            yield from _compare(table, expected[table], found[table])
+    if "table" in found.get("alembic_version", {}):
+        yield from _check_revision(connection)
+
+
+def tables_of(connection: Connection) -> set[str]:
+    """Those of the ledger's tables that are there, and are tables or views that stand for one."""
+    return read_facts(connection, migrations.TABLES).keys() & set(migrations.TABLES)
+
+
+def check_indexes(connection: Connection) -> Iterator[Finding]:
+    """Each index of a SQLite file that does not hold what its table does, as when its definition was changed and put back.
+
+    Raises StorageError `database_damaged` when the file itself is damaged.
+    """
+    for index, said in damaged_indexes(connection):
+        yield _finding(f"the index {index} does not hold what its table does", actual=said)
+
+
+def require_no_strangers(connection: Connection) -> None:
+    """Raises StorageError `schema_altered` when a trigger or rule hangs on the ledger's tables that no migration made.
+
+    Such a one can swallow an event or change a projection while everything is answered as done. A missing one is left to
+    `check`.
+    """
+    expected = expected_facts(connection.dialect.name)
+    found = read_active(connection, migrations.TABLES)
+    strange = [
+        f"{part} on {table}"
+        for table, parts in found.items()
+        for part, definition in parts.items()
+        if expected.get(table, {}).get(part) != definition
+    ]
+    if strange:
+        raise StorageError(
+            StorageFault.SCHEMA_ALTERED,
+            "the ledger has triggers or rules that netbasis did not make, so what is written may not be what is stored",
+            expected="those of the migrations only",
+            actual=", ".join(strange),
+            advice="see `netbasis check`, find out who made them, and drop them; nothing was written",
+        )
+
+
+def _compare(table: str, expected: dict[str, str], found: dict[str, str]) -> Iterator[Finding]:
+    for part in sorted(expected.keys() - found.keys()):
+        consequence = ": events can be changed" if part.startswith("trigger events_refuse") else ""
+        yield _finding(f"the {part} is missing on {table}{consequence}", expected=_definition(expected[part]))
+    for part in sorted(found.keys() - expected.keys()):
+        yield _finding(f"a strange {part} on {table}: no migration made it", actual=_definition(found[part]))
+    yield from _altered(table, expected, found)
+
+
+def _altered(table: str, expected: dict[str, str], found: dict[str, str]) -> Iterator[Finding]:
+    for part in sorted(expected.keys() & found.keys()):
+        if expected[part] != found[part]:
+            what = f"the table {table}" if part == "table" else f"the {part} of {table}"
+            yield _finding(f"{what} was altered", _definition(expected[part]), _definition(found[part]))
+
+
+def _strange(name: str, parts: dict[str, str]) -> Finding:
+    kind = next((kind for kind in _RELATION_KINDS if kind in parts), "object")
+    return _finding(f"a strange {kind} {name}: no migration made it", actual=_described(parts))
+
+
+def _described(parts: dict[str, str]) -> str:
+    return "; ".join(f"{part} {definition}".strip() for part, definition in parts.items())
+
+
+def _definition(text: str) -> str:
+    return text or "nothing of its own"
+
+
+def _check_revision(connection: Connection) -> Iterator[Finding]:
+    rows = sorted(shown_raw(row) for row in connection.scalars(text("SELECT version_num FROM alembic_version")))
+    newest = migrations.REVISIONS[-1]
+    if rows != [newest]:
+        detail = "the table alembic_version does not hold the one row of the newest revision"
+        yield _finding(detail, newest, ", ".join(rows) or "no row")
+
+
+def _finding(detail: str, expected: str | None = None, actual: str | None = None) -> Finding:
+    return Finding(SCHEMA, None, detail, expected, actual)
