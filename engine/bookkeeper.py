@@ -28,6 +28,7 @@ from engine.commits import Commit, Commits
 from engine.projection_store import stored_state
 from engine.projector import Kept, Projector, projector_at
 from engine.repeating import Rereadable, always, repeated
+from engine.schema_proof import require_no_strangers
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, book_of, open_book
 from ledger.book import Book, Head
@@ -119,6 +120,8 @@ class Bookkeeper:
                 with database.reading() as connection:
                     schema.require_newest(connection)
                     event_types = require_readable(connection)
+                    if mode == "write":
+                        require_no_strangers(connection)
                 if mode == "write":
                     database.use_wal(busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         except BaseException:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from engine import projection_tables as tables
 from ledger.amounts import ZERO
 from ledger.book import Book, Head
-from ledger.database import together
+from ledger.database import Write, write_together
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.mapper import require_sound
 from ledger.raw_rows import raw_columns
@@ -194,7 +194,7 @@ def count_rebuild(connection: Connection, book: str) -> None:
 
 
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
-    """Turn a book's stored rows into the wanted ones, touching only those that differ."""
+    """Turn a book's stored rows into the wanted ones, touching only those that differ; see `write_together`."""
     inserts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     updates: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for (name, key), row in wanted.items():
@@ -204,12 +204,11 @@ def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> 
         elif stored[name, key] != row:
             which = {f"of_{column}": value for column, value in key_value.items()}
             updates[name].append({"of_book": book, **which, **row})
-    with together(connection):
-        for statements, rows in ((_INSERT, inserts), (_UPDATE, updates)):
-            for name, parameters in rows.items():
-                connection.execute(statements[name], parameters)
-        for name, key in stored.keys() - wanted.keys():
-            connection.execute(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)))
+    writes = [Write(_INSERT[name], rows) for name, rows in inserts.items()]
+    writes += [Write(_UPDATE[name], rows) for name, rows in updates.items()]
+    for name, key in stored.keys() - wanted.keys():
+        writes.append(Write(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)), [{}]))
+    write_together(connection, writes)
 
 
 def difference(stored: Rows, rebuilt: Rows) -> list[Change]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, inspect, text
 
 import migrations
 from engine.rebuild import rebuild_all
+from engine.schema_proof import require_no_strangers
 from ledger.errors import StorageError, StorageFault
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
     before = current(connection)
     if before is not None:
         require_known(before)
+        require_no_strangers(connection)
     if before != NEWEST:
         config = _config()
         config.attributes["connection"] = connection

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, insert, update
 from ledger import store
 from ledger.appender import insert_book
 from ledger.book import GENESIS_HASH, Book, Head
+from ledger.database import Write, write_together
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.event_types import announce
 from ledger.mapper import row_of
@@ -64,7 +65,7 @@ def require_prefix(head: Head, source: StoredEvent | None) -> None:
 def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[StoredEvent]) -> Head:
     """Insert events that follow the head, byte for byte; the new head.
 
-    Raises StorageError `event_unreadable` when one does not follow from its predecessor.
+    Raises StorageError `event_unreadable` when one does not follow from its predecessor; and as `write_together`.
     """
     for event in sealed:
         if event.version != head.version + 1 or event.hash != chain_hash(head.hash, event.body):
@@ -76,10 +77,7 @@ def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[Stored
         head = Head(event.version, event.hash, event.recorded_at)
     if sealed:
         announce(connection, {split_type(orjson.loads(event.body)["type"]) for event in sealed})
-        connection.execute(insert(events), [row_of(event) for event in sealed])
-        connection.execute(
-            update(books)
-            .where(books.c.book == book)
-            .values(head_version=head.version, head_hash=head.hash, head_recorded_at=head.recorded_at)
-        )
+        moved = {"head_version": head.version, "head_hash": head.hash, "head_recorded_at": head.recorded_at}
+        inserted = Write(insert(events), [row_of(event) for event in sealed])
+        write_together(connection, [inserted, Write(update(books).where(books.c.book == book), [moved])])
     return head

@@ -20,10 +20,10 @@ from sqlalchemy.exc import IntegrityError
 from ledger import store
 from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.database import together
+from ledger.database import Write, write_together
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, Refused, StorageError, VersionPassed
-from ledger.event_types import EventType, announce
+from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
 from ledger.mapper import row_of, stored_event
@@ -242,14 +242,14 @@ class Appender:
             raise RuntimeError("a list of this transaction was not appended to its end; let the transaction fail")
 
     def _write(self) -> None:
-        """Insert what is sealed and move the book's head to the last of it."""
+        """Insert what is sealed and move the book's head to the last of it; see `write_together`."""
         if not self._unwritten:
             return
         forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
-        with together(self._connection):
-            announce(self._connection, forms - self.event_types)
-            self._connection.execute(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
-            self._connection.execute(_MOVE_HEAD, {"of_book": self.book.name, **_head_columns(self.head)})
+        announced = Write(ANNOUNCE, announcements(forms - self.event_types), is_counted=False)
+        inserted = Write(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
+        moved = Write(_MOVE_HEAD, [{"of_book": self.book.name, **_head_columns(self.head)}])
+        write_together(self._connection, [announced, inserted, moved])
         self.event_types |= forms
         self._unwritten.clear()
 

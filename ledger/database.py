@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
 from ledger import postgres, sqlite
@@ -22,6 +23,8 @@ from ledger.faults import WRITES, Fault, Mode
 from ledger.sqlite import OnWait
 
 BUSY_TIMEOUT_S = 30.0
+# The driver counts the rows of many only where they are a journey of their own.
+ROWS_IN_ONE_JOURNEY = 20
 _MISSPELT_URL = re.compile(r"postgres(ql)?(\+\w+)?(:|//)", re.IGNORECASE)
 _UNKNOWN = Fault(StorageFault.DATABASE_FAILED, "the database refused", "run `netbasis check`")
 
@@ -127,6 +130,43 @@ def together(connection: Connection) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A statement and the rows that it is run for. `is_counted`: each must write one row, or the ledger was altered."""
+
+    statement: Executable
+    rows: Sequence[Mapping[str, Any]]
+    is_counted: bool = True
+
+
+def write_together(connection: Connection, writes: Sequence[Write]) -> None:
+    """Run writes that belong together; to a server few rows go in one journey, many in one a statement.
+
+    Raises StorageError `schema_altered` when the database has written another number of rows than it was given, as when a
+    trigger or a rule of somebody else swallows them: nothing of the transaction may be acknowledged.
+    """
+    if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_JOURNEY:
+        with together(connection):
+            done = [(write, [connection.execute(write.statement, row) for row in write.rows]) for write in writes]
+    else:
+        done = [(write, [connection.execute(write.statement, list(write.rows))]) for write in writes if write.rows]
+    for write, results in done:
+        # Of the cursor: in a journey the count comes when the result was made already.
+        written = sum(result.context.cursor.rowcount for result in results)
+        if write.is_counted and written != len(write.rows):
+            raise _swallowed(len(write.rows), written)
+
+
+def _swallowed(given: int, written: int) -> StorageError:
+    return StorageError(
+        StorageFault.SCHEMA_ALTERED,
+        "the database did not write the rows that it was given, so nothing of the transaction was kept",
+        expected=f"{given} written",
+        actual=written,
+        advice="run `netbasis check`: a trigger, a rule or a policy that netbasis did not make hangs on its tables",
+    )
 
 
 def without_password(url: str) -> str:

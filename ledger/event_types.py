@@ -24,7 +24,8 @@ RELEASES: Mapping[EventType, str] = {
     ("withdrawal", 2): "0.2.0",
 }
 
-_ANNOUNCE = text(
+# Makes a form known; one that is known already stays as it is.
+ANNOUNCE = text(
     "INSERT INTO event_types (type, version, release) VALUES (:type, :version, :release) ON CONFLICT DO NOTHING"
 )
 
@@ -54,7 +55,9 @@ def require_readable(connection: Connection) -> frozenset[EventType]:
 def announce(connection: Connection, types: Collection[EventType]) -> None:
     """Make known that the ledger holds events of these forms; a form that is known already stays as it is."""
     if types:
-        rows = [
-            {"type": kind, "version": version, "release": RELEASES[kind, version]} for kind, version in sorted(types)
-        ]
-        connection.execute(_ANNOUNCE, rows)
+        connection.execute(ANNOUNCE, announcements(types))
+
+
+def announcements(types: Collection[EventType]) -> list[dict[str, object]]:
+    """The parameters of `ANNOUNCE` for forms of events."""
+    return [{"type": kind, "version": version, "release": RELEASES[kind, version]} for kind, version in sorted(types)]

@@ -67,7 +67,7 @@ _ACTIVE_PARTS = (
     """
 SELECT CAST(t.tgrelid AS bigint), 'trigger ' || t.tgname, concat_ws(' ',
     replace(pg_get_triggerdef(t.oid), ' ON ' || quote_ident(n.nspname) || '.', ' ON '),
-    CASE CAST(t.tgenabled AS text) WHEN 'O' THEN NULL WHEN 'D' THEN 'DISABLED' ELSE 'ENABLED ' || CAST(t.tgenabled AS text) END,
+    CASE CAST(t.tgenabled AS text) WHEN 'D' THEN 'DISABLED' WHEN 'R' THEN 'ON REPLICAS' WHEN 'A' THEN 'ALWAYS' END,
     'LANGUAGE ' || l.lanname, CASE WHEN p.prosecdef THEN 'SECURITY DEFINER' END, array_to_string(p.proconfig, ' '),
     'AS ' || p.prosrc)
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
