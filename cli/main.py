@@ -42,7 +42,7 @@ from cli import (
     withdraw,
 )
 from cli.options import Target
-from cli.output import answer_was_lost, lose_answers, shown
+from cli.output import answer_was_lost, harmless, lose_answers, shown
 from cli.usage import EXIT_USAGE
 from engine.commits import Commit, Commits
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
@@ -142,20 +142,21 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(args=list(arguments) or ["--help"], prog_name="netbasis", standalone_mode=False, obj=target)
     except NetbasisError as error:
-        _say(str(error))
+        _say(harmless(str(error)))
         return exit_code(error)
     except typer.TyperException as error:
         if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
             _say(error.format_message())
             return EXIT_USAGE
-        _say(f"error[usage]: {error.format_message().rstrip('.')}; try `netbasis --help`")
+        what = error.format_message().rstrip(".").replace("\n\t", " ")  # a choice stands on lines of its own
+        _say(harmless(f"error[usage]: {what}; try `netbasis --help`"))
         return EXIT_USAGE
     except SystemExit as stopped:
         if isinstance(stopped.__context__, BrokenPipeError):  # typer's own: nobody reads the help any more
             return 0
         raise
     except OSError as error:
-        _say("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target.commits)]))
+        _say(harmless("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target.commits)])))
         return EXIT_STORAGE
     code = result if isinstance(result, int) else 0
     if code == EXIT_INTERRUPTED:

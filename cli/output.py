@@ -1,12 +1,14 @@
 """Printing: JSON, NDJSON and CSV for programs; aligned text for people, in which no number is ever cut.
 
-Texts of the user's own choice are never interpreted: what would steer a terminal is shown escaped, and a cell of text that
-a spreadsheet would take for a formula gets an apostrophe in CSV. Numbers are left as they are.
+Texts of the user's own choice are never interpreted: what would steer a terminal, or cannot be seen, is shown escaped, and
+a cell of text that a spreadsheet would take for a formula gets an apostrophe in CSV. Numbers are left as they are. JSON and
+NDJSON carry every text as it is. What programs read is UTF-8 whatever the locale says; text is in the terminal's encoding.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import sys
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from io import TextIOWrapper
 from itertools import islice
 from typing import Any
 
@@ -28,9 +31,16 @@ from ledger.times import time_text
 NOTHING = "-"
 ROWS_AT_ONCE = 1000
 _SIGNED = re.compile(r"[+-]?\d+\.\d+", re.ASCII)
-# Control characters, and those that turn the direction of text around.
-_STEERS_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_FORMULA = ("=", "+", "-", "@")
+# Control characters; those that turn the direction of text around; lines that break where no line ends; halves of
+# characters; and those that nobody sees, so that two texts look like one: Unicode's "default ignorable" and its formats.
+_NOT_TO_BE_SHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What a spreadsheet takes for the beginning of a formula, also after blanks; some read the full-width forms as well.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True)
@@ -63,8 +73,21 @@ def jsonable(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """A value as one line of JSON."""
-    return orjson.dumps(jsonable(value)).decode()
+    """A value as one line of JSON. Half a character, of a path that is no text, stands in it as `\\udcff`."""
+    ready = jsonable(value)
+    try:
+        return orjson.dumps(ready).decode()
+    except TypeError:
+        return orjson.dumps(_whole(ready)).decode()
+
+
+def _whole(value: Any) -> Any:
+    """A value of `jsonable` without halves of characters, which UTF-8 does not have."""
+    if isinstance(value, str):
+        return _SURROGATE.sub(_escaped, value)
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def signed(difference: Decimal) -> str:
@@ -89,8 +112,12 @@ def shown(value: Any) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text in which nothing steers a terminal."""
-    return _STEERS_TERMINAL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    """A text in which nothing steers a terminal and nothing is hidden: such characters are shown as `\\x1b`, `\\u200b`."""
+    return _NOT_TO_BE_SHOWN.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def emit(
@@ -107,25 +134,33 @@ def emit(
     rows = table or Table(tuple(document), [tuple(document.values())])
     match output:
         case Output.JSON:
-            print_lines([json_text(document)])
+            print_for_programs([json_text(document)])
         case Output.NDJSON:
-            print_lines(_ndjson(rows))
+            print_for_programs(_ndjson(rows))
         case Output.CSV:
-            print_lines(_csv(csv_table or rows))
+            print_for_programs(_csv(csv_table or rows))
         case Output.TEXT:
-            print_lines(text)
+            # Whoever made a line may have forgotten that a book, an asset or a path is a text of somebody's own choice.
+            print_lines(line if isinstance(line, _Header) else harmless(line) for line in text)
 
 
 def emit_stream(output: Output, document: Mapping[str, Any], name: str, table: Table) -> None:
     """Print a table of any length; as JSON it stands in the document under `name`. Memory stays flat."""
     if output is Output.JSON:
         opening = json_text(document).removesuffix("}")
-        print_lines([f'{opening},"{name}":['], end="")
+        print_for_programs([f'{opening},"{name}":['], end="")
         rows = _ndjson(table)
-        print_lines((f"{',' if index else ''}{row}" for index, row in enumerate(rows)), end="")
-        print_lines(["]}"])
+        print_for_programs((f"{',' if index else ''}{row}" for index, row in enumerate(rows)), end="")
+        print_for_programs(["]}"])
     else:
         emit(output, document, text_table(table), table)
+
+
+def print_for_programs(lines: Iterable[str], end: str = "\n") -> None:
+    """Print lines that a program reads: in UTF-8 whatever the locale is, every line ending as it is given."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    print_lines(lines, end)
 
 
 def print_lines(lines: Iterable[str], end: str = "\n") -> None:
@@ -190,10 +225,16 @@ def _csv_cell(cell: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict):
-        return orjson.dumps(value).decode()
+        return _NOT_TO_BE_SHOWN.sub(lambda match: json.dumps(match[0])[1:-1], orjson.dumps(_whole(value)).decode())
     if isinstance(cell, str):
-        return f"'{harmless(cell)}" if cell.startswith(_FORMULA) else harmless(cell)
+        return f"'{harmless(cell)}" if cell.lstrip().startswith(_FORMULA) else harmless(cell)
     return str(value)
+
+
+class _Header(str):
+    """A line that steers the terminal on purpose: the names of columns, in bold."""
+
+    __slots__ = ()
 
 
 def text_table(table: Table) -> Iterator[str]:
@@ -209,7 +250,7 @@ def text_table(table: Table) -> Iterator[str]:
         right = [was or any(_is_number(row[i]) for row in chunk) for i, was in enumerate(right)]
         if is_first:
             header = _line(table.columns, widths, right)
-            yield typer.style(header, bold=True) if sys.stdout.isatty() else header
+            yield _Header(typer.style(header, bold=True)) if sys.stdout.isatty() else header
         yield from (_line(row, widths, right) for row in cells)
         is_first = False
 

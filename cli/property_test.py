@@ -11,7 +11,7 @@ import typer
 
 from cli.check import finding_line
 from cli.options import Output, OutputOption, target
-from cli.output import Table, counted, emit, json_text, print_lines, progress, text_table
+from cli.output import Table, counted, emit, json_text, print_for_programs, progress, text_table
 
 if TYPE_CHECKING:
     from engine.futures.playing import Verdict
@@ -59,7 +59,7 @@ def report(tested: Verdict, output: Output) -> None:
     if tested.failure is None or output is Output.JSON:
         emit(output, _document(tested), _lines(tested, rows), Table(("invented", "count"), rows))
     else:
-        print_lines(json_text(event) for event in _sequence(tested))
+        print_for_programs(json_text(event) for event in _sequence(tested))
     if tested.failure is not None:
         for line in _failure_lines(tested):
             typer.echo(line, err=True)

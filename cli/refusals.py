@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cli.options import Output
-from cli.output import json_text, print_lines
+from cli.output import json_text, print_for_programs
 from cli.usage import WrongUsage
 from ledger.errors import NetbasisError
 
@@ -35,7 +35,7 @@ def refusals_on_stdout(output: Output) -> Iterator[None]:
         yield
     except NetbasisError as error:
         if output in (Output.JSON, Output.NDJSON):
-            print_lines([json_text(refusal_object(error))])
+            print_for_programs([json_text(refusal_object(error))])
         raise
 
 
@@ -61,7 +61,7 @@ class Rejects:
         self._file.flush()
         self.count += 1
         if self.on_stdout:
-            print_lines([json_text(refusal_object(error))])
+            print_for_programs([json_text(refusal_object(error))])
 
     def begin_anew(self) -> None:
         """Take back what was added: the lines are gone through once more."""
