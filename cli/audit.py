@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.moment import AsOfOption, KnownAtOption, moment_of
+from cli.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of
 from cli.options import Output, OutputOption, target
 from cli.output import Table, emit, shown, text_table
 
@@ -32,6 +32,7 @@ def audit_basis(
     context: typer.Context,
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
+    zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show every movement of the basis, with the basis after it.
@@ -45,7 +46,7 @@ def audit_basis(
     from projections.audit import AuditRow
 
     named = target(context)
-    moment = moment_of(as_of, known_at)
+    moment = moment_of(named, as_of, known_at, zone)
     with named.open("read") as keeper:
         audit = run(keeper.database, keeper.resolve(named.book), moment)
     names = tuple(field.name for field in fields(AuditRow))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import typer
 
-from cli.moment import AsOfOption, KnownAtOption, moment_of
+from cli.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of
 from cli.options import Output, OutputOption, target
 from cli.output import Table, counted, emit, text_table
 
@@ -21,20 +21,21 @@ def balance(
     context: typer.Context,
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
+    zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show each asset's balance and its parts. (Short: bal.)
 
     The parts are fills, capital (deposits and withdrawals) and adjustments; they add up to the total.
 
-    Example: netbasis --db live.db balance --as-of 2026-03-31T23:59:59Z
+    Example: netbasis --db live.db balance --as-of 2026-03
     """
     from engine.views import view_at
 
     named = target(context)
-    moment = moment_of(as_of, known_at)
+    moment = moment_of(named, as_of, known_at, zone)
     with named.open("read") as keeper:
-        view = view_at(keeper.database, keeper.resolve(named.book), moment)
+        view = view_at(keeper.database, keeper.resolve(named.book), moment, now=named.now)
     columns = ("asset", "total", "fills", "capital", "adjustments")
     rows = [
         (asset, holding.total, holding.fills, holding.capital, holding.adjustments)

@@ -2,6 +2,7 @@
 
     db = "live.db"      # a path is relative to the file
     book = "main"
+    zone = "Europe/Berlin"      # whose days, months and years --from, --to, --as-of and --known-at mean; else UTC
 
 It is looked for in the current folder and upward. A flag wins over the environment, the environment over the file.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from cli.usage import WrongUsage
 
 NAME = "netbasis.toml"
-_KEYS = frozenset({"db", "book"})
+_KEYS = frozenset({"db", "book", "zone"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class FileSettings:
 
     db: str | None = None
     book: str | None = None
+    zone: str | None = None
 
 
 def read_settings(folder: Path) -> FileSettings:
@@ -39,8 +41,8 @@ def read_settings(folder: Path) -> FileSettings:
         raise WrongUsage(f"{found} cannot be read: {error}") from error
     for key, value in values.items():
         if key not in _KEYS or not isinstance(value, str):
-            raise WrongUsage(f"{found}: {key!r}: expected db and book, each a text in quotes")
+            raise WrongUsage(f"{found}: {key!r}: expected db, book and zone, each a text in quotes")
     db = values.get("db")
     if db is not None and "://" not in db and not Path(db).is_absolute():
         db = os.path.relpath(found.parent / db, folder)  # short, since it is shown
-    return FileSettings(db, values.get("book"))
+    return FileSettings(db, values.get("book"), values.get("zone"))

@@ -41,7 +41,7 @@ from cli import (
     verify_injection,
     withdraw,
 )
-from cli.options import Target
+from cli.options import Clock, Target, system_clock
 from cli.output import answer_was_lost, harmless, lose_answers, shown
 from cli.usage import EXIT_USAGE
 from engine.commits import Commit, Commits
@@ -136,20 +136,16 @@ def exit_code(error: NetbasisError) -> int:
     return EXIT_REFUSED
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; its exit code."""
-    target = Target()
+def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
+    """Run one command line; its exit code. `clock` says what is now, in UTC."""
+    target = Target(clock=clock)
     try:
         result = app(args=list(arguments) or ["--help"], prog_name="netbasis", standalone_mode=False, obj=target)
     except NetbasisError as error:
         _say(harmless(str(error)))
         return exit_code(error)
     except typer.TyperException as error:
-        if error.format_message().startswith("Usage:"):  # a group without a command: its help is the message
-            _say(error.format_message())
-            return EXIT_USAGE
-        what = error.format_message().rstrip(".").replace("\n\t", " ")  # a choice stands on lines of its own
-        _say(harmless(f"error[usage]: {what}; try `netbasis --help`"))
+        _say(_usage_message(error))
         return EXIT_USAGE
     except SystemExit as stopped:
         if isinstance(stopped.__context__, BrokenPipeError):  # typer's own: nobody reads the help any more
@@ -164,6 +160,18 @@ def run(arguments: Sequence[str]) -> int:
     elif target.commits is not None and target.commits.last is not None and answer_was_lost():
         _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target.commits))}")
     return code
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    """What is wrong with the command line; of a group without a command, the commands that it has."""
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        group = getattr(error, "ctx", None)
+        assert group is not None
+        commands = " or ".join(f"`{group.command_path} {name}`" for name in group.command.list_commands(group))
+        return f"{message}\n\nerror[usage]: say which: {commands}"
+    what = message.rstrip(".").replace("\n\t", " ")  # a choice stands on lines of its own
+    return harmless(f"error[usage]: {what}; try `netbasis --help`")
 
 
 def _what_stays(commits: Commits | None) -> list[str]:

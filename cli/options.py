@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from ledger.faults import Mode
 
 DEFAULT_BOOK = "main"
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
 
 
 class Output(StrEnum):
@@ -33,13 +41,19 @@ OutputOption: TypeAlias = Annotated[
     Output,
     typer.Option("-O", "--output", help="text for people; for programs json, csv or ndjson, decimals as strings"),
 ]
+StrategyOption: TypeAlias = Annotated[
+    str | None, typer.Option("--strategy", metavar="NAME", help="Only the fills of this strategy.")
+]
 
 
 class Target:
     """The database and book that the command line, else the environment, else `netbasis.toml` names."""
 
-    def __init__(self, db: str | None = None, book: str | None = None) -> None:
+    def __init__(self, db: str | None = None, book: str | None = None, *, clock: Clock = system_clock) -> None:
         self._given = FileSettings(db, book)
+        self._clock = clock
+        # One moment for the whole command: its `today`, the age of a mark.
+        self.now = clock()
         # Of a command that writes: what it has committed so far.
         self.commits: Commits | None = None
 
@@ -51,6 +65,11 @@ class Target:
     def book(self) -> str | None:
         """The book's name; None for the one there is."""
         return self._file.book if self._given.book is None else self._given.book
+
+    @property
+    def zone(self) -> str | None:
+        """The time zone that the file names."""
+        return self._file.zone
 
     def location(self) -> str:
         """The database's path; a usage error when none was named."""
@@ -69,7 +88,9 @@ class Target:
         """The database, opened; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait says so on stderr."""
         from engine.bookkeeper import Bookkeeper
 
-        keeper = Bookkeeper.open(self.location(), mode, sound_file=sound_file, on_wait=_say_that_it_waits)
+        keeper = Bookkeeper.open(
+            self.location(), mode, clock=self._clock, sound_file=sound_file, on_wait=_say_that_it_waits
+        )
         if mode != "read":
             self.commits = keeper.commits
         return keeper

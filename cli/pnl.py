@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.moment import AsOfOption, FromOption, KnownAtOption, ToOption, moment_of, time_of
+from cli.moment import AsOfOption, Bounds, FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
 from cli.options import Output, OutputOption, Target, target
 from cli.output import Table, counted, emit, pairs, shown, signed, text_table
 from cli.prices import parse_prices
 from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.views import Period
+    from engine.views import Moment, Period
     from ledger.book import Book
     from projections.marks import Price
     from projections.pnl import Pnl
@@ -47,6 +47,7 @@ def pnl(
     known_at: KnownAtOption = None,
     start: FromOption = None,
     end: ToOption = None,
+    zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show total value, net deposits, net basis, PnL and profit.
@@ -54,25 +55,27 @@ def pnl(
     Values with the newest mark of each asset, or --price. A figure that needs a mark which nobody gave is unknown, not 0.
     With --from or --to: of a period, at its start, at its end, and what changed; --price counts at the end.
 
-    Example: netbasis --db live.db pnl --price XRP=1.33
+    Example: netbasis --db live.db pnl --from 2026-11 --to 2026-11
     """
-    if (start or end) and as_of:
+    named = target(context)
+    is_period = start is not None or end is not None
+    if is_period and as_of is not None:
         raise WrongUsage("--as-of is a moment, --from and --to are a period: give one of them")
-    if start or end:
-        _show_period(target(context), price or (), time_of(start), time_of(end), time_of(known_at), output)
+    moment = moment_of(named, as_of, known_at, zone)
+    if is_period:
+        _show_period(named, price or (), bounds_of(named, start, end, zone), moment.known_at, output)
     else:
-        _show_moment(target(context), price or (), as_of, known_at, output)
+        _show_moment(named, price or (), moment, output)
 
 
-def _show_moment(named: Target, price: Sequence[str], as_of: str | None, known_at: str | None, output: Output) -> None:
-    from engine.bookkeeper import utc_now
+def _show_moment(named: Target, price: Sequence[str], moment: Moment, output: Output) -> None:
     from engine.views import view_at
     from projections.pnl import pnl as compute
 
-    moment = moment_of(as_of, known_at)
     with named.open("read") as keeper:
-        view = view_at(keeper.database, keeper.resolve(named.book), moment)
-    now = moment.as_of if isinstance(moment.as_of, datetime) else utc_now()
+        view = view_at(keeper.database, keeper.resolve(named.book), moment, now=named.now)
+    # The end of a day that has not ended is not so yet: a mark is as old as it is now.
+    now = min(moment.as_of, named.now) if isinstance(moment.as_of, datetime) else named.now
     prices = {**view.state.marks, **parse_prices(price, view.book, now)}
     figures = compute(view.state, prices, view.book.numeraire)
     document = {
@@ -146,43 +149,37 @@ def _age(now: datetime, at: datetime) -> str:
 
 
 def _show_period(
-    named: Target,
-    price: Sequence[str],
-    start: datetime | None,
-    end: datetime | None,
-    known_at: datetime | None,
-    output: Output,
+    named: Target, price: Sequence[str], bounds: Bounds, known_at: datetime | None, output: Output
 ) -> None:
-    from engine.bookkeeper import utc_now
     from engine.views import pnl_of_period
 
     with named.open("read") as keeper:
         book = keeper.view(keeper.resolve(named.book)).book
-        prices = parse_prices(price, book, end or utc_now())
-        period = pnl_of_period(keeper.database, book.name, start, end, known_at, prices)
+        prices = parse_prices(price, book, min(bounds.end or named.now, named.now))
+        found = pnl_of_period(keeper.database, book.name, bounds.start, bounds.end, known_at, prices, now=named.now)
     document = {
         "book": book.name,
-        "version": period.version,
+        "version": found.version,
         "numeraire": book.numeraire,
-        "from": start,
-        "to": end,
-        "start": _document(period.start),
-        "end": _document(period.end),
-        "change": _document(period.change),
+        "from": bounds.start,
+        "to": bounds.end,
+        "start": _document(found.start),
+        "end": _document(found.end),
+        "change": _document(found.change),
     }
-    rows = [[name, *(getattr(part, name) for part in (period.start, period.end, period.change))] for name in FIGURES]
-    emit(output, document, _period_lines(period), csv_table=Table(("figure", "start", "end", "change"), rows))
+    rows = [[name, *(getattr(part, name) for part in (found.start, found.end, found.change))] for name in FIGURES]
+    emit(output, document, _period_lines(found), csv_table=Table(("figure", "start", "end", "change"), rows))
 
 
-def _period_lines(period: Period) -> Iterator[str]:
-    names = (f"in {period.book.numeraire}", "start", "end", "change")
-    parts = (period.start, period.end, period.change)
+def _period_lines(found: Period) -> Iterator[str]:
+    names = (f"in {found.book.numeraire}", "start", "end", "change")
+    parts = (found.start, found.end, found.change)
     rows = []
     for name in FIGURES:
         start, end, difference = (getattr(part, name) for part in parts)
         change = "unknown" if difference is None else signed(difference)
         rows.append((name.replace("_", " "), _or_unknown(start), _or_unknown(end), change))
     yield from text_table(Table(names, rows))
-    yield from _remarks(period.change)
-    for asset, amount in sorted(period.change.fees.items()):
+    yield from _remarks(found.change)
+    for asset, amount in sorted(found.change.fees.items()):
         yield f"fees paid: {shown(amount)} {asset}"

@@ -15,7 +15,7 @@ SOURCE = "command line"
 
 
 def parse_prices(given: Iterable[str], book: Book, at: datetime) -> dict[str, Price]:
-    """The prices by asset, by the rules of a mark: positive, and none for the numeraire."""
+    """The prices by asset, by the rules of a mark, each asset once; a usage error or Refused for what is not so."""
     prices: dict[str, Price] = {}
     for text in given:
         asset, equals, price = text.partition("=")
@@ -23,5 +23,7 @@ def parse_prices(given: Iterable[str], book: Book, at: datetime) -> dict[str, Pr
             raise WrongUsage(f"not ASSET=PRICE: {text!r}; expected such as XRP=1.33")
         mark = complete(Mark.model_validate({"asset": asset, "price": price}), book)
         assert isinstance(mark, Mark)
+        if mark.asset in prices:
+            raise WrongUsage(f"--price gives {mark.asset} more than one price; expected one for each asset")
         prices[mark.asset] = Price(mark.price, SOURCE, at)
     return prices

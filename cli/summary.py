@@ -1,4 +1,4 @@
-"""`netbasis summary`: a book or one session of it on a page, and as a picture."""
+"""`netbasis summary`: a book, a session or a strategy of it, on a page, and as a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.exposure import exposure_document, exposure_lines
-from cli.options import Output, OutputOption, target
+from cli.options import Output, OutputOption, StrategyOption, target
 from cli.output import Table, counted, emit, pairs, shown, signed, text_table
 from cli.pnl import FIGURES
 from cli.strategy import read_config
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
 def summary(
     context: typer.Context,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only the fills of this session.")] = None,
+    strategy: StrategyOption = None,
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="A strategy's configuration: show the exposure headroom, too.")
     ] = None,
@@ -43,8 +44,9 @@ def summary(
 ) -> None:
     """Show fills, volume, fees, inventory, net basis and PnL.
 
-    With --session the fills are that session's; inventory, net basis and PnL are always the whole book's: fills plus
-    capital, as the engine holds it.
+    With --session or --strategy the fills are that session's or strategy's, with both they are of both; inventory, net
+    basis and PnL are always the whole book's: fills plus capital, as the engine holds it. Fees paid are those of the fills
+    and the adjustments with the reason fee or network_fee, which belong to a session or to none.
 
     Example: netbasis --db paper.db summary --session monday --config paper.yaml --plot monday.png
     """
@@ -52,16 +54,16 @@ def summary(
     from engine.summary import summarise
 
     picture = _picture(plot)
-    strategy = None if config is None else read_config(config)
+    settings = None if config is None else read_config(config)
     named = target(context)
     with named.open("read") as keeper:
-        found = summarise(keeper.database, keeper.resolve(named.book), session)
+        found = summarise(keeper.database, keeper.resolve(named.book), session, strategy=strategy, now=named.now)
         if picture is not None:
             _draw(keeper.database, found, picture)
     exposed = None
-    if strategy is not None:
+    if settings is not None:
         balance = found.view.state.inventory.balance(found.view.book.numeraire)
-        exposed = trace(balance, strategy.base_size_rlusd, strategy.max_rlusd_exposure)
+        exposed = trace(balance, settings.base_size_rlusd, settings.max_rlusd_exposure)
     document = _document(found, exposed)
     emit(output, document, _lines(found, exposed, picture), csv_table=_figures(document))
 
@@ -98,12 +100,13 @@ def _document(found: Summary, exposed: Trace | None) -> dict[str, Any]:
         "version": view.head.version,
         "numeraire": view.book.numeraire,
         "session": found.session,
+        "strategy": found.strategy,
         "fills": fills.count,
         "reversed_fills": fills.reversed,
         "first_at": fills.first_at,
         "last_at": fills.last_at,
         "volume": _volume(fills).as_dicts(),
-        "fees": [{"asset": asset, "amount": amount} for asset, amount in sorted(fills.fees.items())],
+        "fees": [{"asset": asset, "amount": amount} for asset, amount in sorted(found.fees.items())],
         "unknown_fees": fills.unknown_fees,
         "fills_pnl": found.fills_pnl,
         "inventory": inventory,
@@ -140,7 +143,8 @@ def _lines(found: Summary, exposed: Trace | None, picture: Path | None) -> Itera
     yield from _fill_lines(found)
     view = found.view
     book = f"the book {shown(view.book.name)} ({view.book.mode}) at version {view.head.version}"
-    yield f"{book}, all sessions and capital" if found.session is not None else book
+    is_part = found.session is not None or found.strategy is not None
+    yield f"{book}, all fills and capital" if is_part else book
     rows = [
         (asset, holding.total, *(getattr(holding, part) for part in PARTS))
         for asset, holding in sorted(view.state.inventory.items())
@@ -160,15 +164,17 @@ def _lines(found: Summary, exposed: Trace | None, picture: Path | None) -> Itera
 
 def _fill_lines(found: Summary) -> Iterator[str]:
     fills = found.fills
-    what = "all fills" if found.session is None else f"session {shown(found.session)}"
+    named = (("session", found.session), ("strategy", found.strategy))
+    what = ", ".join(f"{kind} {shown(name)}" for kind, name in named if name is not None) or "all fills"
     yield f"{what}: {counted(fills.count, 'fill')}" + (f", and {fills.reversed} reversed" if fills.reversed else "")
     if fills.count:
         yield f"from {shown(fills.first_at)} to {shown(fills.last_at)}"
         yield from text_table(_volume(fills))
-        for asset, amount in sorted(fills.fees.items()):
-            yield f"fees paid: {shown(amount)} {asset}"
-        if fills.unknown_fees:
-            yield f"not counted: {counted(fills.unknown_fees, 'fee')} not reported"
+    for asset, amount in sorted(found.fees.items()):
+        yield f"fees paid: {shown(amount)} {asset}"
+    if fills.unknown_fees:
+        yield f"not counted: {counted(fills.unknown_fees, 'fee')} not reported"
+    if fills.count:
         worth = "unknown" if found.fills_pnl is None else f"{signed(found.fills_pnl)} {found.view.book.numeraire}"
         yield f"what they add to total pnl, at the newest marks: {worth}"
     yield ""

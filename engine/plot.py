@@ -109,7 +109,7 @@ def curve(connection: Connection, book: str, numeraire: str) -> list[Point]:
 
 
 def draw(database: Database, summary: Summary, picture: Path) -> None:
-    """Draw the book of a summary; the time of its session, where it has one, stands out. The suffix is the format's.
+    """Draw the book of a summary; the time of the session's or strategy's fills stands out. The suffix is the format's.
 
     Raises StorageError; OSError when the picture cannot be written.
     """
@@ -120,13 +120,13 @@ def draw(database: Database, summary: Summary, picture: Path) -> None:
     worth, profit = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _draw_lines(worth, profit, found)
     _draw_capital(worth, [point for point in found if point.capital is not None], book.numeraire)
-    if summary.session is not None and fills.count:
+    parts = [f"{kind} {name}" for kind, name in (("session", summary.session), ("strategy", summary.strategy)) if name]
+    if parts and fills.count:
         span: tuple[Any, Any] = fills.first_at, fills.last_at
-        worth.axvspan(*span, color=_SHADE, alpha=0.15, label="the session")
+        worth.axvspan(*span, color=_SHADE, alpha=0.15, label="its fills")
         profit.axvspan(*span, color=_SHADE, alpha=0.15)
     # A name is never taken for a formula.
-    session = "" if summary.session is None else f", session {summary.session}"
-    worth.set_title(f"{book.name} ({book.mode}){session}", loc="left", parse_math=False)
+    worth.set_title(", ".join([f"{book.name} ({book.mode})", *parts]), loc="left", parse_math=False)
     worth.legend(frameon=False)
     for axes in (worth, profit):
         axes.set_ylabel(book.numeraire, parse_math=False)

@@ -1,8 +1,12 @@
-"""A summary of a book, or of one session in it: its fills, and what the whole book holds and has earned.
+"""A summary of a book, of one session or one strategy in it: its fills, and what the whole book holds and has earned.
 
-What is a session's: the fills, their volume, fees and time span, and what they add to total PnL at the newest marks. What is
-the book's, whoever asks: inventory (the total, and the parts that it adds up from), net basis, profit and loss. A sum of
-fills alone never stands under the name of a balance. A fill that was reversed is not counted, only told.
+What is a session's or a strategy's: the fills, their volume, fees and time span, and what they add to total PnL at the
+newest marks. What is the book's, whoever asks: inventory (the total, and the parts that it adds up from), net basis,
+profit and loss. A sum of fills alone never stands under the name of a balance. A fill that was reversed is not counted,
+only told.
+
+Fees paid are those of the fills and the adjustments that are fees (`projections.fees`): of the whole book as `pnl` has them,
+of a session its own. An adjustment names no strategy, so a strategy's fees are those of its fills.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select
+from sqlalchemy import Connection, Row, select
 
 from engine.bookkeeper import View, utc_now
 from engine.projection_store import load_rows, stored_state
@@ -22,6 +26,7 @@ from ledger import store
 from ledger.amounts import ZERO, add, subtract, total, value
 from ledger.database import Database
 from ledger.tables import events
+from projections.fees import FEE_REASONS
 from projections.marks import Marks
 from projections.pnl import Pnl, pnl
 
@@ -41,7 +46,7 @@ class Volume:
 class Fills:
     """The fills that stand. `reversed`: those that do not. `first_at`, `last_at`: None for no fills.
 
-    `volumes`: by side, base asset and quote asset. `fees`: paid per asset, rebates subtracted. `unknown_fees`: fills
+    `volumes`: by side, base asset and quote asset. `fees`: theirs per asset, rebates subtracted. `unknown_fees`: fills
     whose fee was not reported. `moved`: what the fills, fees included, did to each asset; the part of a session in the
     fills part of the balance.
     """
@@ -58,35 +63,52 @@ class Fills:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`session`: None for all fills of the book. `fills_pnl`: what the fills add to total PnL at the newest marks.
+    """`session`, `strategy`: whose fills they are; None for all of the book.
 
-    `pnl`: the book's, at the newest marks. `fills_pnl` is None while a mark that it needs is missing.
+    `fees`: paid per asset, by the fills and as adjustments. `fills_pnl`: what the fills add to total PnL at the newest
+    marks; None while a mark that it needs is missing. `pnl`: the book's, at the newest marks.
     """
 
     view: View
     session: str | None
+    strategy: str | None
     fills: Fills
+    fees: Mapping[str, Decimal]
     fills_pnl: Decimal | None
     pnl: Pnl
 
 
-def summarise(database: Database, name: str, session: str | None = None, *, now: datetime | None = None) -> Summary:
-    """The summary of a book, its fills being those of a session where one is named, all from one state of the ledger.
+def summarise(
+    database: Database,
+    name: str,
+    session: str | None = None,
+    *,
+    strategy: str | None = None,
+    now: datetime | None = None,
+) -> Summary:
+    """The summary of a book, all from one state of the ledger.
 
-    `now`: what the clock says, None for the system's; marks ahead of it do not count. Raises Refused `book_unknown`;
-    StorageError.
+    Its fills are those of the session and of the strategy, where they are named; of both, where both are. `now`: what the
+    clock says, None for the system's; marks ahead of it do not count. Raises Refused `book_unknown`; StorageError.
     """
     with database.reading() as connection:
         book, head = store.require_book(connection, name)
         state = stored_state(load_rows(connection, name), book, head)
         marks = marks_now(connection, name, state.marks, now or utc_now())
-        fills = sum_fills(_fill_rows(connection, name, session), store.reversals(connection, name))
+        reversals = store.reversals(connection, name)
+        fills = sum_fills(_fill_rows(connection, name, session, strategy), reversals)
+        if strategy is not None:
+            paid: Mapping[str, Decimal] = fills.fees
+        elif session is not None:
+            paid = _with_adjustments(fills.fees, _fee_rows(connection, name, session), reversals)
+        else:
+            paid = state.fees.paid
     worth = _worth(fills.moved, marks, book.numeraire)
     view = View(book, head, replace(state, marks=marks))
-    return Summary(view, session, fills, worth, pnl(state, marks, book.numeraire))
+    return Summary(view, session, strategy, fills, paid, worth, pnl(state, marks, book.numeraire))
 
 
-def _fill_rows(connection: Connection, book: str, session: str | None) -> Iterable[Row[Any]]:
+def _fill_rows(connection: Connection, book: str, session: str | None, strategy: str | None) -> Iterable[Row[Any]]:
     columns = (
         events.c.version,
         events.c.at,
@@ -97,9 +119,33 @@ def _fill_rows(connection: Connection, book: str, session: str | None) -> Iterab
         events.c.fee_asset,
         events.c.fee_delta,
     )
-    of_book = and_(events.c.book == book, events.c.type == "fill")
-    query = select(*columns).where(of_book if session is None else and_(of_book, events.c.session_id == session))
+    query = select(*columns).where(events.c.book == book, events.c.type == "fill")
+    if session is not None:
+        query = query.where(events.c.session_id == session)
+    if strategy is not None:
+        query = query.where(events.c.strategy == strategy)
     return store.stream(connection, query)
+
+
+def _fee_rows(connection: Connection, book: str, session: str) -> Iterable[Row[Any]]:
+    """The adjustments of a session that are fees."""
+    query = select(events.c.version, events.c.asset, events.c.asset_delta).where(
+        events.c.book == book,
+        events.c.type == "adjustment",
+        events.c.reason.in_(sorted(FEE_REASONS)),
+        events.c.session_id == session,
+    )
+    return store.stream(connection, query)
+
+
+def _with_adjustments(
+    fees: Mapping[str, Decimal], rows: Iterable[Row[Any]], reversals: Mapping[int, int]
+) -> Mapping[str, Decimal]:
+    paid = dict(fees)
+    for row in rows:
+        if row.version not in reversals:
+            paid[row.asset] = subtract(paid.get(row.asset, ZERO), row.asset_delta)
+    return paid
 
 
 def sum_fills(rows: Iterable[Row[Any]], reversals: Mapping[int, int]) -> Fills:

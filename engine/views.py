@@ -102,6 +102,7 @@ def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, H
             "the book has no such version",
             expected=f"a version from 1 to {head.version}",
             actual=moment.as_of,
+            advice="digits alone are a version; the end of a year is that of its last month, such as 2026-12",
         )
     return book, head
 
@@ -165,7 +166,7 @@ def audit_basis(database: Database, name: str, moment: Moment = NOW) -> Audit:
 class RegisterFilter:
     """Which rows of a register are shown; the balances count every event all the same. None: all of them.
 
-    `start` ≤ `at` < `end`, in UTC.
+    `start` ≤ `at` < `end`, in UTC. An event that moves no balance is shown when its `type` is asked for.
     """
 
     asset: str | None = None
@@ -173,12 +174,14 @@ class RegisterFilter:
     session: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    strategy: str | None = None
 
     def shows(self, row: RegisterRow) -> bool:
         """Whether a row is shown."""
         return (
             self.asset in (None, row.asset)
-            and self.type in (None, row.type)
+            and (row.is_posting if self.type is None else self.type == row.type)
+            and self.strategy in (None, row.strategy)
             and self.session in (None, row.session_id)
             and (self.start is None or row.at >= self.start)
             and (self.end is None or row.at < self.end)
@@ -189,9 +192,12 @@ class RegisterFilter:
 def register(
     database: Database, name: str, moment: Moment = NOW, shown: RegisterFilter | None = None
 ) -> Iterator[tuple[Book, Head, Iterator[RegisterRow]]]:
-    """The postings of the book with the running balance of their asset, as a stream. Raises as `view_at`."""
+    """The postings of the book with the running balance of their asset, as a stream.
+
+    Raises as `view_at`.
+    """
     with database.reading() as connection:
         book, head = _require(connection, name, moment)
         reversals = store.reversals(connection, name, where=moment.condition())
         rows = register_rows(store.read_events(connection, name, where=moment.condition()), reversals)
-        yield book, head, (row for row in rows if shown is None or shown.shows(row))
+        yield book, head, filter((shown or RegisterFilter()).shows, rows)

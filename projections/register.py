@@ -1,4 +1,13 @@
-"""The register: every posting, event by event, with the running balance of its asset."""
+"""The register: every posting, event by event, with the running balance of its asset.
+
+An event that moves no balance has no posting; asked for by its type, it has a row of its own, without one:
+
+    version  type          asset  delta  balance  price  basis_delta  starting_value
+          2  deposit       RLUSD     85       85                  85              85
+          3  mark          XRP                      1.33
+          4  basis_commit  RLUSD                              52.284
+          5  baseline                                                       137.284
+"""
 
 from __future__ import annotations
 
@@ -8,50 +17,92 @@ from datetime import datetime
 from decimal import Decimal
 
 from ledger.amounts import ZERO, add
+from ledger.effects import Posting
 from ledger.stored import StoredEvent
 from projections.inventory import PART_OF
+
+_MOVES_BASIS = frozenset({"deposit", "withdrawal", "basis_commit"})
+_MOVES_STARTING_VALUE = frozenset({"deposit", "withdrawal", "baseline"})
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterRow:
-    """One posting; `delta` and `balance` (the asset's total after it) in the asset's own unit.
+    """One posting, or one event without any; what an event does not have is None.
 
-    `part`: fills, capital or adjustments. `reverses`, `reversed_by`: versions that tie an event and its reversal.
+    `asset`: the posting's, else the event's own. `delta`, `balance` (the asset's total after it): in the asset's own unit.
+    `part`: fills, capital or adjustments. `reverses`, `reversed_by`: versions that tie an event and its reversal. `price`:
+    of a mark, deposit or withdrawal, in the numeraire. `basis_delta`: what a deposit, withdrawal or basis commit adds to
+    net basis, None where a deposit's is unknown. `starting_value`: after it, where it moves that. `reason`: an
+    adjustment's or a baseline's. Of a reversal they are the reversed event's, the basis delta negated.
     """
 
     version: int
     at: datetime
     type: str
-    asset: str
-    delta: Decimal
-    balance: Decimal
-    part: str
+    asset: str | None
+    delta: Decimal | None
+    balance: Decimal | None
+    part: str | None
     session_id: str | None
     key: str
     reverses: int | None
     reversed_by: int | None
+    strategy: str | None
+    price: Decimal | None
+    basis_delta: Decimal | None
+    starting_value: Decimal | None
+    reason: str | None
+
+    @property
+    def is_posting(self) -> bool:
+        """Whether it moves a balance."""
+        return self.delta is not None
 
 
 def register_rows(events: Iterable[StoredEvent], reversals: Mapping[int, int]) -> Iterator[RegisterRow]:
-    """A row for each posting of the events, which come in order from the first.
+    """A row for each posting of the events, and for each event without any; the events come in order from the first.
 
     `reversals` has, by the version of a reversed event, the version of its reversal.
     """
     balances: dict[str, Decimal] = {}
+    starting_value = ZERO
     for event in events:
+        starting_value = add(starting_value, event.effects.starting_value_delta)
+        reversed_by = reversals.get(event.version)
+        postings = False
         for posting in event.effects.postings:
+            postings = True
             balance = add(balances.get(posting.asset, ZERO), posting.delta)
             balances[posting.asset] = balance
-            yield RegisterRow(
-                version=event.version,
-                at=event.at,
-                type=event.type,
-                asset=posting.asset,
-                delta=posting.delta,
-                balance=balance,
-                part=PART_OF[event.effects.effect_of],
-                session_id=event.session_id,
-                key=event.key,
-                reverses=event.reverses,
-                reversed_by=reversals.get(event.version),
-            )
+            yield _row(event, posting, balance, starting_value, reversed_by)
+        if not postings:
+            yield _row(event, None, None, starting_value, reversed_by)
+
+
+def _row(
+    event: StoredEvent,
+    posting: Posting | None,
+    balance: Decimal | None,
+    starting_value: Decimal,
+    reversed_by: int | None,
+) -> RegisterRow:
+    effects = event.effects
+    moves = effects.effect_of
+    return RegisterRow(
+        version=event.version,
+        at=event.at,
+        type=event.type,
+        asset=posting.asset if posting else event.asset,
+        delta=posting.delta if posting else None,
+        balance=balance,
+        part=PART_OF[moves] if posting else None,
+        session_id=event.session_id,
+        key=event.key,
+        reverses=event.reverses,
+        reversed_by=reversed_by,
+        strategy=event.strategy,
+        price=event.price,
+        basis_delta=effects.basis_delta if moves in _MOVES_BASIS and not effects.unknown_bases else None,
+        starting_value=starting_value if moves in _MOVES_STARTING_VALUE else None,
+        reason=event.reason,
+    )

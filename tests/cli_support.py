@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,7 @@ from typing import Any, Self
 import pytest
 
 from cli.main import run as run_in_process
+from cli.options import system_clock
 from tests.engines import Engine, contents, forget, raw_access
 from tests.postgres_support import clone_of, database_of, empty_database, url_of
 
@@ -124,12 +126,15 @@ class Cli:
         environment = clean_environment(self.folder)
         return Child([SCRIPT, "--db", self.named, *arguments], cwd=self.folder, env=environment, **{**pipes, **how})
 
-    def here(self, *arguments: str, target: tuple[str, ...] | None = None) -> Ran:
-        """Run a command line in this process; `target` is this ledger and the book `main` unless it is given."""
+    def here(self, *arguments: str, target: tuple[str, ...] | None = None, now: datetime | None = None) -> Ran:
+        """Run a command line in this process; `target` is this ledger and the book `main` unless it is given.
+
+        `now`: what its clock says; None for the system's.
+        """
         out, err = io.StringIO(), io.StringIO()
         target = ("--db", self.location, "--book", "main") if target is None else target
         with redirect_stdout(out), redirect_stderr(err):
-            code = run_in_process([*target, *arguments])
+            code = run_in_process([*target, *arguments], clock=system_clock if now is None else lambda: now)
         return _checked(Ran(code, out.getvalue(), err.getvalue()))
 
     def write(self, name: str, content: bytes | str) -> str:

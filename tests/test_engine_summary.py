@@ -156,6 +156,8 @@ def test_the_summary_ties_to_the_register(session: str | None, keeper: Bookkeepe
     assert found.fills.count == len({row.version for row in standing})
     expected: dict[str, Decimal] = {}
     for row in standing:
+        assert row.asset is not None
+        assert row.delta is not None
         expected[row.asset] = total((expected.get(row.asset, Decimal(0)), row.delta))
     assert found.fills.moved == expected
     with register(keeper.database, BOOK) as (_, _, rows):
