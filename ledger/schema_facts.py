@@ -45,7 +45,8 @@ def _read_sqlite(connection: Connection) -> Facts:
     for kind, name, table, statement in connection.execute(query):
         if kind == "table" and name in _STATISTICS:
             continue
-        parts = facts.setdefault(shown_raw(table), {})
+        of = name if kind in ("table", "view") else table
+        parts = facts.setdefault(shown_raw(of), {})
         if kind == "table":
             parts |= table_parts(shown_raw(statement))
         elif kind == "view":

@@ -43,10 +43,10 @@ class TickingClock:
 
 
 class SequentialIds:
-    """Event ids in the form of a UUID: …000000000001, …000000000002 and so on."""
+    """Event ids in the form of a UUID: …000000000001, …000000000002 and so on; `after` others where a ledger has some."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, after: int = 0) -> None:
+        self.count = after
 
     def __call__(self) -> str:
         self.count += 1

@@ -283,7 +283,7 @@ def test_a_process_killed_between_the_event_and_its_projections_leaves_neither(
     assert run_child(KILLED_WHEN, location, statement) == KILLED
     assert contents(location) == before
     assert findings_of(location) == []
-    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds()) as keeper:
+    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds(1000)) as keeper:
         assert written(inject(keeper, BOOK, Movement("50"))).stored.version == 6
         require_projections_match(keeper)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.check import NAMES, Checked, ExpectedHead, check
 from engine.rebuild import rebuild
-from ledger import triggers
 from ledger.book import GENESIS_HASH
 from ledger.errors import Refused, StorageError
 from ledger.findings import Finding
@@ -414,36 +412,6 @@ def test_an_event_moved_to_another_book_is_found_in_both(tmp_path: Path) -> None
     assert versions_found(ledger, book="paper") == {3}
 
 
-@pytest.mark.parametrize("name", triggers.SQLITE)
-def test_a_missing_trigger_is_found(ledger: Path, name: str) -> None:
-    with closing(sqlite3.connect(ledger)) as connection:
-        connection.execute(f"DROP TRIGGER {name}")
-        connection.commit()
-    (finding,) = findings_of(ledger)
-    assert (finding.invariant, finding.version) == ("chain", None)
-    assert name in finding.detail
-
-
-@pytest.mark.parametrize("name", triggers.SQLITE)
-def test_an_altered_trigger_is_found(ledger: Path, name: str) -> None:
-    """Such as one that guards nothing."""
-    with closing(sqlite3.connect(ledger)) as connection:
-        connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(triggers.SQLITE[name].replace("BEGIN SELECT RAISE(ABORT,", "BEGIN SELECT substr('x',"))
-        connection.commit()
-    (finding,) = findings_of(ledger)
-    assert name in finding.detail
-    assert finding.expected == triggers.SQLITE[name]
-
-
-def test_a_trigger_on_another_table_does_not_count(ledger: Path) -> None:
-    with closing(sqlite3.connect(ledger)) as connection:
-        connection.execute("DROP TRIGGER events_refuse_update")
-        connection.execute(triggers.SQLITE["events_refuse_update"].replace("ON events", "ON books"))
-        connection.commit()
-    assert len(findings_of(ledger)) == 1
-
-
 def test_only_the_named_invariants_are_reported(ledger: Path) -> None:
     change_column(ledger, 5, "session_id", "s9")
     tamper(ledger, "UPDATE inventory SET fills = '1' WHERE asset = 'XRP'")
@@ -544,34 +512,9 @@ def everything(ledger: Path) -> list[tuple[object, ...]]:
         return [row for name in sorted(names) for row in connection.execute(f"SELECT * FROM {name}")]
 
 
-BREAKS: dict[str, Callable[[sqlite3.Connection], object]] = {
-    "events": lambda connection: connection.execute("DROP TABLE events"),
-    "books": lambda connection: connection.execute("DROP TABLE books"),
-    "a projection": lambda connection: connection.execute("DROP TABLE marks"),
-    "a column": lambda connection: connection.execute("ALTER TABLE marks DROP COLUMN source"),
-}
-
-
-@pytest.mark.parametrize("what", BREAKS)
-def test_a_missing_table_or_column_is_an_error_of_the_storage(ledger: Path, what: str) -> None:
-    with tampering_without_triggers(ledger) as connection:
-        BREAKS[what](connection)
-    with pytest.raises(StorageError):
-        findings_of(ledger)
-
-
-def tampering_without_triggers(ledger: Path) -> closing[sqlite3.Connection]:
-    """A connection of an intruder who leaves the triggers gone."""
-    connection = sqlite3.connect(ledger, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = OFF")
-    for name in triggers.SQLITE:
-        connection.execute(f"DROP TRIGGER {name}")
-    return closing(connection)
-
-
 def test_an_event_recorded_after_a_sound_check_is_checked_by_the_next(tmp_path: Path) -> None:
     """A second check proves anew; nothing is remembered of the first."""
-    with Bookkeeper.open(str(sample_file(tmp_path)), clock=TickingClock(), new_id=SequentialIds()) as keeper:
+    with Bookkeeper.open(str(sample_file(tmp_path)), clock=TickingClock(), new_id=SequentialIds(1000)) as keeper:
         assert check(keeper.database, BOOK).ok
         keeper.append(BOOK, fill("f:9"))
         checked = check(keeper.database, BOOK)

@@ -40,7 +40,7 @@ def ledger(tmp_path: Path) -> Path:
 
 
 def opened(ledger: Path, mode: Any = "write", **options: Any) -> Bookkeeper:
-    return Bookkeeper.open(str(ledger), mode, clock=TickingClock(), new_id=SequentialIds(), **options)
+    return Bookkeeper.open(str(ledger), mode, clock=TickingClock(), new_id=SequentialIds(1000), **options)
 
 
 # ------------------------------------------------------------------------------------------- verify_injection
@@ -79,7 +79,7 @@ def test_the_original_keeps_every_byte_and_gets_nothing(ledger: Path) -> None:
 
 def test_on_a_server_the_book_is_copied_into_a_file_aside() -> None:
     location = url_of(fresh_database())
-    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds()) as keeper:
+    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds(1000)) as keeper:
         keeper.open_book(BOOK, Opened(mode="live"))
         open_desk(keeper)
         before = content(keeper.database)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from engine.bookkeeper import Bookkeeper
 from ledger.book import GENESIS_HASH
 from ledger.errors import Refused, StorageError
-from ledger.file_damage import require_sound_file
+from ledger.file_damage import damaged_indexes, require_sound_file
 from ledger.integrity import Proved, Prover, check_orphans
 from ledger.raw_rows import any_text
 from tests.store_support import SAMPLE_VERSIONS, fill, sample_file, tamper
@@ -86,23 +86,14 @@ def test_an_unknown_book_is_refused_with_the_names_that_there_are(tmp_path: Path
     assert "'main'" in raised.value.expected
 
 
-def test_a_sound_ledger_has_no_finding_about_triggers_or_orphans(tmp_path: Path) -> None:
+def test_a_sound_ledger_has_no_finding_about_its_file_or_orphans(tmp_path: Path) -> None:
     with (
         Bookkeeper.open(str(sample_file(tmp_path)), "read") as keeper,
         keeper.database.reading() as connection,
     ):
         require_sound_file(connection)
-        assert list(check_triggers(connection)) == []
+        assert list(damaged_indexes(connection)) == []
         assert list(check_orphans(connection)) == []
-
-
-def test_all_triggers_missing_are_three_findings(tmp_path: Path) -> None:
-    ledger = sample_file(tmp_path)
-    with closing(sqlite3.connect(ledger)) as connection:
-        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            connection.execute(f"DROP TRIGGER {name}")
-    with Bookkeeper.open(str(ledger), "read") as keeper, keeper.database.reading() as connection:
-        assert len(list(check_triggers(connection))) == 3
 
 
 def test_orphans_are_told_per_book_with_their_number_and_first_version(tmp_path: Path) -> None:

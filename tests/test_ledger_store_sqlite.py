@@ -351,7 +351,7 @@ def test_a_ledger_that_may_not_be_read_is_told(public_folder: Path) -> None:
 
 def test_a_full_disk_leaves_nothing_of_the_append(tmp_path: Path) -> None:
     """A limit on the size of a file is as good as a full disk; the note is larger than that."""
-    with Bookkeeper.open(str(sample_file(tmp_path)), clock=TickingClock(), new_id=SequentialIds()) as keeper:
+    with Bookkeeper.open(str(sample_file(tmp_path)), clock=TickingClock(), new_id=SequentialIds(1000)) as keeper:
         before = content(keeper.database)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))

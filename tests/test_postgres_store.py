@@ -34,7 +34,7 @@ class TestPostgres(StoreContract):
 
 
 def _sampled(location: str) -> Bookkeeper:
-    keeper = Bookkeeper.open(location, "write", clock=TickingClock(), new_id=SequentialIds())
+    keeper = Bookkeeper.open(location, "write", clock=TickingClock(), new_id=SequentialIds(1000))
     keeper.open_book(BOOK, Opened(mode="live"))
     append_sample(keeper)
     return keeper

@@ -79,7 +79,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def open_book(location: str, capital: int, profit: int) -> None:
     """A book at version 3: so much capital in RLUSD, and so much profit."""
-    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds()) as keeper:
+    with Bookkeeper.open(location, clock=TickingClock(), new_id=SequentialIds(1000)) as keeper:
         keeper.open_book(BOOK, Opened(mode="live"))
         keeper.append(BOOK, event("deposit", asset="RLUSD", amount=str(capital)))
         keeper.append(BOOK, event("adjustment", asset="RLUSD", amount=str(profit), reason="reward"))
