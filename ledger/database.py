@@ -150,11 +150,16 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_JOURNEY:
         with together(connection):
             done = [(write, [connection.execute(write.statement, row) for row in write.rows]) for write in writes]
-    else:
-        done = [(write, [connection.execute(write.statement, list(write.rows))]) for write in writes if write.rows]
-    for write, results in done:
         # Of the cursor: in a journey the count comes when the result was made already.
-        written = sum(result.context.cursor.rowcount for result in results)
+        counts = [(write, sum(result.context.cursor.rowcount for result in results)) for write, results in done]
+    else:
+        kept = {"preserve_rowcount": True}  # else the cursor of many rows is closed, and its count gone
+        counts = [
+            (write, connection.execute(write.statement, list(write.rows), execution_options=kept).rowcount)
+            for write in writes
+            if write.rows
+        ]
+    for write, written in counts:
         if write.is_counted and written != len(write.rows):
             raise _swallowed(len(write.rows), written)
 
