@@ -20,7 +20,7 @@ import orjson
 from engine.bookkeeper import Bookkeeper
 from engine.paper.session import PaperRun, run_session
 from engine.paper.strategy_config import Strategy
-from tests.support import BOOK, event, log_of, open_keeper
+from tests.support import BOOK, START, event, it_is, log_of, open_keeper
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "tape"
 REAL_TAPE = DATA / "XRPUSDT_2023-01-01_2023-01-07.trades.csv.gz"
@@ -75,6 +75,7 @@ def open_paper(
 ) -> Bookkeeper:
     """A Bookkeeper on a new paper book with deposits of these amounts; to be closed by the caller."""
     keeper = open_keeper(folder, name=name, location=location, mode="paper")
+    it_is(keeper, START + timedelta(days=100))  # the tapes were recorded before
     at = "2026-01-05T08:00:00Z"
     if rlusd is not None:
         keeper.append(BOOK, event("deposit", asset="RLUSD", amount=rlusd, key="open:1", at=at))

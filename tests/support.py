@@ -83,6 +83,13 @@ def open_keeper(
     return keeper
 
 
+def it_is(keeper: Bookkeeper, now: datetime) -> None:
+    """Set the clock of a Bookkeeper that `open_keeper` opened."""
+    clock = keeper._clock
+    assert isinstance(clock, TickingClock)
+    clock.now = now
+
+
 def event(kind: str, **fields: object) -> Event:
     """The event that JSON fields would give: `event("deposit", asset="RLUSD", amount="50")`."""
     return event_from({"type": kind, **fields})

@@ -24,7 +24,7 @@ HIDDEN = (
     0x2029, 0x202A, 0x202E, 0x2060, 0x2064, 0x2066, 0x2069, 0x206F, 0x3164, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF9, 0xE0001,
     0xE007F, 0xE01EF,
 )  # fmt: skip
-FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def csv_cell(cell: object) -> str:

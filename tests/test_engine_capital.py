@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -37,7 +37,7 @@ from tests.capital_support import (
 )
 from tests.engines import Raw, contents, raw_access
 from tests.store_support import content, fill, findings_of, require_projections_match
-from tests.support import BOOK, START, SequentialIds, TickingClock, event, log_of, open_keeper
+from tests.support import BOOK, START, SequentialIds, TickingClock, event, it_is, log_of, open_keeper
 
 ZERO = Decimal(0)
 
@@ -133,7 +133,7 @@ def test_a_repeat_with_its_transactions_hash_is_answered_and_counts_once(desk: B
 
 def test_what_a_repeat_leaves_to_default_is_not_compared(desk: Bookkeeper) -> None:
     """Neither the note nor the time nor the asset: whoever repeats a command by its hash need not remember them."""
-    said = {"asset": "RLUSD", "source_note": "savings", "at": "2026-01-01T00:00:00Z", "actor": "owner"}
+    said = {"asset": "RLUSD", "source_note": "savings", "at": "2026-01-05T09:00:04Z", "actor": "owner"}
     for command in (inject, withdraw):
         first = written(command(desk, BOOK, Movement("5", tx_hash="AB", **said)))
         assert command(desk, BOOK, Movement("5", tx_hash="AB")).existing == first.stored
@@ -142,6 +142,7 @@ def test_what_a_repeat_leaves_to_default_is_not_compared(desk: Bookkeeper) -> No
 
 
 def test_a_dry_run_tells_what_the_real_run_does_and_writes_nothing(desk: Bookkeeper) -> None:
+    it_is(desk, START + timedelta(hours=2))
     before = content(desk.database)
     tried = inject(desk, BOOK, Movement("10", asset="XRP", at="2026-01-05T10:00:00Z"), price=Decimal("2"), dry_run=True)
     assert content(desk.database) == before
@@ -441,6 +442,7 @@ def test_a_mark_given_only_for_what_is_withdrawn_is_not_enough(desk: Bookkeeper)
 def test_of_several_reasons_the_first_one_in_the_order_of_precedence_is_told(keeper: Bookkeeper) -> None:
     """Each step takes away the reason that was told; then the next one is."""
     later = START + timedelta(hours=1)
+    it_is(keeper, later)
     keeper.append_all(BOOK, [event_from(fields) for fields in FIRST_DEPOSITS])
     keeper.append_all(BOOK, [ETH_MARK, SHORT_ETH])
     huge = Movement("86", at=time_text(later))
@@ -476,7 +478,6 @@ MICROSECOND = timedelta(microseconds=1)
         (MICROSECOND, timedelta(0), False),
         (timedelta(hours=2), timedelta(hours=2), True),
         (timedelta(hours=2), timedelta(hours=2) - MICROSECOND, False),
-        (-timedelta(days=400), None, True),
         (timedelta(days=300), timedelta(days=999_999), True),
         (timedelta(days=300), timedelta.max, True),
     ],
@@ -484,8 +485,9 @@ MICROSECOND = timedelta(microseconds=1)
 def test_a_mark_counts_while_it_is_not_older_than_that_at_the_withdrawals_time(
     desk: Bookkeeper, age: timedelta, max_mark_age: timedelta | None, is_fresh: bool
 ) -> None:
-    """To the microsecond, 15 minutes by default; a mark after the withdrawal is the newest one all the same."""
+    """To the microsecond, 15 minutes by default."""
     assert timedelta(minutes=15) == MAX_MARK_AGE
+    it_is(desk, MARKED + timedelta(days=301))
     desk.append(BOOK, event("mark", asset="XRP", price="2", at=time_text(MARKED)))
     movement = Movement("1", at=time_text(MARKED + age))
     option: dict[str, Any] = {} if max_mark_age is None else {"max_mark_age": max_mark_age}
@@ -502,9 +504,16 @@ def test_a_mark_counts_while_it_is_not_older_than_that_at_the_withdrawals_time(
     assert withdraw(desk, BOOK, movement, prices={"XRP": price_of("2")}, **option).outcome is not None
 
 
-def test_a_withdrawal_at_the_beginning_of_the_calendar_is_dated_and_not_a_crash(desk: Bookkeeper) -> None:
-    stored = written(withdraw(desk, BOOK, Movement("1", at="0001-01-01T00:00:00Z"))).stored
-    assert time_text(stored.at) == "0001-01-01T00:00:00.000000Z"
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_withdrawal_before_everything_is_refused_even_when_it_is_late(
+    desk: Bookkeeper, late: bool, dry_run: bool
+) -> None:
+    before = content(desk.database)
+    for at in ("0001-01-01T00:00:00Z", "2025-12-31T00:00:00Z"):
+        with pytest.raises(Refused, match="decision_out_of_order"):
+            withdraw(desk, BOOK, Movement("1", at=at), late=late, dry_run=dry_run)
+    assert content(desk.database) == before
 
 
 def test_without_a_time_the_marks_age_is_counted_to_now(tmp_path: Path) -> None:
@@ -525,16 +534,69 @@ def ready(folder: Path) -> Path:
     return folder / "ledger.db"
 
 
-def test_a_withdrawal_dated_in_the_past_is_classified_on_what_the_book_holds_now(desk: Bookkeeper) -> None:
-    """The order of the log is the version: it lands on the state at the end, and only an as-of view moves it back."""
+def test_a_withdrawal_in_the_past_is_refused_or_late(desk: Bookkeeper) -> None:
+    """It is classified on what the book holds now, keeps its own time, and its evidence says so."""
+    first, later = START + timedelta(seconds=2), START + timedelta(hours=3)
+    it_is(desk, later)
     inject(desk, BOOK, Movement("10"))
-    past = START - timedelta(days=30)
-    done = withdraw(desk, BOOK, Movement("20", at=time_text(past)))
-    stored = written(done).stored
-    assert (stored.version, stored.at) == (7, past)
-    assert planned(done).evidence.basis_before == Decimal("147.284078")
-    assert parts(done) == ("2.686068", "17.313932")
+    desk.append(BOOK, event("mark", asset="XRP", price="1.5"))
+    movement = Movement("20", at=time_text(first))
+    before = content(desk.database)
+    for dry_run in (True, False):
+        with pytest.raises(Refused, match="decision_out_of_order") as refused:
+            withdraw(desk, BOOK, movement, dry_run=dry_run)
+        assert "--late" in str(refused.value.advice)
+    assert content(desk.database) == before
+    done = withdraw(desk, BOOK, movement, late=True)
+    evidence = planned(done).evidence
+    assert written(done).stored.at == first
+    assert evidence.late is not None
+    assert (evidence.late.mark, evidence.late.decided_at > later) == (None, True)
+    assert (evidence.marks[0].price, evidence.basis_before) == (Decimal("1.5"), Decimal("147.284078"))
     assert check(desk.database, BOOK).ok
+
+
+def test_a_late_withdrawal_in_kind_is_worth_what_it_was_then(desk: Bookkeeper) -> None:
+    """Its own price is that of its time, the equity that of now; the evidence has both, and is verified."""
+    then, later = START + timedelta(minutes=1), START + timedelta(hours=3)
+    desk.append(BOOK, event("mark", asset="XRP", price="1.2", at=time_text(then)))
+    it_is(desk, later)
+    inject(desk, BOOK, Movement("10"))
+    desk.append(BOOK, event("mark", asset="XRP", price="1.5"))
+    done = withdraw(desk, BOOK, Movement("2", asset="XRP", at=time_text(then)), late=True)
+    plan, evidence = planned(done), planned(done).evidence
+    assert (plan.event.price, plan.value) == (Decimal("1.2"), Decimal("2.4"))
+    assert evidence.late is not None
+    assert evidence.late.mark is not None
+    assert (evidence.late.mark.price, evidence.late.mark.at) == (Decimal("1.2"), then)
+    assert [mark.price for mark in evidence.marks] == [Decimal("1.5")]
+    assert check(desk.database, BOOK).ok
+    given_price = {"XRP": price_of("1.3")}
+    priced = withdraw(desk, BOOK, Movement("1", asset="XRP", at=time_text(then)), prices=given_price, late=True)
+    assert planned(priced).event.price == Decimal("1.3")
+    assert check(desk.database, BOOK).ok
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_refused"), [(timedelta(minutes=5), False), (timedelta(minutes=5, microseconds=1), True)]
+)
+def test_no_decision_lies_ahead_of_the_clock(desk: Bookkeeper, ahead: timedelta, is_refused: bool) -> None:
+    clock = TickingClock(START + timedelta(minutes=10), step=timedelta(0))
+    desk._clock = clock
+    at = time_text(clock.now + ahead)
+    steps: list[Callable[[], object]] = [
+        lambda: inject(desk, BOOK, Movement("1", at=at)),
+        lambda: withdraw(desk, BOOK, Movement("1", at=at)),
+        lambda: backfill_basis(desk, BOOK, "1", at=at, even_so=True),
+        lambda: desk.append(BOOK, event("mark", asset="XRP", price="1", at=at)),
+        lambda: desk.append(BOOK, event("reversal", reverses=2, at=at)),
+    ]
+    for step in steps:
+        if is_refused and step is not steps[2]:  # the basis is there already
+            with pytest.raises(Refused, match="at_in_future"):
+                step()
+        else:
+            step()
 
 
 def test_while_a_basis_is_unknown_nothing_can_be_withdrawn(keeper: Bookkeeper) -> None:

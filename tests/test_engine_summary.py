@@ -18,7 +18,7 @@ from ledger.events import Opened
 from projections.pnl import pnl
 from tests.paper_support import open_paper, run_all, wandering, write_tape
 from tests.store_support import append_sample, fill
-from tests.support import BOOK, event
+from tests.support import BOOK, START, event, it_is
 
 RLUSD, XRP = "RLUSD", "XRP"
 
@@ -202,6 +202,7 @@ def test_the_curve_is_what_the_views_say_at_each_time(keeper: Bookkeeper) -> Non
 
 
 def test_what_was_recorded_late_stands_at_its_time(keeper: Bookkeeper) -> None:
+    it_is(keeper, START + timedelta(hours=2))
     session_of(keeper)
     keeper.append(BOOK, event("mark", asset=XRP, price="1.5", at="2026-01-05T10:30:00Z"))
     keeper.append(BOOK, event("deposit", asset=RLUSD, amount="85", at="2026-01-05T08:00:00Z"))

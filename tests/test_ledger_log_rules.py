@@ -1,4 +1,4 @@
-"""What an append refuses is found in a log that was rewritten from end to end, on both engines; and nothing stops the check."""
+"""What an append refuses is found in a log that was rewritten from end to end, on both engines; nothing stops the check."""
 
 from __future__ import annotations
 
