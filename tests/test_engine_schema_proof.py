@@ -201,7 +201,7 @@ def test_a_strange_trigger_is_found_and_nobody_writes_before_it_is_gone(ledger: 
     assert details(ledger) == [f"a strange trigger z on {table}: no migration made it"]
     for mode in ("write", "create"):
         with pytest.raises(StorageError, match="schema_altered") as raised:
-            Bookkeeper.open(ledger, mode)  # type: ignore[arg-type]
+            Bookkeeper.open(ledger, mode)
         assert f"trigger z on {table}" in str(raised.value)
     Bookkeeper.open(ledger, "read").close()
 
