@@ -1,7 +1,7 @@
 """The `netbasis` command: its options, its commands, and the one place where an error becomes an exit code.
 
 Exit codes: 0 done; 1 refused by a rule, bad data, or a check found something; 2 the command line is wrong; 3 somebody
-else wrote first; 4 the storage cannot be trusted or reached.
+else wrote first; 4 the storage cannot be trusted or reached; 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from cli import (
 )
 from cli.options import Clock, Target, system_clock
 from cli.output import answer_was_lost, harmless, lose_answers, shown
+from cli.signals import end_in_order, signal_that_came
 from cli.usage import EXIT_USAGE
 from engine.commits import Commit, Commits
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
@@ -51,6 +52,7 @@ EXIT_REFUSED = 1
 EXIT_CONFLICT = 3
 EXIT_STORAGE = 4
 EXIT_INTERRUPTED = 130  # typer's for Ctrl-C
+EXIT_BY_SIGNAL = 128  # and the signal's number
 
 app = typer.Typer(
     name="netbasis",
@@ -154,10 +156,12 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
     except OSError as error:
         _say(harmless("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target.commits)])))
         return EXIT_STORAGE
+    except KeyboardInterrupt:  # outside of what typer looks after
+        result = EXIT_INTERRUPTED
     code = result if isinstance(result, int) else 0
     if code == EXIT_INTERRUPTED:
-        _say("; ".join(["error[interrupted]: stopped before the end", *_what_stays(target.commits)]))
-    elif target.commits is not None and target.commits.last is not None and answer_was_lost():
+        return _stopped(target.commits)
+    if target.commits is not None and target.commits.last is not None and answer_was_lost():
         _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target.commits))}")
     return code
 
@@ -172,6 +176,14 @@ def _usage_message(error: typer.TyperException) -> str:
         return f"{message}\n\nerror[usage]: say which: {commands}"
     what = message.rstrip(".").replace("\n\t", " ")  # a choice stands on lines of its own
     return harmless(f"error[usage]: {what}; try `netbasis --help`")
+
+
+def _stopped(commits: Commits | None) -> int:
+    """Say that the command was stopped; the exit code."""
+    number = signal_that_came()
+    by = f" by {number.name}" if number else ""
+    _say("; ".join([f"error[interrupted]: stopped{by} before the end", *_what_stays(commits)]))
+    return EXIT_BY_SIGNAL + number if number else EXIT_INTERRUPTED
 
 
 def _what_stays(commits: Commits | None) -> list[str]:
@@ -205,6 +217,7 @@ def _nowhere() -> TextIO:
 
 def main() -> None:
     """The entry point of the script."""
+    end_in_order()
     logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is an error, not a library's log on stderr
     # A stream that the caller has closed is None; what is printed to it goes nowhere.
     if sys.stdout is None:

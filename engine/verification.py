@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
+from engine.aside import folder_aside
 from engine.bookkeeper import Bookkeeper, View
 from engine.capital import Movement, inject
 from engine.copying import copy_book
@@ -83,8 +82,8 @@ def _difference(before: Decimal | None, after: Decimal | None) -> Decimal | None
 @contextmanager
 def _copy(keeper: Bookkeeper, name: str) -> Iterator[Bookkeeper]:
     """A copy of the database, or of the one book on a server, in a temporary folder that is removed."""
-    with tempfile.TemporaryDirectory(prefix="netbasis-verify-") as folder:
-        path = Path(folder) / "copy.db"
+    with folder_aside("verify") as folder:
+        path = folder / "copy.db"
         if keeper.database.dialect == "sqlite":
             with closing(sqlite3.connect(path)) as copy:
                 keeper.database.backup_to(copy)

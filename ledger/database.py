@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -32,8 +32,9 @@ _UNKNOWN = Fault(StorageFault.DATABASE_FAILED, "the database refused", "run `net
 class Database:
     """An open database. `location` is shown in messages and never carries a password."""
 
-    def __init__(self, engine: Engine, location: str, mode: Mode) -> None:
+    def __init__(self, engine: Engine, location: str, mode: Mode, file: sqlite.File | None = None) -> None:
         self._engine = engine
+        self._file = file
         self.location = location
         self.mode = mode
 
@@ -59,8 +60,8 @@ class Database:
                 expected="the path of a SQLite file, or postgresql+psycopg://…",
                 actual=without_password(location),
             )
-        engine = sqlite.open_engine(location, mode, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
-        return cls(engine, location, mode)
+        engine, file = sqlite.open_engine(location, mode, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
+        return cls(engine, location, mode, file)
 
     @property
     def dialect(self) -> str:
@@ -75,7 +76,11 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; it commits at the end or leaves nothing."""
+        """A transaction that holds the write lock from its start; it commits at the end or leaves nothing.
+
+        Raises StorageError `database_moved` when a SQLite file no longer stands at its path: before the commit, then nothing
+        was written; or after it, then the file that was moved away has what was written.
+        """
         assert self.mode != "read", "a database opened for reading is not written"
         is_committing = False
         try:
@@ -85,8 +90,18 @@ class Database:
                 connection.begin(),
             ):
                 yield connection
+                if self._file is not None:
+                    self._file.require_in_place()
                 is_committing = True
+            if self._file is not None:
+                self._file.require_in_place()
         except StorageError as error:
+            if error.fault is StorageFault.DATABASE_MOVED:
+                self._leave_moved()
+                if is_committing:
+                    error.leave_outcome_unknown()
+                    error.advice = "what was written is in the file that stood there: put that back, or append it again"
+                raise
             # Any other fault is the server's answer: it has rolled back.
             is_lost = isinstance(error.__cause__, DBAPIError) and error.__cause__.connection_invalidated
             if is_committing and is_lost:
@@ -107,6 +122,12 @@ class Database:
                 driver = connection.connection.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
                 sqlite.use_wal(driver, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
+
+    def _leave_moved(self) -> None:
+        with suppress(StorageError), translated(self), self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            sqlite.leave_moved(driver)
 
     def close(self) -> None:
         """Close all connections; the last one of a SQLite file moves the WAL into it."""

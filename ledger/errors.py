@@ -112,6 +112,7 @@ class StorageFault(StrEnum):
     DATABASE_FULL = "database_full"
     DATABASE_DAMAGED = "database_damaged"
     DATABASE_FAILED = "database_failed"
+    DATABASE_MOVED = "database_moved"
     NOT_A_DATABASE = "not_a_database"
     NOT_A_LEDGER = "not_a_ledger"
     SCHEMA_OLDER = "schema_older"
@@ -277,7 +278,9 @@ class StorageError(NetbasisError):
         self.outcome_is_unknown = False
 
     def leave_outcome_unknown(self) -> None:
-        """Say that it may have been written after all."""
+        """Say that it may have been written after all; who has said so already has said more."""
+        if self.outcome_is_unknown:
+            return
         self.outcome_is_unknown = True
         self.advice = (
             "it is not known whether it was written: look with `netbasis register`, or append it again if it has a key"

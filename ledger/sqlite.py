@@ -3,7 +3,8 @@
 The driver's own transactions are off, a writer begins with `BEGIN IMMEDIATE` (so that it waits for the lock once, at the
 start) and a reader with plain `BEGIN` (one consistent snapshot, no lock that a writer would wait for). A reader opens the
 file read-only and an existing file is never created by a mistyped path. Every commit is on the disk when it returns
-(`synchronous=FULL`, WAL).
+(`synchronous=FULL`, WAL). A new file is for its owner only (mode 0600), and so are the ones that SQLite makes beside it,
+which take its mode. Where the file no longer stands at its path, nothing is acknowledged (`File.require_in_place`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,24 +30,77 @@ QUIET_WAIT_S = 1.0
 # How long between two attempts at a lock that SQLite does not wait for.
 _PAUSE_S = 0.02
 _OPEN_AS = {"read": "ro", "write": "rw", "create": "rwc"}
+_OWNER_ONLY = 0o600
 
 
-def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: OnWait | None) -> Engine:
-    """An engine on a file. `on_wait` is called when a writer has waited for the lock for a second.
+class File:
+    """The file of an engine: the one that stood at the path when it was opened first."""
 
-    Raises StorageError `database_missing`, `not_a_database`.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None
+
+    @contextmanager
+    def being_opened(self) -> Iterator[None]:
+        """Around opening the path: what stands there before and afterwards is one file, and that of every other time.
+
+        Raises StorageError `database_moved`.
+        """
+        self._opened = self._opened or self._standing()
+        yield
+        self._opened = self._opened or self._standing()
+        self.require_in_place()
+
+    def require_in_place(self) -> None:
+        """Raises StorageError `database_moved` unless the file that was opened still stands at its path."""
+        found = self._standing()
+        if found == self._opened:
+            return
+        what = "was removed or moved away" if found is None else "was replaced: another file stands at its path"
+        raise StorageError(
+            StorageFault.DATABASE_MOVED,
+            f"the file {self._path} {what} while it was written to",
+            advice="nothing of this was written; what was committed before is in the file that stood there: put that back, "
+            "or a backup if it was removed, and append what is missing: keys make that safe",
+        )
+
+    def _standing(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - once for each commit
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: OnWait | None) -> tuple[Engine, File]:
+    """An engine on a file, and that file. `on_wait` is called when a writer has waited for the lock for a second.
+
+    Raises StorageError `database_missing`, `not_a_database`, `database_unreadable`.
     """
+    if "\0" in location:
+        raise StorageError(
+            StorageFault.DATABASE_UNREADABLE, "the path has a NUL", actual=location, advice="give the path of the file"
+        )
     path = Path(location).absolute()
     _require_file(path, mode)
+    file = File(path)
     uri = f"file:{quote(os.fsencode(path))}?mode={_OPEN_AS[mode]}"
     writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
     if mode == "read" and not writable and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
         uri += "&immutable=1"
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+        if mode == "create":
+            _make_for_owner(path)
+        with file.being_opened():
+            return sqlite3.connect(
+                uri,
+                uri=True,
+                timeout=busy_timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
 
     # Without a file in the URL SQLAlchemy would share one connection among all transactions of a thread.
     engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=QueuePool, max_overflow=-1)
@@ -67,7 +122,17 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
         else:
             connection.exec_driver_sql("BEGIN")
 
-    return engine
+    return engine, file
+
+
+def _make_for_owner(path: Path) -> None:
+    """Make the file where there is none, for its owner only whatever the umask; what hinders it SQLite will say."""
+    with suppress(OSError):
+        made = os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _OWNER_ONLY)
+        try:
+            os.fchmod(made, _OWNER_ONLY)
+        finally:
+            os.close(made)
 
 
 def _begin_writing(connection: Connection, busy_timeout_s: float, on_wait: OnWait | None) -> None:
@@ -83,6 +148,16 @@ def _begin_writing(connection: Connection, busy_timeout_s: float, on_wait: OnWai
             on_wait()
         driver.execute(f"PRAGMA busy_timeout = {int((busy_timeout_s - quiet) * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
+
+
+def leave_moved(connection: sqlite3.Connection) -> None:
+    """Move the WAL into a file that was moved away, as far as that can be done.
+
+    SQLite would leave it at the old path: what was committed would be missing in the file, and the next file at that path
+    would be taken to be the one that it belongs to.
+    """
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def use_wal(connection: sqlite3.Connection, *, busy_timeout_s: float, on_wait: OnWait | None) -> None:

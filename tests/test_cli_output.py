@@ -88,7 +88,7 @@ LOCALES = {
 
 
 @ON_A_FILE
-@pytest.mark.parametrize(("locale", "output"), zip(LOCALES, ("json", "csv", "ndjson", "json"), strict=True))
+@pytest.mark.parametrize(("locale", "output"), list(zip(LOCALES, ("json", "csv", "ndjson", "json"), strict=True)))
 def test_what_programs_read_is_utf_8_whatever_the_locale(locale: str, output: str, cli: Cli) -> None:
     """A document and a stream of rows. `Cli.run` decodes UTF-8, and would fail on anything else."""
     cli.append(deposit("k", source_note=NOTE, actor="=Žofie"))

@@ -17,6 +17,7 @@ ELSEWHERE = {
     "access_denied": "tests/test_postgres_trouble.py",
     "database_busy": "tests/test_ledger_store_sqlite.py",
     "database_full": "tests/test_ledger_sqlite.py",
+    "database_moved": "tests/test_ledger_file.py",
     "schema_older": "tests/test_migrations.py",
     "database_encoding": "tests/test_postgres_trouble.py",
     "database_not_writable": "tests/test_cli_bad_input.py",

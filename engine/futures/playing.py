@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import chain
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
+from engine.aside import folder_aside
 from engine.classification import POLICIES
 from engine.futures.drawing import futures
 from engine.futures.simulation import Present, Simulation, present_of
@@ -122,7 +122,7 @@ def _play_futures(play: _Play, examples: int, number: int) -> Failure | None:
 def _kept_out_of_the_folder() -> Iterator[None]:
     """Hypothesis keeps notes in the current folder, which is the user's; within this, in one that goes away."""
     home = storage_directory(intent_to_write=False).home_directory
-    with tempfile.TemporaryDirectory(prefix="netbasis-") as folder:
+    with folder_aside("notes") as folder:
         set_hypothesis_home_dir(folder)
         try:
             yield

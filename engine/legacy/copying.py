@@ -13,12 +13,12 @@ import filecmp
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from engine.aside import folder_aside
 from ledger import sqlite
 from ledger.errors import StorageError, StorageFault
 
@@ -34,13 +34,13 @@ _ADVICE = "the original was only read; check it with the engine that writes it, 
 def copied_aside(file: str) -> Iterator[Path]:
     """The path of a consistent copy of a SQLite file, in a temporary folder that is removed at the end.
 
-    Raises StorageError: `database_missing`, `not_a_database`, `database_unreadable`, `database_damaged`, and
-    `database_busy` when the file was never still while it was copied.
+    Raises StorageError: `database_missing`, `not_a_database`, also for an empty file, `database_unreadable`,
+    `database_damaged`, and `database_busy` when the file was never still while it was copied.
     """
     source = _require_file(file)
-    with tempfile.TemporaryDirectory(prefix="netbasis-legacy-") as folder:
+    with folder_aside("legacy") as folder:
         try:
-            copy = _sound_copy(source, Path(folder))
+            copy = _sound_copy(source, folder)
         except PermissionError as error:
             raise StorageError(
                 StorageFault.DATABASE_UNREADABLE,
@@ -111,10 +111,12 @@ def _starts_with(longer: Path, beginning: Path) -> bool:
 def _require_sound(copy: Path, source: Path) -> None:
     """Raises StorageError unless the copy is a database that SQLite finds sound."""
     with copy.open("rb") as opened:
-        if opened.read(len(_MAGIC)) not in (_MAGIC, b""):
-            raise StorageError(
-                StorageFault.NOT_A_DATABASE, f"{source} is not a SQLite database", advice="check the path"
-            )
+        start = opened.read(len(_MAGIC))
+    if start != _MAGIC:
+        what = "is not a SQLite database" if start else "is empty"
+        raise StorageError(
+            StorageFault.NOT_A_DATABASE, f"{source} {what}", expected="a SQLite file", advice="check the path"
+        )
     with reading(copy, source) as connection:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
     if found != ["ok"]:
@@ -128,6 +130,9 @@ def reading(copy: Path, source: str | Path) -> Iterator[sqlite3.Connection]:
     """A connection to a copy. Texts that are not UTF-8 come with surrogates; SQLite's errors as StorageError."""
     try:
         with closing(sqlite3.connect(copy)) as connection:
+            connection.execute(
+                "PRAGMA trusted_schema = OFF"
+            )  # whoever made the file may have put anything into its views
             connection.text_factory = lambda stored: stored.decode("utf-8", "surrogateescape")
             yield connection
     except (sqlite3.Error, UnicodeDecodeError) as error:
