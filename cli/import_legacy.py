@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +33,24 @@ EngineStartOption = Annotated[
 ]
 
 
+class LedgerKind(StrEnum):
+    """What the old ledger's balances hold of the capital events after its first row."""
+
+    AUTO = "auto"
+    FILLS_ONLY = "fills-only"
+    TOTAL = "total"
+
+
+LedgerOption = Annotated[
+    LedgerKind,
+    typer.Option(
+        "--ledger",
+        help="What the balances of inventory_ledger hold of the capital events after its first row: total, each of them; "
+        "fills-only, none; auto reads it from the rows.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(help="Bring history over from elsewhere.", no_args_is_help=True)
@@ -50,6 +69,7 @@ def import_legacy_db(
     dry_run: DryRunOption = False,
     mapped: MapOption = None,
     engine_start: EngineStartOption = None,
+    ledger: LedgerOption = LedgerKind.AUTO,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Import an old engine's database: capital_events, inventory_ledger, fills, engine_state.
@@ -60,6 +80,7 @@ def import_legacy_db(
 
     Example: netbasis --db live.db import legacy-db old.db --dry-run
     """
+    from engine.legacy.chain import Holds
     from engine.legacy.columns import parse_mapping
     from engine.legacy.importing import Request, import_legacy
 
@@ -67,7 +88,8 @@ def import_legacy_db(
         columns = parse_mapping(mapped or ())
     except ValueError as error:
         raise WrongUsage(f"--map: {error}") from error
-    request = Request(file, columns, None if engine_start is None else parse_time(engine_start))
+    holds = None if ledger is LedgerKind.AUTO else Holds(ledger.value)
+    request = Request(file, columns, None if engine_start is None else parse_time(engine_start), holds)
     named = target(context)
     mode: Mode = "read" if dry_run else "write"
     with named.open(mode, sound_file=True) as keeper, progress("importing") as on_progress:
@@ -108,6 +130,16 @@ def _document(imported: Imported, file: str, dry_run: bool) -> dict[str, Any]:
         "counts": Table(("type", "new", "existed"), _counts(imported)).as_dicts(),
         "quote_amounts": {name: imported.plan.quotes[name] for name in ("kept", "from_ledger", "computed", "rounded")},
         "events": [event.model_dump(exclude_none=True) for event in new],
+        "ledger": imported.holds.value,
+        "recorded_before": [
+            {
+                "row": each.planned.source,
+                "version": each.stored.version,
+                "key": each.stored.key,
+                "tx_hash": each.stored.tx_hash,
+            }
+            for each in imported.recorded
+        ],
         "reconciled": imported.reconciliation.holds,
         "reconciliation": [_line_document(line) for line in imported.reconciliation.lines],
         "notes": imported.notes,
@@ -174,6 +206,12 @@ def _reconciliation(imported: Imported) -> Iterator[str]:
     yield from text_table(Table(columns, rows))
     for line in lines:
         yield from (f"  {shown(line.figure)}: {_cause(cause)}" for cause in line.causes)
+    if imported.holds.value == LedgerKind.FILLS_ONLY.value:
+        yield "  the old ledger holds fills alone: the capital events after its first row are added to its last balance"
+    if imported.recorded:
+        yield f"  recorded here before, by the same transaction, and not imported again: {len(imported.recorded)}"
+        for each in imported.recorded:
+            yield f"    {each.planned.source} is version {each.stored.version}, tx hash {shown(each.stored.tx_hash)}"
     if imported.reconciliation.holds:
         yield "reconciled: no difference is above 0.000000001"
     else:

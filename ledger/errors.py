@@ -95,6 +95,8 @@ class Refusal(StrEnum):
     MARK_MISSING = "mark_missing"
     MARK_STALE = "mark_stale"
     EXCEEDS_EQUITY = "exceeds_equity"
+    # An older database
+    LEDGER_UNCLEAR = "ledger_unclear"
     # A strategy, a tape and a paper session
     NOT_YAML = "not_yaml"
     SETTING_RETIRED = "setting_retired"

@@ -123,8 +123,8 @@ class Cli:
     def start(self, *arguments: str, **how: Any) -> Child:
         """The script, started with pipes; to be used as a context manager, inside it `ended`."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        environment = clean_environment(self.folder)
-        return Child([SCRIPT, "--db", self.named, *arguments], cwd=self.folder, env=environment, **{**pipes, **how})
+        fixed = {"cwd": self.folder, "env": clean_environment(self.folder)}
+        return Child([SCRIPT, "--db", self.named, *arguments], **{**pipes, **fixed, **how})
 
     def here(self, *arguments: str, target: tuple[str, ...] | None = None, now: datetime | None = None) -> Ran:
         """Run a command line in this process; `target` is this ledger and the book `main` unless it is given.

@@ -54,6 +54,7 @@ class Shape:
     fill_id_column: bool = False
     fee_columns: bool = False
     quote_column: bool = False
+    fills_only: bool = False  # the balances hold the capital before an asset's first row, and none after it
     without: tuple[str, ...] = ()
 
     def schema(self) -> list[str]:
@@ -161,7 +162,8 @@ class OldEngine:
         if self.shape.basis_column:
             values["basis_delta_rlusd"] = None if basis is None else real(Decimal(basis))
         self._insert(CAPITAL, values, minutes_off)
-        self._move(asset, exact * sign, is_booked=is_booked)
+        is_held = is_booked and not (self.shape.fills_only and asset in self.has_traded)
+        self._move(asset, exact * sign, is_booked=is_held)
         worth = exact * sign * (Decimal(price) if price is not None else 1)
         self.truth.net_deposits += worth
         self.truth.starting_value += worth
@@ -367,21 +369,14 @@ EXACT: dict[str, Build] = {
     "seconds": _age(_both_sides, Shape(times="seconds")),
     "real_seconds": _age(_both_sides, Shape(times="real_seconds")),
     "milliseconds": _age(_both_sides, Shape(times="milliseconds")),
+    "fills_alone": _age(_both_sides, Shape(fills_only=True)),
+    "fills_alone_without_changes": _age(_both_sides, Shape(fills_only=True, change_column=False)),
     "fees": _age(_fees, Shape(fee_columns=True)),
     "fees_and_quotes": _age(_fees, Shape(fee_columns=True, quote_column=True)),
     "no_engine_state": _age(_plain, Shape(without=(STATE,))),
     "no_capital_events": _age(trade, Shape(without=(CAPITAL,)), openings={"RLUSD": "85", "XRP": "39.27"}),
     "no_fills_no_ledger": _age(_no_ledger_rows, Shape(without=(FILLS, LEDGER))),
 }
-
-
-def no_table_at_all(path: Path) -> Truth:
-    """A file that an engine made and never wrote a table to."""
-    path.write_bytes(b"")
-    return Truth()
-
-
-EXACT["no_table_at_all"] = no_table_at_all
 
 
 # ---- other processes

@@ -72,7 +72,7 @@ def test_the_story_of_five_commands_on_every_age(tmp_path: Path, cli: Cli, age: 
     assert dry["reconciliation"] == real["reconciliation"]
     assert dry["new"] == len(dry["events"]) == real["new"] == real["version"] - 1
     assert real["reconciled"] is True
-    backfilled = done(cli.here("backfill-basis", "--amount", "137.284078")).out
+    backfilled = done(cli.here("backfill-basis", "--amount", "137.284078", "--even-so")).out
     assert backfilled.startswith("synthetic_initial_basis already" if age == "after_the_backfill" else "synthetic")
     verified = done(cli.here("verify-injection", "--amount", "50", "--price", "XRP=1.35")).out
     assert verified.count("✓") == 4
@@ -343,3 +343,80 @@ def test_a_wrong_command_line_exits_2(cli: Cli, old: Path, arguments: list[str])
 def test_a_start_without_a_zone_is_refused(cli: Cli, old: Path) -> None:
     ran = cli.here("import", "legacy-db", str(old), "--engine-start", "2025-11-03 08:00:00")
     assert_refused(ran, 1, "time_without_zone")
+
+
+# ---- what the balances hold, and what was recorded here before
+
+
+def fills_alone(path: Path) -> None:
+    """Deposit 85, ledger 72, deposit 50, ledger 59: the balances hold the fills and the opening only."""
+    with OldEngine(path, Shape(fills_only=True)) as engine:
+        engine.capital("deposit", "RLUSD", "85", basis="85")
+        engine.fill("buy", "10", "1.3")
+        engine.capital("deposit", "RLUSD", "50", basis="50", tx_hash="FEED")
+        engine.fill("buy", "10", "1.3")
+        engine.keep_starting_value()
+
+
+def test_a_ledger_of_fills_alone_is_reconciled(cli: Cli, tmp_path: Path) -> None:
+    path = folder_for(tmp_path, "engine") / OLD
+    fills_alone(path)
+    ran = done(cli.here("import", "legacy-db", str(path)))
+    assert ran.lines[ran.lines.index("reconciliation:") + 2].split() == [
+        "total",
+        "RLUSD",
+        "109.00",
+        "109.00",
+        "0.00",
+        "0.00",
+    ]
+    assert "  the old ledger holds fills alone" in ran.out
+    for said, code, kind in (("auto", 0, "fills-only"), ("fills-only", 0, "fills-only"), ("total", 1, "total")):
+        again = done(cli.here("import", "legacy-db", str(path), "--ledger", said, "-O", "json"), code=code)
+        assert (again.json["ledger"], again.json["new"]) == (kind, 0)
+
+
+def test_rows_that_are_mixed_are_named_and_asked_about(cli: Cli, tmp_path: Path) -> None:
+    path = folder_for(tmp_path, "engine") / OLD
+    with OldEngine(path) as engine:
+        first_deposits(engine)
+        trade(engine)
+        for is_booked in (True, False):
+            engine.capital("deposit", "RLUSD", "50", basis="50", is_booked=is_booked)
+            trade(engine)
+    for dry_run in ([], ["--dry-run"]):
+        ran = cli.here("import", "legacy-db", str(path), *dry_run)
+        assert_refused(ran, 1, "ledger_unclear", "capital_events row 3", "capital_events row 4", "--ledger total")
+    assert cli.head() == 1
+    assert cli.here("import", "legacy-db", str(path), "--ledger", "total").code == 1
+    assert cli.head() > 1
+
+
+def test_a_movement_that_was_injected_before_is_counted_and_named(cli: Cli, tmp_path: Path) -> None:
+    path = folder_for(tmp_path, "engine") / OLD
+    fills_alone(path)
+    assert cli.here("inject", "50", "--tx-hash", "feed").code == 0
+    document = done(cli.here("import", "legacy-db", str(path), "--dry-run", "-O", "json")).json
+    before = [{"row": "capital_events row 2", "version": 2, "key": "FEED:deposit:RLUSD", "tx_hash": "FEED"}]
+    assert document["recorded_before"] == before
+    assert (document["existed"], len(document["events"])) == (1, document["new"])
+    ran = done(cli.here("import", "legacy-db", str(path)))
+    assert ran.lines[-4:-2] == [
+        "  recorded here before, by the same transaction, and not imported again: 1",
+        "    capital_events row 2 is version 2, tx hash FEED",
+    ]
+    assert cli.here("balance", "-O", "json").json["balances"][0]["total"] == "109"
+
+
+@pytest.mark.parametrize("journal", [None, b"left over"])
+def test_an_empty_file_is_an_error(journal: bytes | None, cli: Cli, tmp_path: Path) -> None:
+    """Taken for a database without tables, a mistyped path would import nothing and say that all is well."""
+    (tmp_path / OLD).write_bytes(b"")
+    if journal is not None:
+        (tmp_path / f"{OLD}-journal").write_bytes(journal)
+    assert_refused(cli.here("import", "legacy-db", str(tmp_path / OLD)), 4, "not_a_database", "is empty")
+    with closing(sqlite3.connect(tmp_path / "no_table.db")) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    ran = cli.here("import", "legacy-db", str(tmp_path / "no_table.db"))
+    assert_refused(ran, 1, "field_required", "capital_events", "no table")
+    assert cli.head() == 1

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cli_support import (
     ON_A_FILE,
-    SCRIPT,
     Child,
     Cli,
     Ran,
@@ -42,9 +40,8 @@ def stopped_while_it_copies(cli: Cli, aside: Path, arguments: list[str]) -> Chil
     A child that was through before it could be held is let go, and another one started.
     """
     environment = clean_environment(cli.folder, {"TMPDIR": str(aside)})
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     for _ in range(20):
-        child = Child([SCRIPT, "--db", cli.named, *arguments], cwd=cli.folder, env=environment, **pipes)
+        child = cli.start(*arguments, env=environment)
         while child.poll() is None and not is_copying(aside):
             pass
         child.send_signal(signal.SIGSTOP)

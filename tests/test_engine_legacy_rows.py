@@ -139,7 +139,7 @@ def test_what_is_no_time_is_refused(stored: object) -> None:
         ("amount", float("nan"), Refusal.FIELD_REQUIRED),  # SQLite keeps it as NULL
         ("amount", None, Refusal.FIELD_REQUIRED),
         ("amount", 1e25, Refusal.AMOUNT_OUT_OF_RANGE),
-        ("amount", 1.5e-19, Refusal.AMOUNT_TOO_PRECISE),
+        ("amount", 1.5e-40, Refusal.AMOUNT_TOO_PRECISE),
         ("amount", "many", Refusal.AMOUNT_MALFORMED),
         ("price_rlusd", float("-inf"), Refusal.AMOUNT_MALFORMED),
         ("basis_delta_rlusd", 1e25, Refusal.AMOUNT_OUT_OF_RANGE),

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "schema_older": "tests/test_migrations.py",
     "database_encoding": "tests/test_postgres_trouble.py",
     "database_not_writable": "tests/test_cli_bad_input.py",
+    "ledger_unclear": "tests/test_cli_import_legacy.py",
     "extra_missing": "tests/test_postgres_trouble.py",
 }
 

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     JUMP = "a balance that moved by more than its row's change"
     FLOAT_RESIDUE = "float residue of the old engine"
     CORRECTED_HERE = "corrected in this book: a reversal, a correction or an adjustment with the reason reconciliation"
+    RECORDED_OTHERWISE = "recorded here before, by its transaction, with another basis or price than the old row has"
     GONE = "imported earlier, and gone from the old database"
     STARTING_VALUE_MOVED = "the old engine's starting value moved otherwise than by its deposits and withdrawals"
     NOT_EXPLAINED = "not explained by the rows that are there"

@@ -9,6 +9,9 @@ Whatever the old engine did, this holds exactly, and `reconciliation` takes its 
     last balance = opening + Σ changes + Σ capital events between the rows + Σ jumps
 
 A jump is what the balance moved by that neither the row's change nor a capital event tells: a float's rounding, or more.
+
+In a ledger of fills alone the balances hold the opening and the fills, and no capital event after the first row: then all of
+those stand after the last row (`Holds`), and the old total is the last balance and all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from itertools import accumulate, compress
 from typing import Literal
 
@@ -28,6 +32,13 @@ ToldBy = Literal["ledger", "fill", "nothing"]
 
 # Adding two floats, each of them rounded, is off by less than the sum of their sizes times this (2⁻⁵⁰).
 _FLOAT_NOISE = Decimal("8.9e-16")
+
+
+class Holds(StrEnum):
+    """What the balances of an old ledger hold of the capital events after its first row."""
+
+    TOTAL = "total"  # each of them, from the next row on
+    FILLS_ONLY = "fills-only"  # none
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +93,45 @@ def noise_of(*sizes: Decimal) -> Decimal:
     return value(total(size.copy_abs() for size in sizes), _FLOAT_NOISE)
 
 
-def chains_of(rows: LegacyRows) -> dict[str, Chain]:
+def chains_of(rows: LegacyRows, holds: Holds = Holds.TOTAL) -> dict[str, Chain]:
     """The chain of each asset that is named anywhere, sorted by asset."""
     assets = {row.asset for row in rows.ledger} | {
         row.asset for row in rows.capital if row.event_type != "basis_commit"
     }
     for fill in rows.fills:
         assets |= {fill.base_asset, fill.quote_asset} | ({fill.fee_asset} if fill.fee_asset else set())
-    return {asset: _chain(asset, rows) for asset in sorted(assets)}
+    return {asset: _chain(asset, rows, holds) for asset in sorted(assets)}
 
 
-def _chain(asset: str, rows: LegacyRows) -> Chain:
+def _chain(asset: str, rows: LegacyRows, holds: Holds) -> Chain:
     ledger = [row for row in rows.ledger if row.asset == asset]
     capital = [row for row in rows.capital if row.asset == asset]
-    return _Builder(asset, ledger, sorted(capital, key=lambda row: row.time), moves_of(rows.fills, asset)).build()
+    moves = moves_of(rows.fills, asset)
+    return _Builder(asset, ledger, sorted(capital, key=lambda row: row.time), moves, holds).build()
 
 
 class _Builder:
     """Builds one chain. `_before[i]`: the capital events before row i; the last entry, those after all rows."""
 
     def __init__(
-        self, asset: str, rows: Sequence[LedgerRow], capital: Sequence[CapitalRow], moves: Sequence[Move]
+        self,
+        asset: str,
+        rows: Sequence[LedgerRow],
+        capital: Sequence[CapitalRow],
+        moves: Sequence[Move],
+        holds: Holds,
     ) -> None:
         self._asset = asset
+        # How many of the first rows may hold the capital before them.
+        self._holding = len(rows) if holds is Holds.TOTAL else 1
         self._rows = rows
         self._moves = moves
         self._times_of_capital = {event.time for event in capital}
         self._before: list[list[CapitalRow]] = [[] for _ in range(len(rows) + 1)]
         reached = list(accumulate((row.time for row in rows), max))  # a clock may have been put back
         for event in capital:
-            self._before[bisect_right(reached, event.time)].append(event)
+            place = bisect_right(reached, event.time)
+            self._before[place if place < self._holding else len(rows)].append(event)
 
     def build(self) -> Chain:
         candidates = [PairingRow(row, self._candidates(i), self._noise(i)) for i, row in enumerate(self._rows)]
@@ -180,7 +200,7 @@ class _Builder:
     def _ties(self, i: int) -> list[CapitalRow]:
         """The capital events of the same time as row i, which stand after it."""
         time = self._rows[i].time
-        if time not in self._times_of_capital:
+        if time not in self._times_of_capital or i >= self._holding:
             return []
         return [event for slot in self._before[i + 1 :] for event in slot if event.time == time]
 

@@ -125,7 +125,7 @@ def find_layout(connection: sqlite3.Connection, numeraire: str, mapped: Mapped, 
             elif wanted.is_missed:
                 layout.notes.append(f"{table} has no column {wanted.name}: nothing is taken from it")
     # A ledger of netbasis has an engine_state, too.
-    if missing or (there and not layout.tables.keys() - {STATE}):
+    if missing or not layout.tables.keys() - {STATE}:
         raise _lacking(missing or [f"the tables {CAPITAL}, {LEDGER} and {FILLS}"], there)
     return layout
 
@@ -150,7 +150,7 @@ def _lacking(missing: list[str], there: list[str]) -> Refused:
     return Refused(
         Refusal.FIELD_REQUIRED,
         f"the old database lacks {'; '.join(missing)}",
-        actual=f"tables {', '.join(there)}",
+        actual=f"tables {', '.join(there)}" if there else "no table",
         advice="name other columns with --map TABLE.FIELD=COLUMN; where times are absent, give --engine-start TIME",
     )
 

@@ -15,10 +15,12 @@ from sqlalchemy import Connection, select
 
 from engine.bookkeeper import Bookkeeper, View
 from engine.check import OnProgress
-from engine.legacy.chain import Chain, chains_of
+from engine.legacy.chain import Chain, Holds, chains_of
 from engine.legacy.columns import Mapped
 from engine.legacy.copying import copied_aside
 from engine.legacy.events import OPENINGS, PREFIX, Known, Plan, Planned, plan_events
+from engine.legacy.holding import read_holds
+from engine.legacy.movements import Recorded, movements_recorded_before
 from engine.legacy.reconciliation import Reconciliation, reconcile
 from engine.legacy.rows import LegacyRows, Reading, read_legacy
 from ledger import store
@@ -38,21 +40,31 @@ from projections.engine_state import starting_value_key
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to import. `mapped`: columns of other names; `engine_start`: the time of rows that have none, UTC."""
+    """What to import. `mapped`: columns of other names; `engine_start`: the time of rows that have none, UTC.
+
+    `holds`: what the ledger's balances hold of the capital events after its first row; None to read it from the rows.
+    """
 
     file: str
     mapped: Mapped
     engine_start: datetime | None = None
+    holds: Holds | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did, or would do. `existed[i]`: whether the plan's event i was there already."""
+    """What an import did, or would do. `existed[i]`: whether the plan's event i was there already.
+
+    `recorded`: the movements that were recorded by others before, each for the old row of the same transaction. `holds`:
+    what the old ledger holds.
+    """
 
     book: Book
     head: Head
     plan: Plan
     existed: Sequence[bool]
+    recorded: Sequence[Recorded]
+    holds: Holds
     reconciliation: Reconciliation
     notes: list[str]
 
@@ -68,20 +80,24 @@ def import_legacy(
     view = keeper.view(name)
     rows = _read(view.book, request)
     chains = chains_of(rows)
+    holds = request.holds or read_holds(chains)
+    if holds is not Holds.TOTAL:
+        chains = chains_of(rows, holds)
     with keeper.database.reading() as connection:
         known = _known(connection, name)
     plan = plan_events(rows, chains, view.book, known)
-    keys = {planned.event.key for planned in plan.events if planned.event.key is not None}
-    existed = [] if dry_run else _append(keeper, name, plan.events, on_progress)
+    existed, recorded = ([], []) if dry_run else _append(keeper, name, plan.events, on_progress)
     with keeper.database.reading() as connection:
         log = store.read_events(connection, name)
         if dry_run:
-            rehearsed = list(_rehearse(connection, view, keeper.now(), plan.events))
+            recorded = movements_recorded_before(connection, name, plan.events)
+            rehearsed = list(_rehearse(connection, view, keeper.now(), plan.events, recorded))
             existed = [stored is None for stored in rehearsed]
             log = chained(log, (stored for stored in rehearsed if stored is not None))
-        reconciliation = reconcile(rows, chains, view.book.numeraire, log, keys)
+        reconciliation = reconcile(rows, chains, view.book.numeraire, log, plan, recorded)
     after = view if dry_run else keeper.view(name)
-    return Imported(view.book, after.head, plan, existed, reconciliation, _notes(rows, chains, plan, view))
+    notes = _notes(rows, chains, plan, view)
+    return Imported(view.book, after.head, plan, existed, recorded, holds, reconciliation, notes)
 
 
 def _read(book: Book, request: Request) -> LegacyRows:
@@ -110,19 +126,31 @@ def _known(connection: Connection, name: str) -> Known:
     return Known(frozenset(keys), openings)
 
 
-def _append(keeper: Bookkeeper, name: str, planned: Sequence[Planned], on_progress: OnProgress | None) -> list[bool]:
-    existed: list[bool] = []
-    try:
-        with keeper.transaction(name) as transaction:
-            for outcome in transaction.append_all(item.event for item in planned):
-                existed.append(outcome.existed)
-                if on_progress is not None and len(existed) % store.ROWS_AT_ONCE == 0:
-                    on_progress(len(existed))
-        return existed
-    except NetbasisError as error:
-        if error.index is not None:
-            error.where = planned[error.index].source
-        raise
+def _append(
+    keeper: Bookkeeper, name: str, planned: Sequence[Planned], on_progress: OnProgress | None
+) -> tuple[list[bool], list[Recorded]]:
+    """Which of the events existed, and which movements were recorded by others before."""
+    appended: list[bool] = []
+    with keeper.transaction(name) as transaction:
+        recorded = movements_recorded_before(transaction.connection, name, planned)
+        known = _keys_of(recorded)
+        new = [item for item in planned if item.event.key not in known]
+        try:
+            for outcome in transaction.append_all(item.event for item in new):
+                appended.append(outcome.existed)
+                if on_progress is not None and len(appended) % store.ROWS_AT_ONCE == 0:
+                    on_progress(len(appended))
+        except NetbasisError as error:
+            if error.index is not None:
+                error.where = new[error.index].source
+            raise
+    answers = iter(appended)
+    return [item.event.key in known or next(answers) for item in planned], recorded
+
+
+def _keys_of(recorded: Sequence[Recorded]) -> set[str | None]:
+    """The keys of the old rows that are not appended."""
+    return {each.planned.event.key for each in recorded}
 
 
 class _Rehearsal:
@@ -143,17 +171,21 @@ class _Rehearsal:
 
 
 def _rehearse(
-    connection: Connection, view: View, now: datetime, planned: Sequence[Planned]
+    connection: Connection, view: View, now: datetime, planned: Sequence[Planned], recorded: Sequence[Recorded]
 ) -> Iterator[StoredEvent | None]:
     """What each event would be stored as, but for its bytes; None for one that is there. Raises as appending does."""
     history = _Rehearsal(store.starting_value(connection, view.book.name))
     version = view.head.version
+    known = _keys_of(recorded)
     for start in range(0, len(planned), EVENTS_AT_ONCE):
         chunk = planned[start : start + EVENTS_AT_ONCE]
         there = store.find_keys(connection, view.book.name, [item.event.key for item in chunk if item.event.key])
         for item in chunk:
             stored = there.get(item.event.key or "")
             try:
+                if item.event.key in known:
+                    yield None
+                    continue
                 if stored is not None:
                     require_same(item.event, stored)
                     yield None

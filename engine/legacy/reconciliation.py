@@ -2,20 +2,22 @@
 
 What was recorded in the book by others than an import (a basis commit since, an injection, a bot's fills) is no difference:
 it stands in a column of its own, and `difference = netbasis − recorded here − old`. What corrects imported history counts
-as imported: reversals and corrections of imported events, and adjustments with the reason `reconciliation`.
+as imported: reversals and corrections of imported events, and adjustments with the reason `reconciliation`; and so does a
+movement that was recorded here before by its transaction's hash, in place of its old row.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.legacy.causes import Cause, Causes, Kind, find_causes
 from engine.legacy.chain import Chain, noise_of
-from engine.legacy.columns import FILLS, STATE
-from engine.legacy.events import OPENINGS, PREFIX, key_of
+from engine.legacy.columns import CAPITAL, FILLS, STATE
+from engine.legacy.events import OPENINGS, PREFIX, Plan, key_of
+from engine.legacy.movements import Recorded
 from engine.legacy.rows import CapitalRow, FillRow, LegacyRows
 from ledger.amounts import ZERO, add, negate, subtract, total, value
 from ledger.events import Adjustment
@@ -87,7 +89,8 @@ def _parts(stored: StoredEvent) -> tuple[tuple[str, Decimal], ...]:
 class Tally:
     """Adds up a book's log in two: what imports brought, with what corrects it, and what was recorded here."""
 
-    def __init__(self, planned: Set[str]) -> None:
+    def __init__(self, planned: Set[str], rows: Mapping[int, CapitalRow], numeraire: str) -> None:
+        """`planned`: the keys of the import; `rows`: by version, the old row that a movement recorded here stands for."""
         self.imported = _Figures()
         self.here = _Figures()
         self.openings: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
@@ -95,12 +98,17 @@ class Tally:
         self._versions: set[int] = set()
         self._fills: dict[str, StoredEvent] = {}
         self._later: list[tuple[Kind, StoredEvent]] = []
+        self._rows = rows
+        self._numeraire = numeraire
+        self._differing: list[tuple[str, Decimal, int]] = []
 
     def take(self, stored: StoredEvent) -> None:
         """Add the next event of the log."""
         if not self._is_imported(stored):
             self.here.take(stored)
             return
+        if stored.version in self._rows:
+            self._compare(stored, self._rows[stored.version])
         self._versions.add(stored.version)
         self.imported.take(stored)
         if stored.key.startswith(OPENINGS) and stored.reverses is None:
@@ -108,6 +116,8 @@ class Tally:
                 self.openings[posting.asset] = add(self.openings[posting.asset], posting.delta)
         elif stored.key.startswith(_BASELINES):
             self._start_anew()
+        elif stored.version in self._rows:
+            pass
         elif stored.key not in self._planned:
             is_row = stored.key.startswith(PREFIX) and stored.event.corrects is None
             self._later.append((Kind.GONE if is_row else Kind.CORRECTED_HERE, stored))
@@ -129,16 +139,34 @@ class Tally:
             else:
                 delta = total(posting.delta for posting in stored.effects.postings if posting.asset == asset)
             causes.add(kind, delta, f"version {stored.version}")
+        for name, off, version in self._differing:
+            if asset is None and name == figure:
+                causes.add(Kind.RECORDED_OTHERWISE, off, f"version {version}")
         return causes
+
+    def _compare(self, stored: StoredEvent, row: CapitalRow) -> None:
+        """Note by what the figures of a movement that was recorded here are not those of its old row."""
+        worth, basis = _value(row, self._numeraire), stored.effects.basis_delta
+        if row.basis_delta is None:  # the old database does not know it, so that it is no difference
+            self.imported.figures[NET_BASIS] = subtract(self.imported.figures[NET_BASIS], basis)
+            self.here.figures[NET_BASIS] = add(self.here.figures[NET_BASIS], basis)
+        else:
+            basis = row.basis_delta
+        old = {NET_BASIS: basis, NET_DEPOSITS: worth, STARTING_VALUE: worth}
+        for name, delta in _parts(stored):
+            self._differing.append((name, subtract(delta, old[name]), stored.version))
 
     def _start_anew(self) -> None:
         """A baseline sets the starting value, whatever it was made of before."""
         imported, here = self.imported.figures, self.here.figures
         imported[STARTING_VALUE] = add(imported[STARTING_VALUE], here[STARTING_VALUE])
         here[STARTING_VALUE] = ZERO
+        self._differing = [each for each in self._differing if each[0] != STARTING_VALUE]
 
     def _is_imported(self, stored: StoredEvent) -> bool:
         if stored.key in self._planned or stored.key.startswith(PREFIX) or stored.reverses in self._versions:
+            return True
+        if stored.version in self._rows:
             return True
         if stored.type not in ("fill", "deposit", "withdrawal", "basis_commit", "adjustment"):
             return False
@@ -148,10 +176,17 @@ class Tally:
 
 
 def reconcile(
-    rows: LegacyRows, chains: Mapping[str, Chain], numeraire: str, log: Iterable[StoredEvent], planned: Set[str]
+    rows: LegacyRows,
+    chains: Mapping[str, Chain],
+    numeraire: str,
+    log: Iterable[StoredEvent],
+    plan: Plan,
+    recorded: Sequence[Recorded] = (),
 ) -> Reconciliation:
-    """Compare an old database with a book's log, in which the import is done. `planned`: the keys of the import."""
-    tally = Tally(planned)
+    """Compare an old database with a book's log, in which the import of `plan` is done."""
+    keys = {planned.event.key for planned in plan.events if planned.event.key is not None}
+    by_key = {key_of(CAPITAL, row.id): row for row in rows.capital}
+    tally = Tally(keys, {each.stored.version: by_key[each.planned.event.key or ""] for each in recorded}, numeraire)
     for stored in log:
         tally.take(stored)
     totals = [_total_line(chain, tally) for chain in chains.values()]

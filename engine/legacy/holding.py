@@ -1,0 +1,132 @@
+"""Whether the balances of an old ledger hold the capital events after its first row, read from the rows themselves.
+
+A row's balance moved by its own change; by a capital event that came before it, too, or not. Held against the ledger that
+holds them all (`Holds.TOTAL`), an event that a balance does not have shows as a jump of its amount at the next row:
+
+    deposit 85, ledger 72, deposit 50, ledger 59, each row with a change of −13
+        row 2: 59 − 72 − (−13) − 50 = −50, so the deposit of 50 is not in it: a ledger of fills alone
+
+An event whose amount is missing there and appears at another row has only a wrong time, and is held. Nothing tells where a
+row's own change is not known, or where the amount is too small to be told from the noise of a float or a price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from engine.legacy.chain import Chain, Holds, Step, moved, noise_of
+from engine.legacy.columns import CAPITAL, LEDGER
+from engine.legacy.pairing import PairingRow, agreed_change, moves_of
+from engine.legacy.rows import CapitalRow
+from ledger.amounts import add, subtract
+from ledger.errors import Refusal, Refused
+
+_NAMED = 3
+_TRIED_TOGETHER = 8  # capital events between two rows of which every selection is tried
+
+
+@dataclass(slots=True)
+class _Found:
+    """The capital events that matter, each with the row after it: held, not held, and those of which nothing tells."""
+
+    held: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+
+
+def read_holds(chains: Mapping[str, Chain]) -> Holds:
+    """What the ledger holds, by its chains as of a ledger that holds all; that one where it makes no difference.
+
+    Raises Refused `ledger_unclear`, naming the events, where the rows do not tell, or say the one of some and the other of
+    others.
+    """
+    found = _Found()
+    for chain in chains.values():
+        unexplained: list[Step] | None = None
+        for previous, step in zip(chain.steps, chain.steps[1:], strict=False):
+            if not moved(step.capital).is_zero():
+                unexplained = _unexplained(chain) if unexplained is None else unexplained
+                _look(found, chain, previous, step, unexplained)
+    if found.held and found.left_out:
+        raise _unclear(
+            f"some balances of {LEDGER} hold the capital events before them and others do not: "
+            f"{_names(found.held)} held, {_names(found.left_out)} not held"
+        )
+    if found.untold and not (found.held or found.left_out):
+        raise _unclear(f"the rows do not tell whether the balances of {LEDGER} hold {_names(found.untold)}")
+    return Holds.FILLS_ONLY if found.left_out else Holds.TOTAL
+
+
+def _unclear(what: str) -> Refused:
+    return Refused(
+        Refusal.LEDGER_UNCLEAR,
+        what,
+        advice="say what the balances hold: --ledger total, each capital event from the next row on, or "
+        "--ledger fills-only, none after the first row",
+    )
+
+
+def _names(places: list[str]) -> str:
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return ", ".join(places[:_NAMED]) + more
+
+
+def _look(found: _Found, chain: Chain, previous: Step, step: Step, unexplained: list[Step]) -> None:
+    """Say of each capital event between two rows whether the later one holds it."""
+    missing = list(_missing(step)) if _is_told(chain, previous, step) else []
+    place = f"{LEDGER} row {step.row.id}"
+    for event in step.capital:
+        if event.moved.is_zero():
+            continue
+        says = {event in selection for selection in missing}
+        where = f"{CAPITAL} row {event.id} ({place})"
+        if len(says) != 1:
+            found.untold.append(where)
+        elif says == {False} or any(_is_jump_of(event, other) for other in unexplained):
+            found.held.append(where)
+        else:
+            found.left_out.append(where)
+
+
+def _missing(step: Step) -> Iterator[tuple[CapitalRow, ...]]:
+    """The selections of the events before a row that are the row's jump, when its balance does not have them."""
+    noise = noise_of(step.row.new_balance, step.change, *(event.moved for event in step.capital))
+    for selection in _selections([event for event in step.capital if not event.moved.is_zero()]):
+        if add(step.jump, moved(selection)).copy_abs() <= noise:
+            yield selection
+
+
+def _selections(events: list[CapitalRow]) -> Iterable[tuple[CapitalRow, ...]]:
+    if len(events) > _TRIED_TOGETHER:
+        return [(), tuple(events)]
+    return [selection for count in range(len(events) + 1) for selection in combinations(events, count)]
+
+
+def _unexplained(chain: Chain) -> list[Step]:
+    """The rows whose balances moved by something that is neither their change nor capital before them, held or not."""
+    return [step for step in chain.steps if not step.jump.is_zero() and not any(True for _ in _missing(step))]
+
+
+def _is_jump_of(event: CapitalRow, step: Step) -> bool:
+    """Whether a row's balance moved by an event's amount."""
+    noise = noise_of(step.row.new_balance, step.change, event.moved)
+    return subtract(step.jump, event.moved).copy_abs() <= noise
+
+
+def _is_told(chain: Chain, previous: Step, step: Step) -> bool:
+    """Whether a row's own change is known without taking the capital before it for held or for not held."""
+    if step.row.change is not None:
+        return True
+    if step.fill is None:
+        return False
+    balance = subtract(step.row.new_balance, previous.row.new_balance)
+    (move,) = moves_of([step.fill], chain.asset)
+    noise = noise_of(step.row.new_balance, previous.row.new_balance)
+    fitting = {
+        change
+        for change in (balance, subtract(balance, moved(step.capital)))
+        if agreed_change(PairingRow(step.row, (change,), noise), move) is not None
+    }
+    return len(fitting) == 1 and bool(move.amounts)

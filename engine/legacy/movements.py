@@ -1,0 +1,95 @@
+"""Movements of the old database that the book has already, recorded by others: found by their transaction's hash.
+
+A deposit that somebody injected by hand, with its `--tx-hash`, before the old database was imported is the old row of the
+same transaction; it counts once. An old row is asked about only while it was not imported itself, and each movement that is
+there answers for one row: two rows of one transaction are two movements.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from engine.legacy.events import PREFIX, Planned
+from ledger import store
+from ledger.errors import MovementConflict
+from ledger.events import Deposit, Withdrawal
+from ledger.stored import StoredEvent, json_value
+from ledger.texts import normal_tx_hash
+
+_Movement = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event of the import that is not appended, since `stored` is its movement."""
+
+    planned: Planned
+    stored: StoredEvent
+
+
+def movements_recorded_before(connection: Connection, book: str, planned: Sequence[Planned]) -> list[Recorded]:
+    """The planned movements that the book has under other keys than an import's, in the plan's order.
+
+    Raises MovementConflict, naming the old row, where a movement of the same transaction stands with another amount.
+    """
+    asked: defaultdict[_Movement, list[Planned]] = defaultdict(list)
+    for item in planned:
+        movement = _movement(item)
+        if movement is not None:
+            asked[movement].append(item)
+    found: list[Recorded] = []
+    for movement, items in asked.items():
+        there = [
+            stored
+            for stored in store.find_movements(connection, book, *movement)
+            if not stored.key.startswith(PREFIX) and store.find_reversal(connection, book, stored.version) is None
+        ]
+        if there:
+            found += _matched(movement, _not_imported(connection, book, items), there)
+    return found
+
+
+def _movement(item: Planned) -> _Movement | None:
+    event = item.event
+    if not isinstance(event, Deposit | Withdrawal):
+        return None
+    tx_hash = normal_tx_hash(event.tx_hash or "")
+    return (event.kind, tx_hash, event.asset) if tx_hash else None
+
+
+def _not_imported(connection: Connection, book: str, items: Sequence[Planned]) -> list[Planned]:
+    keys = store.find_keys(connection, book, [item.event.key for item in items if item.event.key is not None])
+    return [item for item in items if item.event.key not in keys]
+
+
+def _matched(movement: _Movement, items: Sequence[Planned], there: list[StoredEvent]) -> list[Recorded]:
+    """Each old row with the movement of its amount; a row and a movement that are left over contradict each other."""
+    found: list[Recorded] = []
+    others: list[Planned] = []
+    for item in items:
+        amount = getattr(item.event, "amount", None)
+        same = next((stored for stored in there if _amount(stored) == amount), None)
+        if same is None:
+            others.append(item)
+            continue
+        there = [stored for stored in there if stored is not same]
+        found.append(Recorded(item, same))
+    if others and there:
+        amounts = [(stored.version, json_value(_amount(stored))) for stored in there]
+        conflict = MovementConflict(*movement, amounts, json_value(getattr(others[0].event, "amount", None)))
+        conflict.where = others[0].source
+        version = there[0].version
+        conflict.advice = (
+            f"if version {version} is this movement, reverse it and import again: the old row has its amount"
+        )
+        raise conflict
+    return found
+
+
+def _amount(stored: StoredEvent) -> object:
+    moved = stored.effects.own
+    return None if moved is None else moved.delta.copy_abs()
