@@ -106,7 +106,7 @@ def test_no_events_no_lines() -> None:
 
 
 def test_the_register_has_a_line_for_each_posting_with_the_balance_after_it(history: Bookkeeper) -> None:
-    rows = register_rows(log_of(history), {6: 9, 2: 10})
+    rows = [row for row in register_rows(log_of(history), {6: 9, 2: 10}) if row.is_posting]
     assert [shown(row, "version asset delta balance part reverses reversed_by") for row in rows] == [
         [2, "XRP", "10", "10", "capital", None, 10],
         [3, "RLUSD", "85", "85", "capital", None, None],
@@ -116,4 +116,45 @@ def test_the_register_has_a_line_for_each_posting_with_the_balance_after_it(hist
         [8, "RLUSD", "-2", "63", "fills", None, None],
         [9, "RLUSD", "20", "83", "capital", 6, None],
         [10, "XRP", "-10", "0", "capital", 2, None],
+    ]
+
+
+def test_the_register_has_a_line_for_each_event_without_a_posting(keeper: Bookkeeper) -> None:
+    """With what the event is about; of a reversal that is what it reverses, the starting value being the one after it."""
+    keeper.append_all(
+        BOOK,
+        [
+            event("deposit", asset="RLUSD", amount="85"),
+            event("mark", asset="XRP", price="0", price_source="venue"),
+            event("basis_commit", basis_delta="-2.5"),
+            event("baseline", starting_value="100", reason="a new start"),
+            event("baseline", starting_value="90"),
+            *(event("reversal", reverses=version, reason="typed wrongly") for version in (6, 3, 4)),
+        ],
+    )
+    rows = [row for row in register_rows(log_of(keeper), {6: 7, 3: 8, 4: 9}) if not row.is_posting]
+    assert {(row.delta, row.balance, row.part) for row in rows} == {(None, None, None)}
+    names = "version type asset price basis_delta starting_value reason reverses reversed_by"
+    assert [shown(row, names) for row in rows] == [
+        [1, "opened", None, None, None, None, None, None, None],
+        [3, "mark", "XRP", "0", None, None, None, None, 8],
+        [4, "basis_commit", "RLUSD", None, "-2.5", None, None, None, 9],
+        [5, "baseline", None, None, None, "100", "a new start", None, None],
+        [6, "baseline", None, None, None, "90", None, None, 7],
+        [7, "reversal", None, None, None, "100", None, 6, None],
+        [8, "reversal", "XRP", "0", None, None, None, 3, None],
+        [9, "reversal", "RLUSD", None, "2.5", None, None, 4, None],
+    ]
+
+
+def test_a_posting_of_capital_has_its_price_basis_and_the_starting_value_after_it(history: Bookkeeper) -> None:
+    rows = [row for row in register_rows(log_of(history), {}) if row.basis_delta is not None or row.price is not None]
+    names = "version type price basis_delta starting_value"
+    assert [shown(row, names) for row in rows if row.is_posting] == [
+        [2, "deposit", "2", None, "20"],  # its basis is unknown, which is not 0
+        [3, "deposit", None, "85", "105"],
+        [6, "withdrawal", None, "0", "85"],
+        [7, "withdrawal", "3", "-2.5", "82"],
+        [9, "reversal", None, "0", "102"],
+        [10, "reversal", "2", None, "82"],
     ]
