@@ -94,6 +94,17 @@ def _view(connection: Connection, book: Book, head: Head, moment: Moment, now: d
     return View(book, head, fold(store.read_events(connection, book.name, where=condition), standing=standing))
 
 
+def _as_a_time(digits: str) -> str | None:
+    """How to say what the digits of a version may have been meant for; None where they look like nothing else."""
+    match len(digits):
+        case 4:
+            return f"digits alone are a version; for the end of the year, give its last month, {digits}-12"
+        case 8:
+            return f"digits alone are a version; for a date, give {digits[:4]}-{digits[4:6]}-{digits[6:]}"
+        case _:
+            return None
+
+
 def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, Head]:
     book, head = store.require_book(connection, name)
     if isinstance(moment.as_of, int) and not 1 <= moment.as_of <= head.version:
@@ -102,7 +113,7 @@ def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, H
             "the book has no such version",
             expected=f"a version from 1 to {head.version}",
             actual=moment.as_of,
-            advice="digits alone are a version; the end of a year is that of its last month, such as 2026-12",
+            advice=_as_a_time(str(moment.as_of)),
         )
     return book, head
 

@@ -100,6 +100,7 @@ class Refusal(StrEnum):
     # A strategy, a tape and a paper session
     NOT_YAML = "not_yaml"
     SETTING_RETIRED = "setting_retired"
+    SIZE_EXCEEDS_LIMIT = "size_exceeds_limit"
     TAPE_MALFORMED = "tape_malformed"
     BOOK_IS_LIVE = "book_is_live"
 

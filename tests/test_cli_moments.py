@@ -181,8 +181,8 @@ def test_a_period_that_ends_before_it_begins_is_refused(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--as-of", "2026"), ("version", "actual 2026", "such as 2026-12")),
-        (("--as-of", "20261101"), ("version", "actual 20261101")),
+        (("--as-of", "2026"), ("version", "actual 2026", "its last month, 2026-12")),
+        (("--as-of", "20261101"), ("version", "actual 20261101", "for a date, give 2026-11-01")),
     ],
 )
 def test_digits_that_are_no_version_are_told_how_to_name_a_time(

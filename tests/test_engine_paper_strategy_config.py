@@ -16,6 +16,7 @@ from ledger.errors import Refusal, Refused
 
 ROOT = Path(__file__).parents[1]
 SMALLEST = "strategy:\n  base_size_rlusd: 15.0\n  max_rlusd_exposure: 120\n  anchor_max_divergence_bps: 10.0\n"
+UNLIMITED = SMALLEST.replace("120", "99999999999999999999.9")
 
 
 def parse(text: str | bytes) -> Strategy:
@@ -57,13 +58,29 @@ def test_three_settings_are_enough() -> None:
     ],
 )
 def test_a_number_keeps_its_digits(text: str) -> None:
-    found = parse(SMALLEST.replace("15.0", text)).base_size_rlusd
+    found = parse(UNLIMITED.replace("15.0", text)).base_size_rlusd
     assert amount_text(found) == amount_text(Decimal(text.strip('"')))
 
 
 @given(st.decimals(min_value="1e-18", max_value="99999999999999999999", places=18, allow_nan=False))
 def test_any_amount_survives_the_file(amount: Decimal) -> None:
-    assert parse(SMALLEST.replace("15.0", amount_text(amount))).base_size_rlusd == amount
+    assert parse(UNLIMITED.replace("15.0", amount_text(amount))).base_size_rlusd == amount
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [("120", True), ("120.0", True), ("120.000000000000000001", False), ("1e3", False)]
+)
+def test_a_size_above_the_limit_is_refused_with_its_line(size: str, fits: bool) -> None:
+    """An empty book would break the limit with its first fill; a size that just fills it is one quote."""
+    document = SMALLEST.replace("15.0", size)
+    if fits:
+        assert parse(document).base_size_rlusd == 120
+        return
+    with pytest.raises(Refused) as refused:
+        parse(document)
+    assert (refused.value.refusal, refused.value.where) == (Refusal.SIZE_EXCEEDS_LIMIT, "'c.yaml' line 2")
+    assert "max_rlusd_exposure" in str(refused.value)
+    assert "at most 120" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +106,7 @@ def test_any_amount_survives_the_file(amount: Decimal) -> None:
         ("half_spread_bps: [5]", Refusal.AMOUNT_MALFORMED, "a list or a mapping"),
         ("half_spread_bps: {a: 5}", Refusal.AMOUNT_MALFORMED, "a list or a mapping"),
         ("half_spread_bps: ٥", Refusal.AMOUNT_MALFORMED, "half_spread_bps: "),
-        ("half_spread_bps: 0.1234567890123456789", Refusal.AMOUNT_TOO_PRECISE, "half_spread_bps: "),
+        ("half_spread_bps: 0.1234567890123456789012345678901234567", Refusal.AMOUNT_TOO_PRECISE, "half_spread_bps: "),
         ("half_spread_bps: -1", Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, "half_spread_bps: "),
         ("half_spread_bps: 10000", Refusal.AMOUNT_OUT_OF_RANGE, "half_spread_bps: "),
         ("maker_fee_bps: -10000", Refusal.AMOUNT_OUT_OF_RANGE, "maker_fee_bps: "),

@@ -209,6 +209,9 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.COPY_DIFFERS: _copied_over,
     Refusal.NOT_YAML: lambda _: parse_strategy(b"strategy: [", name="paper.yaml"),
     Refusal.SETTING_RETIRED: lambda _: parse_strategy(f"strategy: {{{RETIRED}: 1}}".encode(), name="paper.yaml"),
+    Refusal.SIZE_EXCEEDS_LIMIT: lambda _: parse_strategy(
+        b"strategy: {base_size_rlusd: 16, max_rlusd_exposure: 15, anchor_max_divergence_bps: 10}", name="paper.yaml"
+    ),
     Refusal.TAPE_MALFORMED: lambda _: read_tape(Path(__file__)),
     Refusal.BOOK_IS_LIVE: lambda keeper: run_session(keeper, BOOK, Path("no.csv"), SMALLEST_STRATEGY),
 }

@@ -8,7 +8,7 @@
 YAML readers make a binary float of `15.0`, 85 of `1:25`, and of two equal keys they keep the last. Here the document is
 composed, not constructed: a scalar is the text that was typed, and what no setting is, or stands twice, is refused with
 its line. Errors: Refused `not_yaml`, `not_an_object`, `field_duplicate`, `field_unknown`, `field_required`,
-`setting_retired`, and what a number can be refused for.
+`setting_retired`, `size_exceeds_limit`, and what a number can be refused for.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from ledger.amounts import amount_text
 from ledger.errors import Refusal, Refused, shown
 from ledger.events import Amount, NotNegative, PositiveAmount
 
@@ -76,6 +77,19 @@ class Strategy(BaseModel):
                 field=info.field_name,
             )
         return seconds
+
+    @model_validator(mode="after")
+    def _size_within_the_limit(self) -> Self:
+        if self.base_size_rlusd > self.max_rlusd_exposure:
+            raise Refused(
+                Refusal.SIZE_EXCEEDS_LIMIT,
+                "base_size_rlusd: a quote of this size would break max_rlusd_exposure on an empty book",
+                expected=f"at most {amount_text(self.max_rlusd_exposure)}, the limit",
+                actual=amount_text(self.base_size_rlusd),
+                advice="lower the size, or raise max_rlusd_exposure",
+                field="base_size_rlusd",
+            )
+        return self
 
     @property
     def anchor_window(self) -> timedelta:
