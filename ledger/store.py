@@ -40,6 +40,8 @@ _OF_KEYS = (
     .order_by(events.c.key)
 )
 
+_same_hash = events.alias("same_hash")
+
 
 def book_names(connection: Connection) -> list[str]:
     """The names of all books, sorted."""
@@ -138,9 +140,11 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
 
 def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, asset: str) -> list[StoredEvent]:
     """The events of a type and an asset that one transaction (its hash normalised) made, in order."""
+    # The hash's index is named by what it covers: else SQLite, which keeps no statistics, reads the whole book.
+    of_hash = select(_same_hash.c.version).where(_same_hash.c.book == book, _same_hash.c.tx_hash == tx_hash)
     query = (
         select(events)
-        .where(events.c.book == book, events.c.tx_hash == tx_hash, events.c.type == kind, events.c.asset == asset)
+        .where(events.c.book == book, events.c.version.in_(of_hash), events.c.type == kind, events.c.asset == asset)
         .order_by(events.c.version)
     )
     return [event_of(row) for row in connection.execute(query)]
@@ -185,9 +189,11 @@ def _is_reversed(book: str) -> ColumnElement[bool]:
 
 def reversed_marks(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> frozenset[int]:
     """The versions of the marks whose reversal is among the events that `where` selects."""
-    # `reverses` is named so that the partial index of the reversals is read, and not the book.
-    query = select(events.c.reverses).where(
-        events.c.book == book, events.c.reverses.is_not(None), events.c.effect_of == "mark"
+    # In the order of `reverses`, or SQLite reads the whole book instead of the partial index of the reversals.
+    query = (
+        select(events.c.reverses)
+        .where(events.c.book == book, events.c.reverses.is_not(None), events.c.effect_of == "mark")
+        .order_by(events.c.reverses)
     )
     return frozenset(connection.scalars(query if where is None else query.where(where)))
 
@@ -217,7 +223,11 @@ def find_reversal(connection: Connection, book: str, version: int) -> int | None
 
 def reversals(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> dict[int, int]:
     """By the version of each event that was reversed, the version of its reversal."""
-    query = select(events.c.reverses, events.c.version).where(events.c.book == book, events.c.reverses.is_not(None))
+    query = (
+        select(events.c.reverses, events.c.version)
+        .where(events.c.book == book, events.c.reverses.is_not(None))
+        .order_by(events.c.reverses)
+    )
     query = query if where is None else query.where(where)
     return {row.reverses: row.version for row in connection.execute(query)}
 
