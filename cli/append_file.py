@@ -49,11 +49,11 @@ def append_file(
         book = keeper.view(keeper.resolve(target.book)).book
         if rejects is None:
             with progress("validating") as on_progress:
-                for count, _ in enumerate(_validated(numbered_lines(source), book), 1):
+                for count, _ in enumerate(_validated(numbered_lines(source), keeper, book), 1):
                     if on_progress is not None and count % 1000 == 0:
                         on_progress(count)
         with progress("appending") as on_progress, _naming_lines(source):
-            events = _EventsOf(source, book, on_progress, rejects)
+            events = _EventsOf(source, keeper, book, on_progress, rejects)
             on_refused = None if rejects is None else events.reject
             appended = keeper.append_all(book.name, events, expected_version=expected_version, on_refused=on_refused)
     _answer(output, appended, rejects.count if rejects else None)
@@ -83,7 +83,7 @@ def _append_batch(
     given: list[tuple[NumberedLine, Event]] = []
     rejected_before = rejects.count if rejects else 0
     for number, line in lines:
-        given += [((number, line), event) for _, event in _validated([(number, line)], book, rejects)]
+        given += [((number, line), event) for _, event in _validated([(number, line)], keeper, book, rejects)]
 
     def reject(error: NetbasisError) -> None:
         assert rejects is not None
@@ -123,10 +123,13 @@ def _answer(output: Output, appended: Appended, rejected: int | None) -> None:
     emit(output, document, [f"{counts}; version {head.version}, head {shown(head.hash)}"])
 
 
-def _validated(lines: Iterable[NumberedLine], book: Book, rejects: Rejects | None = None) -> Iterator[Numbered]:
+def _validated(
+    lines: Iterable[NumberedLine], keeper: Bookkeeper, book: Book, rejects: Rejects | None = None
+) -> Iterator[Numbered]:
     """The events of lines, as far as that can be told without the log; bad ones go to `rejects`, where there is one.
 
-    Each must have a key, or a hash that gives it one. Raises Refused, naming the line.
+    Each must have a key, or a hash that gives it one. What a rule refuses is taken all the same when it is in the book: a
+    file that was appended before the rule was made can be appended again. Raises Refused, naming the line.
     """
     for number, line in lines:
         if not line.strip():
@@ -134,7 +137,7 @@ def _validated(lines: Iterable[NumberedLine], book: Book, rejects: Rejects | Non
         try:
             event = parse_line(line)
             _require_key(event)
-            complete(event, book)
+            _require_allowed(event, keeper, book)
         except Refused as refused:
             refused.where = f"line {number}"
             if rejects is None:
@@ -154,6 +157,19 @@ def _require_key(event: Event) -> None:
         )
 
 
+def _require_allowed(event: Event, keeper: Bookkeeper, book: Book) -> None:
+    """Raises Refused for a new event that the book's rules do not allow."""
+    try:
+        complete(event, book)
+    except Refused:
+        try:
+            is_there = keeper.find_repeated(book.name, event) is not None
+        except NetbasisError:  # it is there with other content, say; the rule comes first
+            is_there = False
+        if not is_there:
+            raise
+
+
 def numbered_lines(source: IO[bytes]) -> Iterator[NumberedLine]:
     """The lines and their numbers, none read further than an event may be long; what is left of a longer one is skipped."""
     number = 1
@@ -170,9 +186,15 @@ class _EventsOf(Rereadable):
     """A file's events, which can be gone through more than once."""
 
     def __init__(
-        self, source: IO[bytes], book: Book, on_progress: Callable[[int], None] | None, rejects: Rejects | None
+        self,
+        source: IO[bytes],
+        keeper: Bookkeeper,
+        book: Book,
+        on_progress: Callable[[int], None] | None,
+        rejects: Rejects | None,
     ) -> None:
         self._source = source
+        self._keeper = keeper
         self._book = book
         self._on_progress = on_progress
         self._rejects = rejects
@@ -186,7 +208,7 @@ class _EventsOf(Rereadable):
             self._rejects.begin_anew()
         count = 0
         for number, line in numbered_lines(self._source):
-            for _, event in _validated([(number, line)], self._book, self._rejects):
+            for _, event in _validated([(number, line)], self._keeper, self._book, self._rejects):
                 self._unanswered.append((count, (number, line)))
                 count += 1
                 yield event

@@ -25,6 +25,7 @@ from ledger.stored import StoredEvent, json_value, open_body
 from ledger.texts import KEY_CHARACTERS, normal_tx_hash
 
 OPENED_KEY = "opened"
+_MovementOf = tuple[str, str, str]  # type, normalised hash, asset
 # Fields that netbasis fills in when they are None, so a None that was given is a default too.
 _FILLED_IN = frozenset({"book", "at", "key", "asset", "amount", "basis_delta"})
 
@@ -73,10 +74,12 @@ def find_repeated(given: Event, log: Log, *, refuse_reversed: bool = False) -> S
     another amount; ExistsReversed.
     """
     key = given.key or default_key(given, log)
-    elsewhere = _found_by_hash(given, key, log)
-    if elsewhere is not None:
-        return elsewhere
     there = log.find_key(key) if key is not None else None
+    movement = _movement(given)
+    if movement is not None:
+        elsewhere = _elsewhere(given, movement, there, log, refuse_reversed=refuse_reversed)
+        if elsewhere is not None:
+            return elsewhere
     if there is None:
         return None
     if refuse_reversed and (reversal := log.reversal_of(there.version)) is not None:
@@ -85,20 +88,27 @@ def find_repeated(given: Event, log: Log, *, refuse_reversed: bool = False) -> S
     return there
 
 
-def _found_by_hash(given: Event, key: str | None, log: Log) -> StoredEvent | None:
-    """The standing movement of the same transaction under another key than `key`, when it has the same amount."""
-    movement = _movement(given)
-    if movement is None:
-        return None
-    standing = [event for event in log.find_movements(*movement) if log.reversal_of(event.version) is None]
-    if all(event.key == key for event in standing):
-        return None
+def _elsewhere(
+    given: Event, movement: _MovementOf, there: StoredEvent | None, log: Log, *, refuse_reversed: bool
+) -> StoredEvent | None:
+    """The standing movement of the same transaction and amount under another key than that of `there`.
+
+    None when `there`, the event of the own key, decides, or when nothing is there. Raises MovementConflict.
+    """
     amount = getattr(given, "amount", None)
-    same = next((event for event in standing if _amount(event) == amount), None)
-    if same is None:
-        there = [(event.version, json_value(_amount(event))) for event in standing]
-        raise MovementConflict(*movement, there, json_value(amount))
-    return None if same.key == key else same
+    standing = [event for event in log.find_movements(*movement) if log.reversal_of(event.version) is None]
+    same = [event for event in standing if _amount(event) == amount]
+    own = None if there is None else there.version
+    if same:
+        return None if any(event.version == own for event in same) else same[0]
+    if all(event.version == own for event in standing):
+        return None
+    is_reversed = there is not None and log.reversal_of(there.version) is not None
+    if there is not None and is_reversed and (refuse_reversed or _amount(there) == amount):
+        return None  # a line of a file that was appended, reversed and corrected is there all the same
+    raise MovementConflict(
+        *movement, [(event.version, json_value(_amount(event))) for event in standing], json_value(amount)
+    )
 
 
 def default_key(event: Event, log: Log) -> str | None:
@@ -118,9 +128,14 @@ def default_key(event: Event, log: Log) -> str | None:
     return _fitting(f"{tx_hash}:{kind}:{asset}", "that its tx_hash gives it")
 
 
-def _movement(event: Event) -> tuple[str, str, str] | None:
-    """Type, normalised hash and asset of a movement that its hash identifies; None for any other event."""
-    if not isinstance(event, Deposit | Withdrawal) or event.key is not None or event.corrects is not None:
+def _movement(event: Event) -> _MovementOf | None:
+    """What identifies a movement that was given no key; None for any other event, a correction too."""
+    return None if event.key is not None or event.corrects is not None else _of_transaction(event)
+
+
+def _of_transaction(event: Event) -> _MovementOf | None:
+    """Type, normalised hash and asset of a movement that has a hash; None for any other event."""
+    if not isinstance(event, Deposit | Withdrawal):
         return None
     tx_hash = normal_tx_hash(event.tx_hash or "")
     return (event.kind, tx_hash, event.asset) if tx_hash else None
@@ -145,8 +160,11 @@ def _fitting(key: str, whose: str) -> str:
 
 
 def has_key(event: Event) -> bool:
-    """Whether the event can be told from a new one when it is appended again: it has a key, or a hash that gives it one."""
-    return event.key is not None or _movement(event) is not None
+    """Whether the event can be told from a new one when it is appended again: it has a key, or a hash that gives it one.
+
+    A movement with a hash that corrects another event has the key of a correction.
+    """
+    return event.key is not None or _of_transaction(event) is not None
 
 
 def next_key(corrected: StoredEvent) -> str:

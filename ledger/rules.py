@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from ledger.amounts import amount_text, fits, value
 from ledger.book import Book
@@ -17,6 +18,7 @@ from ledger.events import BasisCommit, Deposit, Event, Fill, Mark, Withdrawal
 from ledger.texts import normal_tx_hash
 from ledger.times import CLOCK_TOLERANCE, time_text
 
+EventT = TypeVar("EventT", bound=Event)
 _ASSET_FIELDS = ("asset", "base_asset", "quote_asset", "fee_asset", "numeraire")
 
 
@@ -33,8 +35,7 @@ def complete(event: Event, book: Book) -> Event:
             actual=event.book,
             field="book",
         )
-    if event.tx_hash is not None:
-        event = _with_normal_hash(event, event.tx_hash)
+    event = with_normal_hash(event)
     for name in _ASSET_FIELDS:
         _require_no_pair(name, getattr(event, name, None))
     rule = _RULES.get(event.kind)
@@ -54,7 +55,11 @@ def _require_no_pair(name: str, asset: str | None) -> None:
         )
 
 
-def _with_normal_hash(event: Event, given: str) -> Event:
+def with_normal_hash(event: EventT) -> EventT:
+    """The event, its hash normalised where it has one. Raises Refused `text_empty` for a hash of nothing or of blanks."""
+    given = event.tx_hash
+    if given is None:
+        return event
     tx_hash = normal_tx_hash(given)
     if not tx_hash:  # such as a script's variable that was not set: nothing would tell a repeat
         raise Refused(

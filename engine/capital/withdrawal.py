@@ -24,7 +24,7 @@ from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import Evidence, Withdrawal, undeclared
-from ledger.rules import capital_value, require_not_ahead
+from ledger.rules import capital_value, require_not_ahead, with_normal_hash
 from ledger.times import CLOCK_TOLERANCE, time_text
 from projections.marks import Price
 from projections.state import BookState
@@ -72,7 +72,7 @@ class WithdrawalRequest:
 
     def plan(self, situation: Situation) -> Payout:
         """The withdrawal, classified. Raises Refused."""
-        event = self.event(situation.book)
+        event = with_normal_hash(self.event(situation.book))
         require_not_ahead(event.at, situation.now)
         if event.at is not None and _is_late(event.at, situation, may_be_late=self.may_be_late):
             return self._plan_late(event, event.at, situation)
