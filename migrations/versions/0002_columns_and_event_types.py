@@ -107,7 +107,7 @@ def _in_the_way(table: str, error: DBAPIError) -> Exception:
 
 def _without_triggers(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("DROP FUNCTION events_refuse() CASCADE")
+        connection.exec_driver_sql("DROP FUNCTION IF EXISTS events_refuse() CASCADE")
         return
     for name in triggers.SQLITE:
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
@@ -149,8 +149,9 @@ def _filled(connection: sa.Connection) -> Iterator[dict[str, Any]]:
         following = query if after is None else query.where(sa.tuple_(_events.c.book, _events.c.version) > after)
         rows = connection.execute(following.limit(ROWS_AT_ONCE)).all()
         for book, version, kind, body, reversed_kind, reversed_body in rows:
-            reason = _reason(kind, body) if reversed_body is None else _reason(reversed_kind, reversed_body)
-            tx_hash = normal_tx_hash(_read(body).get("tx_hash") or "") or None
+            fields = _read(body)
+            reason = _reason(kind, fields) if reversed_body is None else _reason(reversed_kind, _read(reversed_body))
+            tx_hash = normal_tx_hash(_text(fields, "tx_hash") or "") or None
             if tx_hash is not None or reason is not None:
                 yield {"of_book": book, "of_version": version, "tx_hash": tx_hash, "reason": reason, "strategy": None}
         if len(rows) < ROWS_AT_ONCE:
@@ -158,19 +159,32 @@ def _filled(connection: sa.Connection) -> Iterator[dict[str, Any]]:
         after = rows[-1][0], rows[-1][1]
 
 
-def _reason(kind: str, body: bytes) -> str | None:
-    return _read(body).get("reason") if kind in ("adjustment", "baseline") else None
+def _reason(kind: str, fields: dict[str, Any]) -> str | None:
+    return _text(fields, "reason") if kind in ("adjustment", "baseline") else None
+
+
+def _text(fields: dict[str, Any], name: str) -> str | None:
+    found = fields.get(name)
+    if found is not None and not isinstance(found, str):
+        raise _unreadable(str(found))
+    return found
 
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
         fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise StorageError(
-            StorageFault.EVENT_UNREADABLE,
-            "the bytes of an event cannot be read, so the ledger cannot be upgraded",
-            actual=body[:200].decode("utf-8", "replace"),
-            advice="run `netbasis check` of the release that wrote it, and restore a backup",
-        ) from error
-    assert isinstance(fields, dict)
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise _unreadable(body) from error
+    if not isinstance(fields, dict):
+        raise _unreadable(body)
     return fields
+
+
+def _unreadable(body: bytes | str) -> StorageError:
+    shown = body[:200].decode("utf-8", "replace") if isinstance(body, bytes) else str(body)[:200]
+    return StorageError(
+        StorageFault.EVENT_UNREADABLE,
+        "the bytes of an event cannot be read, so the ledger cannot be upgraded; it is as it was",
+        actual=shown,
+        advice="run `netbasis check` of the release that wrote it, and restore a backup",
+    )
