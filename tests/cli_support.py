@@ -87,6 +87,7 @@ class Cli:
         self.engine = engine
         self._spare: str | None = None
         self.db = folder / LEDGER
+        self.book = "main"  # that `here`, `append` and `head` are about
         if engine == "postgres":
             self.location = url_of(empty_database() if empty else clone_of(_initialised_database()))
         else:
@@ -127,12 +128,12 @@ class Cli:
         return Child([SCRIPT, "--db", self.named, *arguments], **{**pipes, **fixed, **how})
 
     def here(self, *arguments: str, target: tuple[str, ...] | None = None, now: datetime | None = None) -> Ran:
-        """Run a command line in this process; `target` is this ledger and the book `main` unless it is given.
+        """Run a command line in this process; `target` is this ledger and its book `book` unless it is given.
 
         `now`: what its clock says; None for the system's.
         """
         out, err = io.StringIO(), io.StringIO()
-        target = ("--db", self.location, "--book", "main") if target is None else target
+        target = ("--db", self.location, "--book", self.book) if target is None else target
         with redirect_stdout(out), redirect_stderr(err):
             code = run_in_process([*target, *arguments], clock=system_clock if now is None else lambda: now)
         return _checked(Ran(code, out.getvalue(), err.getvalue()))
@@ -168,9 +169,9 @@ class Cli:
                 self.location = url_of(clone_of(self._spare))
 
     def head(self) -> int:
-        """The version of the newest event of the book `main`, read past the program."""
+        """The version of the newest event of the book, read past the program."""
         with raw_access(self.location) as raw:
-            ((version,),) = raw.execute("SELECT head_version FROM books WHERE book = 'main'")
+            ((version,),) = raw.execute("SELECT head_version FROM books WHERE book = ?", [self.book])
         assert isinstance(version, int)
         return version
 
