@@ -74,8 +74,8 @@ def _tape_file(tape: str) -> Path:
         if path.exists() and not path.is_file():
             raise WrongUsage(f"cannot read {tape!r}: it is read twice, so it must be a file")
         path.open("rb").close()
-    except OSError as error:
-        raise WrongUsage(f"cannot read {tape!r}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise WrongUsage(f"cannot read {tape!r}: {getattr(error, 'strerror', None) or error}") from error
     return path
 
 

@@ -73,6 +73,8 @@ def _picture(plot: str | None) -> Path | None:
         return None
     if not plot.lower().endswith(PICTURES):
         raise WrongUsage(f"--plot {plot!r}: expected a name that ends in {' or '.join(PICTURES)}")
+    if "\0" in plot:
+        raise WrongUsage(f"--plot {plot!r}: the path has a NUL")
     return Path(plot)
 
 

@@ -32,6 +32,8 @@ SECTION = "strategy"
 RETIRED = "max_inventory_usd"
 _WHOLE_BPS = 10_000
 _LONGEST_S = 10**9
+_BYTES = 1 << 16
+_SHOWN_CHARACTERS = 200
 
 
 class Strategy(BaseModel):
@@ -109,7 +111,11 @@ class Strategy(BaseModel):
 
 def read_strategy(path: Path) -> Strategy:
     """The strategy that a file configures. Raises Refused, the error's `where` naming file and line; OSError."""
-    return parse_strategy(path.read_bytes(), name=path.name)
+    if "\0" in str(path):
+        raise Refused(Refusal.NOT_YAML, "the path has a NUL", expected="the path of a file", actual=str(path))
+    with path.open("rb") as file:
+        document = file.read(_BYTES + 1)
+    return parse_strategy(document, name=path.name)
 
 
 def parse_strategy(document: bytes, *, name: str) -> Strategy:
@@ -138,17 +144,36 @@ def parse_strategy(document: bytes, *, name: str) -> Strategy:
 
 
 def _composed(document: bytes, name: str) -> yaml.Node | None:
+    """The document's nodes. An alias is the node itself, not a copy of it, so that no document grows when it is read."""
+    if len(document) > _BYTES:
+        raise _named(Refused(Refusal.NOT_YAML, "the file is too long", expected=f"at most {_BYTES} bytes"), name)
     try:
         root: yaml.Node | None = yaml.compose(document, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeError) as error:
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         mark = getattr(error, "problem_mark", None)
-        refused = Refused(Refusal.NOT_YAML, f"not YAML: {reason}", expected="a YAML document with the key strategy:")
-        refused.where = f"{shown(name)} line {mark.line + 1}" if mark else shown(name)
-        raise refused from error
+        refused = Refused(
+            Refusal.NOT_YAML,
+            f"not YAML: {reason[:_SHOWN_CHARACTERS]}",
+            expected="a YAML document with the key strategy:",
+        )
+        raise _named(refused, name, mark.line + 1 if mark else None) from error
     except RecursionError as error:
-        raise Refused(Refusal.NOT_YAML, f"{shown(name)} is nested too deeply") from error
+        raise _named(
+            Refused(Refusal.NOT_YAML, "nested too deeply", expected="strategy: and its settings"), name
+        ) from error
+    except (
+        Exception
+    ) as error:  # whatever the reader of the format stumbles over, as over "\UFFFFFFFF", the file is wrong
+        raise _named(
+            Refused(Refusal.NOT_YAML, f"not YAML: {str(error)[:_SHOWN_CHARACTERS]}", expected="a YAML document"), name
+        ) from error
     return root
+
+
+def _named(refused: Refused, name: str, line: int | None = None) -> Refused:
+    refused.where = shown(name) if line is None else f"{shown(name)} line {line}"
+    return refused
 
 
 def _keys(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
@@ -226,5 +251,4 @@ def _validated(settings: Mapping[str, yaml.Node], name: str) -> Strategy:
 
 def _at(refused: Refused, name: str, node: yaml.Node | None) -> Refused:
     """The refusal, naming the place in the file."""
-    refused.where = shown(name) if node is None else f"{shown(name)} line {node.start_mark.line + 1}"
-    return refused
+    return _named(refused, name, None if node is None else node.start_mark.line + 1)

@@ -71,6 +71,8 @@ class Tape:
 
 def read_tape(path: Path) -> Tape:
     """Read a tape to its end. Raises Refused; OSError."""
+    if "\0" in str(path):
+        raise _malformed("the path has a NUL", expected="the path of a file", actual=str(path))
     digest = hashlib.sha256()
     rows = last_row = 0
     for tick in _ticks(path, digest.update):
