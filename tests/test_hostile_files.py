@@ -56,7 +56,15 @@ SCALARS = (
 NESTED = st.recursive(
     SCALARS, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=5), some, max_size=3)
 )
-FIELDS = sorted({name for model in EVENT_TYPES.values() for name in model.model_fields} | {"type", "evidence"})
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """An event of a type, with some of its fields and anything in them, and seldom a field of none."""
+    kind = draw(st.sampled_from(sorted(EVENT_TYPES)))
+    names = st.sampled_from([*EVENT_TYPES[kind].model_fields] * 5 + ["colour"])
+    fields = draw(st.dictionaries(names, NESTED, max_size=6))
+    return json.dumps({**fields, "type": kind}).encode("utf-8", "surrogatepass")
 
 
 @given(st.binary(max_size=200))
@@ -65,9 +73,9 @@ def test_any_bytes_as_a_line(line: bytes) -> None:
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(sorted(EVENT_TYPES)), st.dictionaries(st.sampled_from(FIELDS), NESTED, max_size=6))
-def test_any_fields_as_a_line(kind: str, fields: dict[str, Any]) -> None:
-    refused(lambda: parse_line(json.dumps({**fields, "type": kind}).encode("utf-8", "surrogatepass")))
+@given(lines())
+def test_any_fields_as_a_line(line: bytes) -> None:
+    refused(lambda: parse_line(line))
 
 
 MANY = ",".join(f'"f{number}":"1"' for number in range(70_000))
@@ -254,7 +262,7 @@ def test_any_strategy_at_all(document: bytes) -> None:
     refused(lambda: parse_strategy(document, name="paper.yaml"))
 
 
-@given(st.dictionaries(st.sampled_from(SETTINGS), st.text(max_size=12) | st.decimals().map(str), max_size=5))
+@given(st.dictionaries(st.sampled_from(SETTINGS[1:]), st.text(max_size=12) | st.decimals().map(str), max_size=5))
 def test_any_settings_of_a_strategy(given_settings: dict[str, str]) -> None:
     """JSON is YAML."""
     refused(lambda: parse_strategy(json.dumps({"strategy": given_settings}).encode(), name="paper.yaml"))
@@ -339,7 +347,7 @@ CELLS = (
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats()
     | st.binary(max_size=6)
-    | st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
     | st.sampled_from(
         [
             "deposit",
