@@ -12,7 +12,7 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.plot import MAX_POINTS, Point, curve, draw
 from engine.summary import summarise
-from engine.views import Moment, RegisterFilter, register, view_at
+from engine.views import Moment, RegisterFilter, pnl_of_period, register, view_at
 from ledger.amounts import amount_text, total
 from ledger.events import Opened
 from projections.pnl import pnl
@@ -120,6 +120,113 @@ def test_a_rebate_lessens_the_fees(keeper: Bookkeeper) -> None:
     keeper.append(BOOK, fill("a", fee_asset=XRP, fee_amount="0.03"))
     keeper.append(BOOK, fill("b", fee_asset=XRP, fee_amount="-0.05"))
     assert summarise(keeper.database, BOOK).fills.fees == {XRP: Decimal("-0.02")}
+
+
+# ---- strategies
+
+
+def traded(keeper: Bookkeeper) -> None:
+    """Two strategies in two sessions, each fill of another amount; one of them was reversed and corrected, one names none."""
+    for key, session, strategy, amount in (
+        ("a", "s1", "grid", "1"),
+        ("b", "s1", "taker", "2"),
+        ("c", "s2", "grid", "4"),
+        ("d", "s2", "grid", "8"),
+        ("e", "s2", None, "16"),
+    ):
+        named = {"strategy": strategy} if strategy else {}
+        fee = {"fee_asset": XRP, "fee_amount": f"0.0{amount}" if len(amount) == 1 else "0.16"}
+        keeper.append(BOOK, fill(key, session_id=session, base_amount=amount, **fee, **named))
+    keeper.append(BOOK, event("reversal", reverses=4))
+    keeper.append(BOOK, fill(None, corrects=4, base_amount="32", session_id="s2", strategy="grid"))
+
+
+@pytest.mark.parametrize(
+    ("session", "strategy", "amount", "fee"),
+    [
+        (None, "grid", "41", "0.09"),  # 1 + 8 + 32; 4 was reversed, and of 32 no fee is known
+        (None, "taker", "2", "0.02"),
+        ("s1", "grid", "1", "0.01"),
+        ("s2", "grid", "40", "0.08"),
+        ("s2", "taker", None, None),
+        ("s2", None, "56", "0.24"),
+        (None, None, "59", "0.27"),
+    ],
+)
+def test_the_fills_are_those_of_the_session_and_of_the_strategy(
+    session: str | None, strategy: str | None, amount: str | None, fee: str | None, keeper: Bookkeeper
+) -> None:
+    traded(keeper)
+    found = summarise(keeper.database, BOOK, session, strategy=strategy)
+    assert (found.session, found.strategy) == (session, strategy)
+    if amount is None:
+        assert (found.fills.count, dict(found.fees), found.fills_pnl) == (0, {}, Decimal(0))
+        return
+    assert amount_text(found.fills.volumes["buy", XRP, RLUSD].base_amount) == amount
+    assert amount_text(found.fees[XRP]) == fee
+    shown = RegisterFilter(type="fill", session=session, strategy=strategy)
+    with register(keeper.database, BOOK, shown=shown) as (_, _, rows):
+        moved = [row.delta for row in rows if row.asset == XRP and row.reversed_by is None and row.delta is not None]
+    assert total(moved) == found.fills.moved[XRP]
+
+
+def test_the_parts_of_the_strategies_add_up_to_all(keeper: Bookkeeper) -> None:
+    traded(keeper)
+    keeper.append(BOOK, event("mark", asset=XRP, price="1.4142"))
+    named = [summarise(keeper.database, BOOK, strategy=strategy).fills_pnl for strategy in ("grid", "taker")]
+    without_one = summarise(keeper.database, BOOK, "s2").fills_pnl, summarise(keeper.database, BOOK).fills_pnl
+    assert None not in (*named, *without_one)
+    of_s2_grid = summarise(keeper.database, BOOK, "s2", strategy="grid").fills_pnl
+    assert of_s2_grid is not None
+    rest = without_one[0] - of_s2_grid if without_one[0] is not None else None
+    assert total(part for part in (*named, rest) if part is not None) == without_one[1]
+
+
+# ---- fees
+
+
+def test_fees_paid_are_those_of_the_fills_and_of_the_adjustments_that_stand(keeper: Bookkeeper) -> None:
+    """Of a session its own, of the book all, of a strategy those of its fills; what was reversed is not paid."""
+    session_of(keeper)
+    session_of(keeper, "s2")
+    for asset, amount, reason, session in (
+        (XRP, "-0.000012", "network_fee", "s1"),
+        (XRP, "-0.5", "network_fee", "s1"),  # version 7 is reversed
+        (RLUSD, "-3", "fee", "s2"),
+        (RLUSD, "1", "fee", "s2"),  # a fee that came back
+        (XRP, "-7", "clawback", "s1"),  # no fee
+        (XRP, "-0.00004", "network_fee", None),
+    ):
+        named = {"session_id": session} if session else {}
+        keeper.append(BOOK, event("adjustment", asset=asset, amount=amount, reason=reason, **named))
+    keeper.append(BOOK, event("reversal", reverses=7))
+    paid = {
+        session: {asset: amount_text(fee) for asset, fee in summarise(keeper.database, BOOK, session).fees.items()}
+        for session in ("s1", "s2", None)
+    }
+    assert paid == {
+        "s1": {XRP: "0.020012"},
+        "s2": {XRP: "0.02", RLUSD: "2"},
+        None: {XRP: "0.040052", RLUSD: "2"},
+    }
+    assert summarise(keeper.database, BOOK).fees == pnl(keeper.view(BOOK).state, {}, RLUSD).fees
+    assert summarise(keeper.database, BOOK, strategy="grid").fees == {}
+
+
+def test_the_fees_of_a_period_are_those_that_were_paid_in_it(keeper: Bookkeeper) -> None:
+    """A reversal at the reversed event's time takes the fee out of the period that it was in."""
+    for day, amount in ((1, "-0.1"), (2, "-0.2"), (3, "-0.4")):
+        fee = event("adjustment", asset=XRP, amount=amount, reason="network_fee", at=f"2026-01-0{day}T12:00:00Z")
+        keeper.append(BOOK, fee)
+    keeper.append(BOOK, fill("f", fee_asset=XRP, fee_amount="0.05", at="2026-01-02T13:00:00Z"))
+    first, second, third, fourth = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4))
+
+    def paid(start: datetime, end: datetime) -> str:
+        return amount_text(pnl_of_period(keeper.database, BOOK, start, end, None, {}).change.fees[XRP])
+
+    assert [paid(first, second), paid(second, third), paid(third, fourth)] == ["0.1", "0.25", "0.4"]
+    keeper.append(BOOK, event("reversal", reverses=3))
+    assert [paid(first, second), paid(second, third), paid(first, fourth)] == ["0.1", "0.05", "0.55"]
 
 
 def test_what_the_fills_add_to_pnl_is_their_value_at_the_newest_marks(keeper: Bookkeeper) -> None:
