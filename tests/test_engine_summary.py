@@ -126,7 +126,7 @@ def test_a_rebate_lessens_the_fees(keeper: Bookkeeper) -> None:
 
 
 def traded(keeper: Bookkeeper) -> None:
-    """Two strategies in two sessions, each fill of another amount; one of them was reversed and corrected, one names none."""
+    """Two strategies in two sessions, each fill of another amount; one was reversed and corrected, one names none."""
     for key, session, strategy, amount in (
         ("a", "s1", "grid", "1"),
         ("b", "s1", "taker", "2"),
