@@ -39,6 +39,7 @@ def copy(
         with source.database.reading() as connection:
             names = [named.book] if named.book else store.book_names(connection)
         copies: list[Copied] = []
+        named.stays = "what was copied stays, and the same command goes on from there"
         for name in names:
             with _saying_what_stays(name, [copy.book.name for copy in copies]):
                 copies.append(copy_book(source.database, into.database, name, on_progress=on_progress))

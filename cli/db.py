@@ -27,9 +27,10 @@ def upgrade(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     from engine import schema
     from ledger.database import Database
 
-    location = target(context).location()
-    with Database.open(location, "create") as database, database.writing() as connection:
+    named = target(context)
+    with Database.open(named.location(), "create") as database, database.writing() as connection:
         before, after = schema.upgrade(connection)
+    named.stays = f"the schema is at {after}"
     text = f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
     emit(output, {"before": before, "after": after}, [text])
 

@@ -45,7 +45,7 @@ from cli.options import Clock, Target, system_clock
 from cli.output import answer_was_lost, harmless, lose_answers, shown
 from cli.signals import end_in_order, signal_that_came
 from cli.usage import EXIT_USAGE
-from engine.commits import Commit, Commits
+from engine.commits import Commit
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
 
 EXIT_REFUSED = 1
@@ -154,7 +154,7 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
             return 0
         raise
     except OSError as error:
-        _say(harmless("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target.commits)])))
+        _say(harmless("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target)])))
         return EXIT_STORAGE
     except KeyboardInterrupt:  # outside of what typer looks after
         result = EXIT_INTERRUPTED
@@ -162,7 +162,7 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
     if code == EXIT_INTERRUPTED:
         return _stopped(target.commits)
     if target.commits is not None and target.commits.last is not None and answer_was_lost():
-        _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target.commits))}")
+        _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target))}")
     return code
 
 
@@ -186,8 +186,11 @@ def _stopped(commits: Commits | None) -> int:
     return EXIT_BY_SIGNAL + number if number else EXIT_INTERRUPTED
 
 
-def _what_stays(commits: Commits | None) -> list[str]:
+def _what_stays(target: Target) -> list[str]:
     """What a command that writes has left in the ledger, so that nobody does it twice; nothing for one that reads."""
+    if target.stays is not None:
+        return [target.stays]
+    commits = target.commits
     if commits is None:
         return []
     if commits.pending is not None:

@@ -56,6 +56,8 @@ class Target:
         self.now = clock()
         # Of a command that writes: what it has committed so far.
         self.commits: Commits | None = None
+        # What else stays of a command that fails after it, such as a copy's batches; None for nothing.
+        self.stays: str | None = None
 
     @cached_property
     def _file(self) -> FileSettings:

@@ -35,6 +35,8 @@ def rebuild(
     with named.open("read" if dry_run else "write") as keeper, progress("folding") as on_progress:
         name = keeper.resolve(named.book)
         rebuilt = run(keeper.database, name, dry_run=dry_run, on_progress=on_progress)
+    if rebuilt.changes and not dry_run:
+        named.stays = "the rebuilt projections are committed"
     document = {
         "book": name,
         "version": rebuilt.head.version,

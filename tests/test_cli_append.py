@@ -79,7 +79,8 @@ def test_every_type_that_may_be_given_has_a_command_with_an_option_for_each_fiel
         assert f"\n  {kind.replace('_', '-')} " in listed
         shown = empty_cli.here("append", kind.replace("_", "-"), "--help").out
         for name in set(model.model_fields) - {"type", "book"}:
-            assert f"--{name.replace('_', '-')} " in shown, f"{kind}: {name}"
+            option = "tag" if name == "tags" else name.replace("_", "-")
+            assert f"--{option} " in shown, f"{kind}: {name}"
 
 
 def test_a_fill_is_of_the_books_own_assets_unless_it_says_otherwise(empty_cli: Cli) -> None:

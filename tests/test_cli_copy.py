@@ -158,7 +158,7 @@ def test_a_copy_that_is_interrupted_says_that_what_was_copied_stays(cli: Cli, so
         eventually(begun(target, child))
         child.send_signal(signal.SIGINT)
         ran = ended(child)
-    assert_refused(ran, 130, "interrupted", "one that was stays", "run it again")
+    assert_refused(ran, 130, "interrupted", "what was copied stays", "goes on from there")
     there = copied(target)
     assert 0 < there < EVENTS
     assert f"main: {EVENTS - there} events copied, {there} existed" in copy(cli, source, target).out

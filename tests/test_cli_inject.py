@@ -234,16 +234,13 @@ def test_twice_with_one_transaction_is_one_injection(desk: Cli) -> None:
     assert pnl(desk)["net_basis"] == "187.284078"
 
 
-def test_a_repeat_of_what_was_reversed_says_so(desk: Cli) -> None:
-    """Exit 0 means that it is there; a reader must not take it for capital that counts."""
+def test_a_repeat_of_what_was_reversed_is_refused(desk: Cli) -> None:
+    """A reader must not take it for capital that counts."""
     for arguments in (["inject", "--amount", "50", "--tx-hash", "AB"], ["reverse", "5"]):
         assert desk.here(*arguments).code == 0
     for dry_run in ([], ["--dry-run"]):
         again = desk.here("inject", "--amount", "50", "--tx-hash", "AB", *dry_run)
-        assert again.out == (
-            "exists: deposit at version 5, key AB:deposit:RLUSD, reversed by version 6; nothing was written\n"
-        )
-    assert desk.here("inject", "--amount", "50", "--tx-hash", "AB", "-O", "json").json["reversed_by"] == 6
+        assert_refused(again, 3, "exists_reversed", "version 5", "version 6", "--corrects 5")
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
@@ -288,7 +285,7 @@ BAD_AMOUNTS = [
     ("+50", "amount_malformed"),
     ("NaN", "amount_malformed"),
     ("1" * 21, "amount_out_of_range"),
-    ("0." + "0" * 18 + "1", "amount_too_precise"),
+    ("0." + "0" * 36 + "1", "amount_too_precise"),
 ]
 
 
@@ -346,7 +343,6 @@ def test_for_programs_every_figure_is_a_text(desk: Cli) -> None:
         "book": "main",
         "written": False,
         "existed": False,
-        "reversed_by": None,
         "event_id": None,
         "version": None,
         "net_basis_before": "137.284078",

@@ -59,6 +59,7 @@ def test_no_error_is_missing_from_the_gallery() -> None:
     codes |= {
         VersionPassed("book", 1, 2).code,
         "exists_with_different_amount",
+        "exists_reversed",
         "usage",
         "interrupted",
         "input_output_failed",
