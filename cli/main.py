@@ -160,7 +160,7 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
         result = EXIT_INTERRUPTED
     code = result if isinstance(result, int) else 0
     if code == EXIT_INTERRUPTED:
-        return _stopped(target.commits)
+        return _stopped(target)
     if target.commits is not None and target.commits.last is not None and answer_was_lost():
         _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target))}")
     return code
@@ -178,11 +178,11 @@ def _usage_message(error: typer.TyperException) -> str:
     return harmless(f"error[usage]: {what}; try `netbasis --help`")
 
 
-def _stopped(commits: Commits | None) -> int:
+def _stopped(target: Target) -> int:
     """Say that the command was stopped; the exit code."""
     number = signal_that_came()
     by = f" by {number.name}" if number else ""
-    _say("; ".join([f"error[interrupted]: stopped{by} before the end", *_what_stays(commits)]))
+    _say("; ".join([f"error[interrupted]: stopped{by} before the end", *_what_stays(target)]))
     return EXIT_BY_SIGNAL + number if number else EXIT_INTERRUPTED
 
 

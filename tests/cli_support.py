@@ -6,12 +6,14 @@ test. Both refuse a traceback.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -108,9 +110,29 @@ class Cli:
         before_exec: Callable[[], None] | None = None,
         target: tuple[str, ...] | None = None,
     ) -> Ran:
-        """Run the script to its end. `target` stands before the arguments; `before_exec` runs in the child."""
+        """Run a command line to its end, as the script would in its folder. `target` stands before the arguments.
+
+        In this process, which takes a fraction of the time that starting one does, unless the process is the point: with
+        an environment of its own or with `before_exec`, which runs in the child, the installed script is started.
+        """
+        words = [
+            *(("--db", self.named) if target is None else target),
+            *(os.fspath(argument) for argument in arguments),
+        ]
+        if env is None and before_exec is None:
+            return _checked(_in_process(words, stdin, self.folder))
+        return self.run_script(*words, stdin=stdin, env=env, before_exec=before_exec)
+
+    def run_script(
+        self,
+        *words: str,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        before_exec: Callable[[], None] | None = None,
+    ) -> Ran:
+        """Run the installed script to its end, in a process of its own."""
         done = subprocess.run(
-            [SCRIPT, *(("--db", self.named) if target is None else target), *arguments],
+            [SCRIPT, *words],
             input=stdin,
             capture_output=True,
             cwd=self.folder,
@@ -182,6 +204,33 @@ class Cli:
     def unchanged(self) -> object:
         """What stays as it is when nothing is written: on SQLite every byte of the file, too."""
         return self.contents(), None if self.engine == "postgres" else sha256(self.db)
+
+
+def _in_process(words: list[str], stdin: bytes, folder: Path) -> Ran:
+    """The real command line with real streams: a file as standard input, bytes as output, the folder, a clean environment.
+
+    What a process would hide from another is put back: folder, environment, streams. What the program keeps in memory
+    between two commands (caches of statements, of types) holds no state of a ledger.
+    """
+    printed = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(stream, "utf-8", "backslashreplace", write_through=True) for stream in printed)
+    before, streams = dict(os.environ), (sys.stdin, sys.stdout, sys.stderr)
+    with tempfile.TemporaryFile() as given, contextlib.chdir(folder):
+        given.write(stdin)
+        given.seek(0)
+        sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(given, "utf-8", "surrogateescape"), out, err
+        os.environ.clear()
+        os.environ.update(clean_environment(folder))
+        try:
+            code = run_in_process(words)
+        except SystemExit as stopped:
+            code = stopped.code if isinstance(stopped.code, int) else 1
+        finally:
+            sys.stdin.detach()
+            sys.stdin, sys.stdout, sys.stderr = streams
+            os.environ.clear()
+            os.environ.update(before)
+    return Ran(code, *(stream.getvalue().decode() for stream in printed))
 
 
 def _checked(ran: Ran) -> Ran:

@@ -341,5 +341,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(cli: Cli) -> None:
     """The events are recorded; the caller did not learn of it, and is told what is committed."""
     with Path("/dev/full").open("wb") as full, cli.start("append", "--file", "-", stdout=full) as child:
         _, err = child.communicate(TWO)
-    assert_refused(Ran(child.returncode, "", err.decode()), 4, "input_output_failed", "No space left", "2 events are committed")
+    assert_refused(
+        Ran(child.returncode, "", err.decode()), 4, "input_output_failed", "No space left", "2 events are committed"
+    )
     assert cli.head() == 3

@@ -302,7 +302,7 @@ def test_an_amount_that_is_none_is_refused(desk: Cli, amount: str, error: str, d
     [
         (("--asset", "XRP"), 1, "price_required", "the price of one XRP in RLUSD"),
         (("--asset", "XRP", "--price", "XRP=0"), 1, "price_must_be_positive", "price"),
-        (("--asset", "XRP", "--price", "XRP=-1"), 1, "price_must_be_positive", "price"),
+        (("--asset", "XRP", "--price", "XRP=-1"), 1, "price_must_not_be_negative", "price"),
         (("--asset", "XRP", "--price", "XRP=NaN"), 1, "amount_malformed", "price"),
         (("--asset", "XRP", "--price", "1.33"), 2, "usage", "XRP=1.33"),
         (("--asset", "XRP", "--price", "ETH=3000"), 2, "usage", "give the price of XRP"),
