@@ -61,5 +61,7 @@ def _values(file: Path) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8"))
     except RecursionError as error:
         raise WrongUsage(f"{file} cannot be read: it is nested too deeply") from error
-    except (OSError, ValueError) as error:  # not TOML, not UTF-8, a number of more digits than Python takes
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUsage(f"{file} cannot be read: {str(error)[:_SHOWN_CHARACTERS]}") from error
+    except ValueError as error:  # a number of more digits than Python takes, a date of no calendar
+        raise WrongUsage(f"{file} cannot be read: it has a number or a time that is out of range") from error
