@@ -117,7 +117,7 @@ ROW = f"at,price,size\n{NOON},1,1\n"
         (ROW + f"{NOON},nan,1\n", Refusal.AMOUNT_MALFORMED, 3),
         (ROW + f"{NOON},1,\n", Refusal.AMOUNT_MALFORMED, 3),
         (ROW + f"{NOON},1,-0.1\n", Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, 3),
-        (ROW + f"{NOON},1.0000000000000000001,1\n", Refusal.AMOUNT_TOO_PRECISE, 3),
+        (ROW + f"{NOON},1.0000000000000000000000000000000000001,1\n", Refusal.AMOUNT_TOO_PRECISE, 3),
         (f"at,bid,ask\n{NOON},1,1\n{NOON},1.1,1\n", Refusal.TAPE_MALFORMED, 3),
         (ROW + "x" * (LINE_BYTES + 1), Refusal.TAPE_MALFORMED, 3),
         (ROW + "\0\n", Refusal.TAPE_MALFORMED, 3),
