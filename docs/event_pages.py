@@ -86,7 +86,7 @@ PAGES: dict[str, Page] = {
             {"fee_asset": _REMOVED},
             {"at": "2026-03-02T07:58:12.250"},
             {"price": "1.328"},
-            {"side": "BUY"},
+            {"side": "bought"},
         ],
     ),
     "deposit": Page(

@@ -53,7 +53,7 @@ BAD_LINES: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
     "nothing": ((START + '""}').encode(), "amount_malformed", ("''",)),
     "fullwidth digits": ((START + '"１２"}').encode(), "amount_malformed", ("'１２'",)),
     "arabic digits": ((START + '"١٢"}').encode(), "amount_malformed", ("'١٢'",)),
-    "19 decimals": ((START + '"0.1234567890123456789"}').encode(), "amount_too_precise", ("never rounds",)),
+    "37 decimals": ((START + '"0.1234567890123456789012345678901234567"}').encode(), "amount_too_precise", ("never rounds",)),
     "21 digits": ((START + '"123456789012345678901"}').encode(), "amount_out_of_range", ("20 digits",)),
     "0": ((START + '"0"}').encode(), "amount_must_be_positive", ("amount",)),
     "less than 0": ((START + '"-1"}').encode(), "amount_must_be_positive", ("'-1'",)),
