@@ -57,7 +57,9 @@ def stopped_while_it_copies(cli: Cli, aside: Path, arguments: list[str]) -> Chil
 
 
 @by_signal
-@pytest.mark.parametrize("command", [["verify-injection", "1"], ["import", "legacy-db", "old.db", "--dry-run"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["verify-injection", "1"], ["import", "legacy-db", "old.db", "--dry-run"]], ids=" ".join
+)
 def test_no_copy_of_a_ledger_outlives_its_command(
     command: list[str], number: signal.Signals, cli: Cli, tmp_path: Path
 ) -> None:
