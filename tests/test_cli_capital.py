@@ -28,7 +28,7 @@ AT = ("--at", "2026-01-05T09:10:00Z")
 @pytest.fixture
 def desk(cli: Cli) -> Cli:
     """The first user's book at version 5: equity 139.970146, basis 137.284078, so 2.686068 of profit."""
-    cli.append(*FIRST_DEPOSITS, FIRST_COMMIT, MARK)
+    cli.append(*({"at": "2026-01-05T09:00:00Z", **fields} for fields in (*FIRST_DEPOSITS, FIRST_COMMIT, MARK)))
     return cli
 
 

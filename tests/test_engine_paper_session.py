@@ -140,7 +140,7 @@ def test_the_fields_of_a_fill_and_of_a_mark(paper: Bookkeeper, tmp_path: Path) -
         "version": 4,
     }
     assert bought == common | {
-        "type": "fill/1",
+        "type": "fill/2",
         "at": "2026-01-05T09:00:05.000000Z",
         "key": f"{prefix}3:buy",
         "version": 5,
