@@ -81,7 +81,7 @@ class LogRules:
             yield _finding(version, f"it corrects version {corrects}, which was not reversed before")
 
     def _check_commit(self, version: int, event: BasisCommit) -> Iterator[Finding]:
-        expected = abs(event.basis_delta)
+        expected = event.basis_delta.copy_abs()
         if event.amount != expected:
             actual = None if event.amount is None else amount_text(event.amount)
             yield _finding(version, "the commit's amount is not its |basis delta|", amount_text(expected), actual)
