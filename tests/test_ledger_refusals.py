@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -20,6 +21,7 @@ from cli.main import run
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, backfill_basis, withdraw
 from engine.classification import classify_withdrawal_basis
+from engine.legacy.importing import Request, import_legacy
 from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
@@ -29,6 +31,7 @@ from ledger.amounts import parse_amount
 from ledger.errors import Conflict, KeyConflict, Refusal, Refused, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
 from ledger.parsing import LINE_BYTES, parse_line
+from tests.legacy_databases import OldEngine, first_deposits, trade
 from tests.support import BOOK, SMALLEST, event, open_keeper
 
 Fields = dict[str, Any]
@@ -184,6 +187,21 @@ def _backfilled_after_a_deposit(keeper: Bookkeeper) -> object:
     return backfill_basis(keeper, BOOK, "1")
 
 
+def _import_of_a_mixed_ledger(keeper: Bookkeeper) -> object:
+    """Of two deposits after the first row, one is in the balances and one is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "old.db"
+        with OldEngine(path) as engine:
+            first_deposits(engine)
+            trade(engine)
+            engine.capital("deposit", "RLUSD", "50", basis="50")
+            trade(engine)
+            engine.capital("deposit", "RLUSD", "30", basis="30", is_booked=False)
+            trade(engine)
+            engine.keep_starting_value()
+        return import_legacy(keeper, BOOK, Request(str(path), {}))
+
+
 SMALLEST_STRATEGY = parse_strategy(
     b"strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}", name="paper.yaml"
 )
@@ -204,6 +222,7 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
         "55", "RLUSD", small("deposit"), small("fill", side="sell"), small("mark", price="1.3314")
     ),
     Refusal.DECISION_OUT_OF_ORDER: _withdraw_late,
+    Refusal.LEDGER_UNCLEAR: _import_of_a_mixed_ledger,
     Refusal.BASIS_IS_COMPLETE: _backfilled_after_a_deposit,
     Refusal.INITIAL_BASIS_KEY_FIXED: lambda keeper: backfill_basis(keeper, BOOK, "1", key="mine"),
     Refusal.COPY_DIFFERS: _copied_over,
@@ -672,7 +691,7 @@ def test_what_was_given_with_every_field_is_there_when_it_is_given_again(kind: s
     spelled = {
         name: f"{value}000e0" if name == "amount" and "." in str(value) else value for name, value in all_fields.items()
     }
-    spelled["at"] = "2026-01-31T15:30:00.000+01:00"
+    spelled["at"] = "2026-01-04T15:30:00.000+01:00"
     for again in (all_fields, spelled, {**SMALLEST[kind], "key": "k"}):
         outcome = keeper.append(BOOK, event(kind, **again))
         assert (outcome.existed, outcome.stored) == (True, stored)
