@@ -252,7 +252,7 @@ def test_the_golden_chain_uses_every_field_of_every_type() -> None:
         for name in model.model_fields
         if (kind, name) not in used and name not in common
     }
-    assert missing == {("basis_commit", "price"), ("withdrawal", "price")}
+    assert missing == {("basis_commit", "price")}
     assert common <= {name for _, name in used}
 
 
@@ -382,7 +382,7 @@ def test_a_body_is_canonical_json(made: Event) -> None:
     fields = json.loads(body)
     assert body == json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     _assert_plain(fields)
-    assert fields["type"] == f"{made.kind}/1"
+    assert fields["type"] == f"{made.kind}/{made.TYPE_VERSION}"
 
 
 def _assert_plain(value: object) -> None:
@@ -446,7 +446,9 @@ _BODY = FIRST[-1][2]
         '"fill"',
         _BODY[:-1],
         _BODY + "}",
-        _BODY.replace("fill/1", "fill/2"),
+        _BODY.replace("fill/1", "fill/3"),
+        _BODY.replace("fill/1", "fill/0"),
+        _BODY.replace("fill/1", "fill/01"),
         _BODY.replace("fill/1", "fill"),
         _BODY.replace("fill/1", "/1"),
         _BODY.replace("fill/1", "transfer/1"),
