@@ -51,6 +51,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
         "TimeZone": "UTC",
         "DateStyle": "ISO",
         "synchronous_commit": "on",
+        "quote_all_identifiers": "off",  # else definitions, which a check compares, are shown otherwise
         "lock_timeout": f"{max(1, int(busy_timeout_s * 1000))}",  # 0 would mean for ever
         "default_transaction_isolation": "read committed",
         "default_transaction_deferrable": "off",

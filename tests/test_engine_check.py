@@ -219,8 +219,10 @@ def test_a_rewritten_chain_shows_only_against_a_head_that_was_kept(ledger: Path)
     with tampering(ledger) as connection:
         (body,) = connection.execute("SELECT body FROM events WHERE version = 10").fetchone()
         connection.execute(
-            "UPDATE events SET body = ? WHERE version = 10", (body.replace(b"network_fee", b"network_fea"),)
+            "UPDATE events SET body = ?, reason = 'network_fea' WHERE version = 10",
+            (body.replace(b"network_fee", b"network_fea"),),
         )
+        connection.execute("DELETE FROM fees WHERE asset = 'XRP' AND amount = '0.000012'")
         forge_chain(connection)
     assert findings_of(ledger) == []
     assert [finding.version for finding in against(ledger, ExpectedHead(kept, LAST)).findings] == [LAST]

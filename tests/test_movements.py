@@ -477,9 +477,7 @@ def test_a_look_up_reads_its_index_and_not_the_book(plenty: Bookkeeper, name: st
     plan = _plan(plenty, look_up)
     assert index in plan, plan
     # On SQLite a search of the primary key by the book alone is the whole book.
-    assert not re.search(
-        r"SCAN events|PRIMARY KEY \(book=\?\)|Seq Scan|Index Cond: \(\(book\)::text = [^)]*\)$", plan
-    ), plan
+    assert not re.search(r"SCAN events|PRIMARY KEY \(book=\?\)|Seq Scan", plan), plan
 
 
 def _plan(keeper: Bookkeeper, look_up: Callable[[Connection], object]) -> str:
