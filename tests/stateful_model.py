@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 ONE = 10**18
-LIMIT = 10**38  # 20 digits before the point, 18 after it
+LIMIT = 10**38  # 20 digits before the point; the amounts that are drawn have at most 18 after it
 SUM_LIMIT = 10**58  # 40 digits before the point
 MAX_MARK_AGE = timedelta(minutes=15)
 INITIAL_BASIS = "synthetic_initial_basis"
-REVERSIBLE = {"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline"}
+CLOCK_TOLERANCE = timedelta(minutes=5)
+FEE_REASONS = {"fee", "network_fee"}
+REVERSIBLE = {"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline", "mark"}
 
 Fields = dict[str, Any]
 
@@ -100,9 +102,10 @@ class Figures:
         )
 
 
-def figures(entries: Iterable[Entry]) -> Figures:
-    """What entries, in the order of their versions, add up to."""
+def figures(entries: Iterable[Entry], marks_until: datetime | None = None) -> Figures:
+    """What entries, in the order of their versions, add up to; of the marks those that stand, up to a time."""
     entries = list(entries)
+    reversed_versions = {entry.reverses for entry in entries}
     balances: dict[str, dict[str, int]] = {}
     fees: dict[str, int] = {}
     marks: dict[str, tuple[int, str | None, datetime]] = {}
@@ -112,11 +115,11 @@ def figures(entries: Iterable[Entry]) -> Figures:
             parts[part] += change
         if entry.fee is not None:
             fees[entry.fee[0]] = fees.get(entry.fee[0], 0) + entry.fee[1]
-        if entry.kind == "mark":
+        is_ahead = marks_until is not None and entry.at > marks_until
+        if entry.kind == "mark" and entry.version not in reversed_versions and not is_ahead:
             asset = entry.fields["asset"]
             if asset not in marks or entry.at >= marks[asset][2]:
                 marks[asset] = (units(entry.fields["price"]), entry.fields.get("price_source"), entry.at)
-    reversed_versions = {entry.reverses for entry in entries}
     return Figures(
         balances=balances,
         net_deposits=sum(entry.net_deposits for entry in entries),
@@ -194,8 +197,15 @@ class ModelBook:
             counted = [entry for entry in counted if entry.at < before]
         return counted
 
-    def refusal(self, fields: Fields) -> str | None:
+    def figures_now(self, now: datetime) -> Figures:
+        """What a decision sees: of the marks none that is ahead of the clock."""
+        return figures(self.entries, now + CLOCK_TOLERANCE)
+
+    def refusal(self, fields: Fields, now: datetime) -> str | None:
         """Why the book would refuse an event whose fields are each right by themselves; None when it would not."""
+        at = fields.get("at")
+        if fields["type"] in ("mark", "reversal") and at is not None and at - now > CLOCK_TOLERANCE:
+            return "at_in_future"
         return _against_the_book(fields, self.numeraire) or self._against_the_log(fields)
 
     def _against_the_log(self, fields: Fields) -> str | None:
@@ -228,7 +238,8 @@ class ModelBook:
         recorded_at = max([now, *(entry.recorded_at for entry in self.entries)])
         kind = fields["type"]
         target = self.at_version(fields["reverses"]) if kind == "reversal" else None
-        at = fields.get("at") or (target.at if target else recorded_at)
+        about = target or self.at_version(fields.get("corrects") or 0)
+        at = fields.get("at") or (about.at if about else recorded_at)
         entry = Entry(len(self.entries) + 1, key, kind, at, recorded_at, fields, effect_of=kind)
         if target is not None:
             _negate_into(entry, target)
@@ -250,7 +261,7 @@ class ModelBook:
         self, asset: str, amount: int, prices: Mapping[str, int], at: datetime
     ) -> tuple[str | None, dict[str, int]]:
         """Why the engine would refuse to take this out, or None; and the prices that it values the book with."""
-        now = self.figures()
+        now = self.figures_now(at)
         if amount >= LIMIT:
             return "amount_out_of_range", {}
         if not now.basis_is_known:
@@ -356,7 +367,10 @@ def _basis_commit(entry: Entry, book: ModelBook) -> None:
 
 
 def _adjustment(entry: Entry, book: ModelBook) -> None:
-    entry.moves = [(entry.fields["asset"], "adjustments", units(entry.fields["amount"]))]
+    asset, amount = entry.fields["asset"], units(entry.fields["amount"])
+    entry.moves = [(asset, "adjustments", amount)]
+    if entry.fields["reason"] in FEE_REASONS:
+        entry.fee = (asset, -amount)
 
 
 def _baseline(entry: Entry, book: ModelBook) -> None:

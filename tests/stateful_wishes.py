@@ -167,7 +167,7 @@ class Wisher:
             "type": "adjustment",
             "asset": any_asset(book, wish.asset),
             "amount": self._signed(wish),
-            "reason": "dust",
+            "reason": "network_fee" if wish.choice % 3 == 0 else "dust",
         }
 
     def baseline(self, wish: Wish, book: ModelBook) -> Fields:
@@ -235,7 +235,7 @@ class Wisher:
 
     def decided(self, book: ModelBook, asset: str, amount: int, used: dict[str, int], given: dict[str, int]) -> Fields:
         """The withdrawal as the model classifies it, with its evidence; `given` prices were not taken from marks."""
-        now = book.figures()
+        now = book.figures_now(self.clock.now)
         price = {} if asset == book.numeraire else {"price": text_of(used[asset])}
         worth = amount if asset == book.numeraire else product(amount, used[asset])
         equity = now.equity(used, book.numeraire)
@@ -334,12 +334,15 @@ ILLEGAL: tuple[tuple[str, Fields], ...] = (
     ("amount_must_be_positive", {**_DEPOSIT, "amount": "0"}),
     ("amount_must_be_positive", {**_OUT, "amount": "-1", "basis_delta": "0"}),
     ("amount_must_not_be_zero", {"type": "adjustment", "asset": "XRP", "amount": "0", "reason": "dust"}),
-    ("amount_too_precise", {**_DEPOSIT, "amount": "0.0000000000000000001"}),
-    ("amount_too_precise", {**_DEPOSIT, "amount": "123456789012345678.1234567890123456789"}),
+    ("amount_too_precise", {**_DEPOSIT, "amount": "0.0000000000000000000000000000000000001"}),
+    ("amount_too_precise", {**_DEPOSIT, "amount": "123456789012345678.1234567890123456789012345678901234567"}),
     ("amount_out_of_range", {**_DEPOSIT, "amount": "100000000000000000000"}),
     ("amount_malformed", {**_DEPOSIT, "amount": "1,5"}),
-    ("number_not_quoted", {**_DEPOSIT, "amount": 1}),
-    ("price_must_be_positive", {"type": "mark", "asset": "XRP", "price": "0"}),
+    ("number_not_quoted", {**_DEPOSIT, "amount": 1.5}),
+    ("price_must_be_positive", {**_DEPOSIT, "asset": "XRP", "price": "0"}),
+    ("price_must_not_be_negative", {"type": "mark", "asset": "XRP", "price": "-1"}),
+    ("asset_is_pair", {**_DEPOSIT, "asset": "XRP/USDT", "price": "1"}),
+    ("tags_malformed", {**_FILL, "quote_asset": "NUMERAIRE", "tags": "arb"}),
     ("price_must_be_absent", {**_DEPOSIT, "price": "1"}),
     ("price_must_be_absent", {**_COMMIT, "price": "1"}),
     ("price_required", {**_DEPOSIT, "asset": "XRP"}),

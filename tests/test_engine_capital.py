@@ -442,9 +442,9 @@ def test_a_mark_given_only_for_what_is_withdrawn_is_not_enough(desk: Bookkeeper)
 def test_of_several_reasons_the_first_one_in_the_order_of_precedence_is_told(keeper: Bookkeeper) -> None:
     """Each step takes away the reason that was told; then the next one is."""
     later = START + timedelta(hours=1)
-    it_is(keeper, later)
     keeper.append_all(BOOK, [event_from(fields) for fields in FIRST_DEPOSITS])
     keeper.append_all(BOOK, [ETH_MARK, SHORT_ETH])
+    it_is(keeper, later)
     huge = Movement("86", at=time_text(later))
     told = [code_of(keeper, huge)]
     backfill_basis(keeper, BOOK, FIRST_BASIS)

@@ -179,7 +179,7 @@ class Ledgers(RuleBasedStateMachine):
         if there is not None:
             self._meet(fields, there, lambda: keeper.append(book.name, event).stored)
             return
-        refusal = book.refusal(fields)
+        refusal = book.refusal(fields, self.clock.now)
         if refusal is not None:
             self._refused(refusal, lambda: keeper.append(book.name, event))
             return
@@ -290,7 +290,7 @@ class Ledgers(RuleBasedStateMachine):
         """The right version passes, every other one is refused."""
         book, keeper = self._book(wish.book), self.keepers[hand]
         fields = self.wisher.fields(wish, book)
-        if book.refusal(fields) is not None:
+        if book.refusal(fields, self.clock.now) is not None:
             return
         expected, event = max(book.version + off, 0), event_of(fields)
         if off != 0:
@@ -328,7 +328,7 @@ class Ledgers(RuleBasedStateMachine):
         outcome = withdraw(keeper, book.name, movement, prices=given).outcome
         assert outcome is not None
         body = json.loads(outcome.stored.body)
-        assert {name: body.get(name) for name in decided} == {**decided, "type": "withdrawal/1"}
+        assert {name: body.get(name) for name in decided} == {**decided, "type": "withdrawal/2"}
         self._recorded(book, decided, outcome.stored)
 
     def _mark_all_held(self, book: ModelBook, wish: Wish, keeper: Bookkeeper, ages: tuple[timedelta, ...]) -> None:
@@ -382,8 +382,10 @@ class Ledgers(RuleBasedStateMachine):
         if transaction is not None:
             fields |= {"key": f"{transaction}:deposit:{fields['asset']}", "tx_hash": transaction}
         there = book.with_key(fields.get("key", ""))
-        refusal = book.refusal(fields)
-        if there is not None:
+        refusal = book.refusal(fields, self.clock.now)
+        if there is not None and book.reversal_of(there.version) is not None:
+            self._refused("exists_reversed", lambda: inject(keeper, book.name, movement, price=price))
+        elif there is not None:
             self._meet(fields, there, lambda: inject(keeper, book.name, movement, price=price).existing)
         elif refusal is not None:
             self._refused(refusal, lambda: inject(keeper, book.name, movement, price=price))
@@ -594,6 +596,7 @@ class Ledgers(RuleBasedStateMachine):
             tally["unknown fees"] += entry.unknown_fees
         tally["reversals of a fee"] += entry.kind == "reversal" and entry.fee is not None
         tally["unknown bases"] += entry.unknown_bases > 0
+        tally["reversed marks"] += entry.kind == "reversal" and entry.effect_of == "mark"
         changes = [abs(change) for _, _, change in entry.moves]
         tally["dust"] += any(0 < change <= DUST for change in changes)
         tally["amounts of more than 28 digits"] += any(
@@ -619,7 +622,7 @@ def _tried(book: ModelBook, fields: Fields, now: datetime) -> set[str] | None:
     there = book.with_key(key)
     if there is not None:
         return {f"exists_with_different_{name}" for name in differing(fields, there)} or None
-    refusal = book.refusal(fields)
+    refusal = book.refusal(fields, now)
     if refusal is not None:
         return {refusal}
     book.record(fields, key, now)
@@ -728,6 +731,8 @@ FLOORS = {
     "refused: insufficient_balance": 1,
     "refused: expected_version_passed": 15,
     "refused: corrected_not_reversed": 1,
+    "refused: at_in_future": 1,
+    "reversed marks": 1,
 }
 SETTINGS = settings(phases=(Phase.generate, Phase.shrink))
 
