@@ -85,12 +85,11 @@ def _append_batch(
     for number, line in lines:
         given += [((number, line), event) for _, event in _validated([(number, line)], keeper, book, rejects)]
 
+    refused: dict[int, NetbasisError] = {}  # by the place of the event: a batch may be appended anew after trouble
+
     def reject(error: NetbasisError) -> None:
-        assert rejects is not None
         assert error.index is not None
-        (number, line), _ = given[error.index]
-        error.where = f"line {number}"
-        rejects.add(error, line)
+        refused[error.index] = error
 
     if not given:
         return  # each rejected line was answered by its refusal
@@ -101,6 +100,11 @@ def _append_batch(
         if error.index is not None:
             error.where = f"line {given[error.index][0][0]}"
         raise
+    for index, error in refused.items():
+        assert rejects is not None
+        (number, line), _ = given[index]
+        error.where = f"line {number}"
+        rejects.add(error, line)
     rejected = rejects.count - rejected_before if rejects else None
     if rejects and rejects.on_stdout and rejected and appended.appended == appended.existed == 0:
         return  # one answer to a line
