@@ -87,9 +87,9 @@ def _append_batch(
 
     refused: dict[int, NetbasisError] = {}  # by the place of the event: a batch may be appended anew after trouble
 
-    def reject(error: NetbasisError) -> None:
-        assert error.index is not None
-        refused[error.index] = error
+    def reject(refusal: NetbasisError) -> None:
+        assert refusal.index is not None
+        refused[refusal.index] = refusal
 
     if not given:
         return  # each rejected line was answered by its refusal
@@ -100,11 +100,11 @@ def _append_batch(
         if error.index is not None:
             error.where = f"line {given[error.index][0][0]}"
         raise
-    for index, error in refused.items():
+    for index, refusal in refused.items():
         assert rejects is not None
         (number, line), _ = given[index]
-        error.where = f"line {number}"
-        rejects.add(error, line)
+        refusal.where = f"line {number}"
+        rejects.add(refusal, line)
     rejected = rejects.count - rejected_before if rejects else None
     if rejects and rejects.on_stdout and rejected and appended.appended == appended.existed == 0:
         return  # one answer to a line
