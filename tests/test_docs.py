@@ -46,17 +46,29 @@ def test_every_command_and_option_has_help(path: str, command: Any) -> None:
     assert not without, f"{path}: no help for {without}"
 
 
-def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
-    """In a folder with a ledger of the first session's name."""
-    match = re.search(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert match is not None
-    script = Path(sys.executable).with_name("netbasis")
-    environment = os.environ | {"PYTHONPATH": str(regenerate.ROOT)}
-    subprocess.run([script, "--db", "live.db", "init"], cwd=tmp_path, env=environment, check=True, capture_output=True)
-    done = subprocess.run(
-        [sys.executable, "-c", match[1]], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        (0, "xrpl:3 is on the disk: version 2\nxrpl:4 is refused: amount_malformed in base_amount\n"),
+        (1, "2 11.29518\n"),
+    ],
+    ids=["pipe", "library"],
+)
+def test_an_example_of_the_readme_runs(number: int, printed: str, tmp_path: Path) -> None:
+    """In a folder with a ledger of the first session's name, with the command on the path."""
+    code = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[number]
+    folder = Path(sys.executable).parent
+    environment = os.environ | {
+        "PYTHONPATH": str(regenerate.ROOT),
+        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    subprocess.run(
+        [folder / "netbasis", "--db", "live.db", "init"], cwd=tmp_path, env=environment, check=True, capture_output=True
     )
-    assert done.stdout == "2 11.29518\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:
