@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ledger.tables import events
+from ledger.database.tables import events
 
 RawRow = tuple[Any, ...]
 _COLUMNS = ", ".join(f'"{column.name}"' for column in events.columns)

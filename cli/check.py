@@ -12,7 +12,7 @@ from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.check import Checked, CheckedLedger, ExpectedHead
-    from ledger.findings import Finding
+    from ledger.integrity.findings import Finding
 
 HASH_CHARACTERS = 64
 COLUMNS = ("invariant", "version", "expected", "actual", "difference", "detail")
@@ -43,7 +43,7 @@ def check(
     Example: netbasis --db live.db check --expect-head 1204:9f2c…
     """
     from engine.check import NAMES, SeveralBooks, Wanted, check_ledger
-    from ledger.database import Database
+    from ledger.database.connections import Database
 
     names = only.split(",") if only else list(NAMES)
     for name in names:

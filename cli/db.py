@@ -25,7 +25,7 @@ def upgrade(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     Example: netbasis --db live.db db upgrade
     """
     from engine import schema
-    from ledger.database import Database
+    from ledger.database.connections import Database
 
     named = target(context)
     with Database.open(named.location(), "create") as database, database.writing() as connection:
@@ -38,7 +38,7 @@ def upgrade(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
 def current(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     """Show the revision that the ledger's schema is at, and the newest."""
     from engine import schema
-    from ledger.database import Database
+    from ledger.database.connections import Database
 
     with Database.open(target(context).location(), "read") as database, database.reading() as connection:
         found = schema.current(connection)
@@ -49,7 +49,7 @@ def current(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
 def history(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     """Show all revisions of the schema, and which of them the ledger has."""
     from engine import schema
-    from ledger.database import Database
+    from ledger.database.connections import Database
 
     with Database.open(target(context).location(), "read") as database, database.reading() as connection:
         revisions = list(schema.history(connection))

@@ -155,7 +155,7 @@ def _damage_and_rebuild(context: typer.Context) -> None:
 
 
 def _tamper_and_check(context: typer.Context) -> None:
-    from ledger import triggers
+    from ledger.database import triggers
 
     _say(
         "6. Somebody edits the log itself, in a copy: the trigger that forbids it dropped, a fill improved, the trigger"

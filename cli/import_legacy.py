@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.legacy.causes import Cause
     from engine.legacy.importing import Imported
     from engine.legacy.reconciliation import Line
-    from ledger.faults import Mode
+    from ledger.database.faults import Mode
 
 MapOption = Annotated[
     list[str] | None,

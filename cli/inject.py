@@ -62,7 +62,7 @@ def inject(
     """
     from engine.capital import Movement
     from engine.capital import inject as run
-    from ledger.database import without_password
+    from ledger.database.connections import without_password
 
     named = target(context)
     movement = Movement(the_amount(amount, amount_option, "inject"), asset, source_note, tx_hash, at, actor, key)

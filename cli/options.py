@@ -17,7 +17,7 @@ from cli.usage import WrongUsage
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
     from engine.commits import Commits
-    from ledger.faults import Mode
+    from ledger.database.faults import Mode
 
 DEFAULT_BOOK = "main"
 Clock: TypeAlias = Callable[[], datetime]

@@ -18,7 +18,7 @@ from cli.usage import WrongUsage
 if TYPE_CHECKING:
     from engine.paper.exposure import Trace
     from engine.summary import Fills, Summary
-    from ledger.database import Database
+    from ledger.database.connections import Database
 
 PICTURES = (".png", ".svg")
 PARTS = ("fills", "capital", "adjustments")

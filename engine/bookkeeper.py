@@ -32,14 +32,14 @@ from engine.schema_proof import require_no_strangers
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, book_of, open_book
 from ledger.book import Book, Head
-from ledger.database import BUSY_TIMEOUT_S, Database
+from ledger.database.connections import BUSY_TIMEOUT_S, Database
+from ledger.database.faults import Mode
+from ledger.database.sqlite import OnWait
 from ledger.errors import Refusal, Refused, shown
 from ledger.event_types import EventType, require_readable
 from ledger.events import Event, Opened
-from ledger.faults import Mode
-from ledger.file_damage import require_sound_file
 from ledger.idempotency import StoredLog, find_repeated, has_key
-from ledger.sqlite import OnWait
+from ledger.integrity.file_damage import require_sound_file
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState
 

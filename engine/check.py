@@ -26,16 +26,16 @@ from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
 from ledger import store
 from ledger.amounts import amount_text, subtract
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.database import Database
+from ledger.database.connections import Database
+from ledger.database.tables import books, event_types, events
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.event_types import EventType, require_readable
 from ledger.events import Event
-from ledger.findings import Finding
-from ledger.integrity import CHAIN, UNREADABLE, Proved, Prover, check_orphans
-from ledger.log_rules import LOG_RULES, LogRules
-from ledger.raw_rows import any_text, raw_columns, shown_raw
+from ledger.integrity.findings import Finding
+from ledger.integrity.log_rules import LOG_RULES, LogRules
+from ledger.integrity.prover import CHAIN, UNREADABLE, Proved, Prover, check_orphans
+from ledger.integrity.raw_rows import any_text, raw_columns, shown_raw
 from ledger.stored import StoredEvent
-from ledger.tables import books, event_types, events
 from ledger.times import time_text
 from projections.marks import Selection
 from projections.state import EMPTY, BookState, apply

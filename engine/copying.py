@@ -18,7 +18,7 @@ from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, require_terms
 from ledger.book import Book, Head
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import StorageError, StorageFault
 from projections.state import EMPTY, fold
 

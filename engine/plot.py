@@ -23,8 +23,8 @@ from engine.bookkeeper import utc_now
 from engine.summary import Summary
 from ledger import store
 from ledger.amounts import ZERO, add, shown_amount, subtract, total, value
-from ledger.database import Database
-from ledger.tables import events
+from ledger.database.connections import Database
+from ledger.database.tables import events
 from ledger.times import CLOCK_TOLERANCE
 
 # More points than the picture has pixels across draw nothing more.

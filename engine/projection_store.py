@@ -29,10 +29,10 @@ from sqlalchemy import (
 from engine import projection_tables as tables
 from ledger.amounts import ZERO
 from ledger.book import Book, Head
-from ledger.database import Write, write_together
+from ledger.database.connections import Write, write_together
 from ledger.errors import StorageError, StorageFault, shown
+from ledger.integrity.raw_rows import raw_columns
 from ledger.mapper import require_sound
-from ledger.raw_rows import raw_columns
 from projections.basis import Basis
 from projections.engine_state import EngineState, starting_value_key
 from projections.fees import Fees

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table
 
-from ledger.columns import EXACT_TEXT, ExactDecimal, UtcTime, exact_sum
-from ledger.tables import books
+from ledger.database.columns import EXACT_TEXT, ExactDecimal, UtcTime, exact_sum
+from ledger.database.tables import books
 
 metadata = MetaData()
 

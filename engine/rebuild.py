@@ -18,9 +18,9 @@ from engine.repeating import always, repeated
 from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.book import Book, Head
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import StorageError, StorageFault
-from ledger.raw_rows import any_text
+from ledger.integrity.raw_rows import any_text
 from ledger.stored import StoredEvent
 from projections.marks import Selection, Standing
 from projections.state import EMPTY, BookState, fold

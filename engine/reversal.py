@@ -15,11 +15,11 @@ from engine.standing_marks import MarksOfLog, marks_now, marks_without
 from ledger import store
 from ledger.appender import Outcome, require_reversible
 from ledger.book import Book
+from ledger.database.tables import events
 from ledger.effects import negated
 from ledger.events import Reversal, Withdrawal
 from ledger.rules import require_not_ahead
 from ledger.stored import StoredEvent
-from ledger.tables import events
 from projections.pnl import Pnl, pnl
 from projections.state import BookState, apply
 

@@ -16,12 +16,12 @@ from sqlalchemy import Connection, text
 
 import migrations
 from ledger.errors import StorageError, StorageFault
-from ledger.file_damage import damaged_indexes
-from ledger.findings import Finding
-from ledger.raw_rows import shown_raw
-from ledger.schema_facts import read_active, read_facts
-from ledger.schema_postgresql import SESSION
-from ledger.schema_words import Facts
+from ledger.integrity.file_damage import damaged_indexes
+from ledger.integrity.findings import Finding
+from ledger.integrity.raw_rows import shown_raw
+from ledger.integrity.schema_facts import read_active, read_facts
+from ledger.integrity.schema_postgresql import SESSION
+from ledger.integrity.schema_words import Facts
 
 SCHEMA = "schema"
 _RELATION_KINDS = ("table", "view", "materialized view", "foreign table", "partitioned table")
@@ -34,7 +34,7 @@ def snapshot_file(dialect: str) -> Path:
 
 @cache
 def expected_facts(dialect: str) -> Facts:
-    """The schema that the migrations make on an engine; see `ledger.schema_facts`."""
+    """The schema that the migrations make on an engine; see `ledger.integrity.prover.schema_facts`."""
     facts: Facts = json.loads(snapshot_file(dialect).read_text("utf-8"))
     return facts
 

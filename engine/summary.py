@@ -24,8 +24,8 @@ from engine.projection_store import load_rows, stored_state
 from engine.standing_marks import marks_now
 from ledger import store
 from ledger.amounts import ZERO, add, subtract, total, value
-from ledger.database import Database
-from ledger.tables import events
+from ledger.database.connections import Database
+from ledger.database.tables import events
 from projections.fees import FEE_REASONS
 from projections.marks import Marks
 from projections.pnl import Pnl, pnl

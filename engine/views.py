@@ -20,9 +20,9 @@ from engine.standing_marks import marks_now
 from ledger import store
 from ledger.amounts import ZERO
 from ledger.book import Book, Head
-from ledger.database import Database
+from ledger.database.connections import Database
+from ledger.database.tables import events
 from ledger.errors import Refusal, Refused
-from ledger.tables import events
 from ledger.times import CLOCK_TOLERANCE
 from projections.audit import AuditRow, audit_rows
 from projections.marks import Marks, Selection

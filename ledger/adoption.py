@@ -13,12 +13,12 @@ from sqlalchemy import Connection, insert, update
 from ledger import store
 from ledger.appender import insert_book
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.database import Write, write_together
+from ledger.database.connections import Write, write_together
+from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.event_types import announce
 from ledger.mapper import row_of
 from ledger.stored import StoredEvent, chain_hash, split_type
-from ledger.tables import books, events
 
 
 def begin_copy(connection: Connection, book: Book, source_head: Head) -> Head:

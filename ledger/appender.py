@@ -20,7 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from ledger import store
 from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.database import Write, write_together
+from ledger.database.connections import Write, write_together
+from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, Refused, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
@@ -29,7 +30,6 @@ from ledger.idempotency import default_key, find_repeated
 from ledger.mapper import row_of, stored_event
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, chain_hash, seal_body
-from ledger.tables import books, events
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]

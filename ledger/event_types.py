@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, select, text
 
+from ledger.database.tables import event_types
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.events import EVENT_TYPES
-from ledger.tables import event_types
 
 EventType = tuple[str, int]
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import LargeBinary, Row, String, Table
 from sqlalchemy.types import TypeEngine
 
-from ledger.columns import ExactDecimal, UtcTime, unreadable
+from ledger.database.columns import ExactDecimal, UtcTime, unreadable
+from ledger.database.tables import events
 from ledger.effects import Effects, Posting
 from ledger.events import Event
 from ledger.stored import StoredEvent
-from ledger.tables import events
 from ledger.texts import normal_tx_hash
 
 _Types = tuple[type, ...]

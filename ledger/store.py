@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Select, and
 
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
+from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, shown
 from ledger.mapper import event_of, require_sound
 from ledger.stored import StoredEvent
-from ledger.tables import books, events
 from ledger.texts import BOOK_CHARACTERS, parse_text
 
 ROWS_AT_ONCE = 1000

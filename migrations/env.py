@@ -1,7 +1,7 @@
 """Alembic's environment: one connection, given by the caller or opened from `-x db=PATH`, and transactional DDL.
 
 Alembic assumes that SQLite has no transactional DDL, and a migration killed half-way then stops every later one. It has:
-with the driver's own transactions off (see `ledger.database`), all of an upgrade is one transaction.
+with the driver's own transactions off (see `ledger.database.connections`), all of an upgrade is one transaction.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from alembic import context
 from sqlalchemy import Connection
 
 from engine.projection_tables import metadata as projection_metadata
-from ledger.database import Database
-from ledger.tables import metadata as log_metadata
+from ledger.database.connections import Database
+from ledger.database.tables import metadata as log_metadata
 
 
 def _migrate(connection: Connection) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from cli.main import run
 from docs.regenerate import masked
-from ledger.database import without_password
+from ledger.database.connections import without_password
 
 GALLERY = Path(__file__).parent / "errors"
 LEDGER = "ledger.db"

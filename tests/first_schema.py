@@ -18,7 +18,7 @@ from typing import Any
 from alembic import command
 
 from engine import schema
-from ledger.database import Database
+from ledger.database.connections import Database
 from tests.engines import Engine, Raw, raw_access
 from tests.postgres_support import clone_of, empty_database, url_of
 

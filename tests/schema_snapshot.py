@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from engine.schema_proof import snapshot_file
-from ledger.database import Database
-from ledger.schema_facts import read_facts
-from ledger.schema_words import Facts
+from ledger.database.connections import Database
+from ledger.integrity.schema_facts import read_facts
+from ledger.integrity.schema_words import Facts
 from migrations import TABLES
 from tests.engines import ENGINES, forget, new_ledger
 

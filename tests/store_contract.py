@@ -23,11 +23,11 @@ from engine.rebuild import rebuild
 from ledger import store
 from ledger.appender import EVENTS_AT_ONCE, Appender
 from ledger.book import GENESIS_HASH
+from ledger.database.tables import books, events
 from ledger.errors import Conflict, KeyConflict, NetbasisError, Refused, StorageError, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
 from ledger.mapper import row_of
 from ledger.stored import StoredEvent, chain_hash
-from ledger.tables import books, events
 from tests.store_support import (
     SAMPLE_VERSIONS,
     append_sample,

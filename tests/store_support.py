@@ -17,9 +17,9 @@ from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.evidence import evidence_for
 from engine.rebuild import rebuild
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.events import Event, Withdrawal
-from ledger.findings import Finding
+from ledger.integrity.findings import Finding
 from tests.support import BOOK, event, open_keeper
 
 # The version at which `make_sample` has the first event of each type.

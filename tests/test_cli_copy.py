@@ -20,9 +20,9 @@ from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.copying import copy_book
 from ledger.adoption import begin_copy
+from ledger.database.postgres import is_url
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
-from ledger.postgres import is_url
 from tests.cli_support import SCRIPT, Child, Cli, Ran, assert_refused, clean_environment, ended
 from tests.engines import ENGINES, Engine, contents, forget, intruding, new_ledger, raw_access
 from tests.postgres_support import clone_of, connect, empty_database, fresh_database, url_of

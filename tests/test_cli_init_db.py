@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.database import without_password
+from ledger.database.connections import without_password
 from migrations import REVISIONS
 from tests.cli_support import LEDGER, ON_A_FILE, Cli, assert_refused, ended, sha256
 from tests.engines import raw_access

@@ -12,7 +12,7 @@ import pytest
 from cli.inject import _lines
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject
-from ledger.database import without_password
+from ledger.database.connections import without_password
 from tests.capital_support import FIRST_BASIS, FIRST_COMMIT, FIRST_DEPOSITS, leave_a_wal
 from tests.cli_support import ON_A_FILE, Cli, assert_refused
 from tests.store_support import findings_of, fingerprints

@@ -22,7 +22,7 @@ from engine.futures.playing import Verdict
 from engine.futures.playing import property_test as run_property_test
 from engine.futures.simulation import present_of
 from engine.invariants import INVARIANTS, Step
-from ledger.findings import Finding
+from ledger.integrity.findings import Finding
 from tests.cli_support import GIVE_UP_S, ON_A_FILE, SCRIPT, Cli, Ran, assert_refused, clean_environment
 from tests.engines import Engine, forget
 from tests.store_support import append_sample, tamper

@@ -20,10 +20,10 @@ from engine.projection_store import Rows
 from engine.valuation import MAX_MARK_AGE
 from ledger.appender import Outcome
 from ledger.book import Book
+from ledger.database.postgres import is_url
 from ledger.effects import Effects
 from ledger.errors import KeyConflict, Refused, StorageError, VersionPassed
 from ledger.events import Evidence, MarkUsed, Withdrawal, event_from
-from ledger.postgres import is_url
 from ledger.times import time_text
 from projections.state import BookState
 from tests.capital_support import (

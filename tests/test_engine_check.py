@@ -13,10 +13,10 @@ from engine.bookkeeper import Bookkeeper
 from engine.check import NAMES, Checked, ExpectedHead, check
 from engine.rebuild import rebuild
 from ledger.book import GENESIS_HASH
+from ledger.database.tables import books, events
 from ledger.errors import Refused, StorageError
-from ledger.findings import Finding
+from ledger.integrity.findings import Finding
 from ledger.stored import chain_hash
-from ledger.tables import books, events
 from tests.store_support import (
     SAMPLE_VERSIONS,
     VERSION_OF,

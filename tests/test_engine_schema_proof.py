@@ -12,9 +12,9 @@ from sqlalchemy import text
 from engine.bookkeeper import Bookkeeper
 from engine.check import Checked, Wanted, check, check_ledger
 from engine.schema_proof import check_schema, expected_facts
-from ledger.database import Database
+from ledger.database.connections import Database
+from ledger.database.postgres import is_url
 from ledger.errors import StorageError
-from ledger.postgres import is_url
 from migrations import TABLES
 from tests.cli_support import ON_A_FILE, Cli, assert_refused, deposit
 from tests.engines import intruding, raw_access

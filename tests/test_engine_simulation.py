@@ -26,7 +26,7 @@ from engine.futures.wishes import Plan
 from engine.invariants import INVARIANTS, Invariant, Step
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Event, Reversal, Withdrawal
-from ledger.findings import Finding
+from ledger.integrity.findings import Finding
 from ledger.parsing import parse_line
 from ledger.stored import StoredEvent
 from tests.store_support import content, fingerprints, sample_file, tamper

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.verification import verify_injection
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import StorageError, StorageFault
 from ledger.events import Deposit, Opened
 from projections.marks import Price

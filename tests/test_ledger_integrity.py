@@ -13,9 +13,9 @@ from sqlalchemy import text
 from engine.bookkeeper import Bookkeeper
 from ledger.book import GENESIS_HASH
 from ledger.errors import Refused, StorageError
-from ledger.file_damage import damaged_indexes, require_sound_file
-from ledger.integrity import Proved, Prover, check_orphans
-from ledger.raw_rows import any_text
+from ledger.integrity.file_damage import damaged_indexes, require_sound_file
+from ledger.integrity.prover import Proved, Prover, check_orphans
+from ledger.integrity.raw_rows import any_text
 from tests.store_support import SAMPLE_VERSIONS, fill, sample_file, tamper
 from tests.support import BOOK, event, ledger_file, log_of, open_keeper
 

@@ -11,10 +11,10 @@ import pytest
 
 from engine.check import Checked, check
 from ledger.book import GENESIS_HASH
-from ledger.database import Database
-from ledger.postgres import is_url
+from ledger.database.connections import Database
+from ledger.database.postgres import is_url
+from ledger.database.tables import events
 from ledger.stored import chain_hash
-from ledger.tables import events
 from tests.engines import Raw, intruding
 from tests.store_support import SAMPLE_VERSIONS, VERSION_OF, append_sample
 from tests.support import BOOK, open_keeper

@@ -20,8 +20,9 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.rebuild import rebuild
-from ledger import store, triggers
-from ledger.database import Database
+from ledger import store
+from ledger.database import triggers
+from ledger.database.connections import Database
 from ledger.errors import StorageError
 from ledger.events import Opened
 from tests.store_contract import StoreContract, deposit

@@ -24,10 +24,10 @@ from sqlalchemy import make_url
 from cli.output import shown
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
+from ledger.database.faults import Mode
+from ledger.database.postgres import is_url
 from ledger.errors import StorageError
 from ledger.events import Opened
-from ledger.faults import Mode
-from ledger.postgres import is_url
 from ledger.stored import StoredEvent
 from tests.cli_support import SCRIPT, Child, Ran, clean_environment, ended
 from tests.postgres_support import connect, empty_database, fresh_database, url_of

@@ -20,8 +20,8 @@ from sqlalchemy import MetaData, inspect, text
 import migrations
 from engine import projection_tables, schema
 from engine.bookkeeper import Bookkeeper
-from ledger import tables, triggers
-from ledger.database import Database
+from ledger.database import tables, triggers
+from ledger.database.connections import Database
 from ledger.errors import StorageError
 from ledger.events import Opened
 from tests.store_support import append_sample, content, fingerprints, sample_file, tamper

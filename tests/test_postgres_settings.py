@@ -27,7 +27,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.copying import copy_book
 from engine.rebuild import rebuild
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import StorageError
 from ledger.events import Event, Opened
 from tests.postgres_support import connect, fresh_database, url_of

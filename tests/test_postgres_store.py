@@ -11,10 +11,10 @@ import pytest
 from engine import schema
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
-from ledger.database import Database
+from ledger.database.connections import Database
+from ledger.database.triggers import REFUSAL
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
-from ledger.triggers import REFUSAL
 from tests.engines import forget
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
 from tests.store_contract import StoreContract

@@ -32,7 +32,7 @@ from engine.capital import Movement, inject, withdraw
 from engine.check import check
 from engine.rebuild import rebuild
 from engine.views import Moment, audit_basis, pnl_of_period, register, view_at
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import NetbasisError, StorageError
 from ledger.events import Event, Opened
 from ledger.stored import StoredEvent

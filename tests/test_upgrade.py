@@ -22,7 +22,7 @@ from engine import schema
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.rebuild import rebuild
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import MovementConflict, StorageError
 from ledger.stored import json_value
 from tests.cli_support import ON_A_FILE, Cli, assert_refused

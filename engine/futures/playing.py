@@ -18,10 +18,10 @@ from engine.futures.statistics import Statistics
 from engine.futures.wishes import Plan, Policies, Withdraw
 from engine.invariants import INVARIANTS, Invariant, Step
 from ledger.book import Book, Head
-from ledger.database import Database
+from ledger.database.connections import Database
 from ledger.errors import Refused
 from ledger.events import Event
-from ledger.findings import Finding
+from ledger.integrity.findings import Finding
 from ledger.stored import json_value
 
 EXAMPLES = 200

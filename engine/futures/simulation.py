@@ -29,8 +29,8 @@ from ledger.appender import require_reversible, seal
 from ledger.book import Book, Head
 from ledger.effects import Effects, effects_of
 from ledger.events import REVERSIBLE, Event, Mark, Reversal, Withdrawal
-from ledger.findings import Finding
-from ledger.integrity import CHAIN
+from ledger.integrity.findings import Finding
+from ledger.integrity.prover import CHAIN
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, open_body, seal_body
 from ledger.times import CLOCK_TOLERANCE

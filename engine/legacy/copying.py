@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from engine.aside import folder_aside
-from ledger import sqlite
+from ledger.database import sqlite
 from ledger.errors import StorageError, StorageFault
 
 PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)

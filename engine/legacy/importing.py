@@ -27,13 +27,13 @@ from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.appender import EVENTS_AT_ONCE
 from ledger.book import Book, Head
+from ledger.database.tables import events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError
 from ledger.idempotency import require_same
 from ledger.mapper import stored_event
 from ledger.rules import complete
 from ledger.stored import StoredEvent
-from ledger.tables import events
 from projections.basis import INITIAL_BASIS_KEY
 from projections.engine_state import starting_value_key
 

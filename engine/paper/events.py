@@ -14,8 +14,8 @@ from sqlalchemy import Connection, func, select
 from engine.paper.quoting import Traded
 from engine.paper.tape import Tape, Tick
 from ledger.book import Book
+from ledger.database.tables import events
 from ledger.events import Fill, Mark
-from ledger.tables import events
 
 MARK_SOURCE = "tape"
 _HASH_DIGITS = 16

@@ -31,7 +31,7 @@ from ledger import store
 from ledger.book import Book
 from ledger.errors import Refusal, Refused, VersionPassed, shown
 from ledger.events import Event
-from ledger.file_damage import require_sound_file
+from ledger.integrity.file_damage import require_sound_file
 from ledger.texts import parse_text
 
 ROWS_AT_ONCE = 250

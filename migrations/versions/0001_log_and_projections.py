@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.types import TypeEngine
 
-from ledger import triggers
+from ledger.database import triggers
 
 revision = "0001"
 down_revision = None

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
-from ledger import triggers
+from ledger.database import triggers
 from ledger.errors import StorageError, StorageFault
 from ledger.texts import normal_tx_hash
 

@@ -2,8 +2,8 @@
 
 An event's row is its body and hash, and beside them copies of what queries and sums need: the envelope, a few fields, and
 the event's effects. `event_types` says which forms of events the log holds. `ledger.mapper` is the one place that turns
-rows into events and back; `ledger.integrity` proves the copies against the bodies. Migrations make and change the tables; a
-test compares them with this module.
+rows into events and back; `ledger.integrity.prover` proves the copies against the bodies. Migrations make and change the
+tables; a test compares them with this module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ledger.columns import EXACT_TEXT, ExactDecimal, UtcTime, exact_sum
+from ledger.database.columns import EXACT_TEXT, ExactDecimal, UtcTime, exact_sum
 
 metadata = MetaData()
 

@@ -19,13 +19,13 @@ from sqlalchemy import Column, Connection, func, select, type_coerce
 from sqlalchemy.types import NullType
 
 from ledger.amounts import amount_text
+from ledger.database.tables import events
 from ledger.event_types import EventType
 from ledger.events import REVERSIBLE, BasisCommit, Event, Reversal
-from ledger.findings import Finding
-from ledger.integrity import Proved, Prover
-from ledger.raw_rows import shown_raw
+from ledger.integrity.findings import Finding
+from ledger.integrity.prover import Proved, Prover
+from ledger.integrity.raw_rows import shown_raw
 from ledger.stored import Sealed, seal_body
-from ledger.tables import events
 
 LOG_RULES = "log_rules"
 _SHOWN_CHARACTERS = 200

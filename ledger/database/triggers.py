@@ -2,7 +2,7 @@
 
 SQLite's `REPLACE` deletes without firing DELETE triggers, so there an INSERT is refused too when its version, key or
 reversed version is there. PostgreSQL has no REPLACE, and its unique indexes refuse the rest; it has TRUNCATE.
-`ledger.integrity` reports a trigger that is missing or altered.
+`ledger.integrity.prover` reports a trigger that is missing or altered.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
+from ledger.database.faults import WRITES, Fault, Mode
 from ledger.errors import StorageError, StorageFault
-from ledger.faults import WRITES, Fault, Mode
 
 OnWait = Callable[[], None]
 

@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from ledger.database.faults import WRITES, Fault, Mode
 from ledger.errors import StorageError, StorageFault
-from ledger.faults import WRITES, Fault, Mode
 
 CONNECT_TIMEOUT_S = 10
 # What stands in the URL comes first. A network that swallows everything is found out within half a minute, where the

@@ -1,6 +1,6 @@
 """Opening a database, its transactions, and the one translation of its errors.
 
-Two engines, one store: `ledger.sqlite` and `ledger.postgres` say how each is opened and what its errors mean; everything
+Two engines, one store: `sqlite` and `postgres` say how each is opened and what its errors mean; everything
 else is the same to the byte.
 """
 
@@ -17,10 +17,10 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
-from ledger import postgres, sqlite
+from ledger.database import postgres, sqlite
+from ledger.database.faults import WRITES, Fault, Mode
+from ledger.database.sqlite import OnWait
 from ledger.errors import StorageError, StorageFault
-from ledger.faults import WRITES, Fault, Mode
-from ledger.sqlite import OnWait
 
 BUSY_TIMEOUT_S = 30.0
 # The driver counts the rows of many only where they are a journey of their own.

@@ -13,9 +13,9 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, text
 
-from ledger.raw_rows import shown_raw
-from ledger.schema_postgresql import read_active_postgresql, read_postgresql
-from ledger.schema_words import Facts, evened, table_parts
+from ledger.integrity.raw_rows import shown_raw
+from ledger.integrity.schema_postgresql import read_active_postgresql, read_postgresql
+from ledger.integrity.schema_words import Facts, evened, table_parts
 
 # Kept by SQLite itself, and read by its planner alone.
 _STATISTICS = ("sqlite_stat1", "sqlite_stat3", "sqlite_stat4")

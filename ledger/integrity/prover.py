@@ -24,14 +24,14 @@ from sqlalchemy import Connection, LargeBinary, Row, Table, func, literal, selec
 from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.book import GENESIS_HASH, Book, Head
+from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, StorageError, StorageFault
 from ledger.events import Event, Opened, Reversal
-from ledger.findings import Finding
+from ledger.integrity.findings import Finding
+from ledger.integrity.raw_rows import raw_columns, shown_raw
 from ledger.mapper import row_of, stored_event
-from ledger.raw_rows import raw_columns, shown_raw
 from ledger.stored import Sealed, StoredEvent, chain_hash, open_body
-from ledger.tables import books, events
 from ledger.times import time_text
 
 CHAIN = "chain"

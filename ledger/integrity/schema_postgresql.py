@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from ledger.schema_words import Facts
+from ledger.integrity.schema_words import Facts
 
 SESSION = "the session"
 
