@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 import migrations
-from engine import projection_tables, schema
+from engine import schema
 from engine.bookkeeper import utc_now
 from engine.invariants import INVARIANTS, Step
 from engine.notes import Notes
@@ -37,6 +37,7 @@ from ledger.integrity.prover import CHAIN, UNREADABLE, Proved, Prover, check_orp
 from ledger.integrity.raw_rows import any_text, raw_columns, shown_raw
 from ledger.stored import StoredEvent
 from ledger.times import time_text
+from projections import tables as projection_tables
 from projections.marks import Selection
 from projections.state import EMPTY, BookState, apply
 

@@ -26,13 +26,13 @@ from sqlalchemy import (
     update,
 )
 
-from engine import projection_tables as tables
 from ledger.amounts import ZERO
 from ledger.book import Book, Head
 from ledger.database.connections import Write, write_together
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.integrity.raw_rows import raw_columns
 from ledger.mapper import require_sound
+from projections import tables as tables
 from projections.basis import Basis
 from projections.engine_state import EngineState, starting_value_key
 from projections.fees import Fees

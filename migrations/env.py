@@ -9,9 +9,9 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
-from engine.projection_tables import metadata as projection_metadata
 from ledger.database.connections import Database
 from ledger.database.tables import metadata as log_metadata
+from projections.tables import metadata as projection_metadata
 
 
 def _migrate(connection: Connection) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import projection_tables
 from engine.bookkeeper import Bookkeeper
 from engine.check import check
 from engine.projection_store import Change
 from engine.rebuild import Rebuilt, rebuild
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
+from projections import tables as projection_tables
 from tests.store_support import (
     SAMPLE_VERSIONS,
     append_sample,

@@ -18,12 +18,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, text
 
 import migrations
-from engine import projection_tables, schema
+from engine import schema
 from engine.bookkeeper import Bookkeeper
 from ledger.database import tables, triggers
 from ledger.database.connections import Database
 from ledger.errors import StorageError
 from ledger.events import Opened
+from projections import tables as projection_tables
 from tests.store_support import append_sample, content, fingerprints, sample_file, tamper
 from tests.support import BOOK, ledger_file, open_keeper
 
