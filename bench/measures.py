@@ -18,8 +18,8 @@ from bench.children import Child
 from bench.fills import fills
 from bench.report import Line
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger.events import Event, Opened, event_from
 
 BOOK = "main"

@@ -22,7 +22,7 @@ from typing import Any
 from bench.fills import fills
 from bench.report import Line, machine, table
 from engine.bookkeeper import Bookkeeper
-from engine.rebuild import rebuild
+from engine.upkeep.rebuild import rebuild
 from ledger.events import Opened, event_from
 
 AT_ONCE = 500

@@ -31,7 +31,7 @@ from bench.measures import p99
 from bench.report import Line, machine, table
 from bench.server import database_url, driver_url, running_server
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from ledger.database.postgres import is_url
 from ledger.database.tables import events
 from ledger.events import Opened, event_from

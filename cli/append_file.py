@@ -22,7 +22,7 @@ from cli.output import emit, progress, shown
 from cli.refusals import Rejects
 from cli.usage import WrongUsage
 from engine.bookkeeper import Appended
-from engine.repeating import Rereadable
+from engine.retrying import Rereadable
 from ledger.appender import EVENTS_AT_ONCE
 from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event

@@ -11,7 +11,7 @@ from cli.output import Table, emit, harmless, json_text, print_lines, progress
 from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.check import Checked, CheckedLedger, ExpectedHead
+    from engine.proof.check import Checked, CheckedLedger, ExpectedHead
     from ledger.integrity.findings import Finding
 
 HASH_CHARACTERS = 64
@@ -42,7 +42,7 @@ def check(
 
     Example: netbasis --db live.db check --expect-head 1204:9f2c…
     """
-    from engine.check import NAMES, SeveralBooks, Wanted, check_ledger
+    from engine.proof.check import NAMES, SeveralBooks, Wanted, check_ledger
     from ledger.database.connections import Database
 
     names = only.split(",") if only else list(NAMES)
@@ -119,7 +119,7 @@ def finding_line(finding: Finding) -> str:
 
 
 def _expected_head(given: str | None) -> ExpectedHead | None:
-    from engine.check import ExpectedHead
+    from engine.proof.check import ExpectedHead
 
     if given is None:
         return None

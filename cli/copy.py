@@ -31,7 +31,7 @@ def copy(
     Example: netbasis --db live.db copy --to postgresql+psycopg://desk@db.example/ledger
     """
     from engine.bookkeeper import Bookkeeper
-    from engine.copying import Copied, copy_book
+    from engine.upkeep.copying import Copied, copy_book
     from ledger import store
 
     named = target(context)

@@ -128,7 +128,7 @@ def _inject(keeper: Bookkeeper) -> None:
 
 
 def _withdraw(keeper: Bookkeeper) -> None:
-    from engine.evidence import evidence_for
+    from engine.policy.evidence import evidence_for
 
     _say(
         "4. 20 RLUSD go out. Profit leaves first (profit_first/1); what the decision was made from stays on the event."

@@ -16,9 +16,9 @@ from cli.usage import WrongUsage
 from ledger.times import parse_time
 
 if TYPE_CHECKING:
-    from engine.legacy.causes import Cause
-    from engine.legacy.importing import Imported
-    from engine.legacy.reconciliation import Line
+    from engine.importers.legacy.causes import Cause
+    from engine.importers.legacy.importing import Imported
+    from engine.importers.legacy.reconciliation import Line
     from ledger.database.faults import Mode
 
 MapOption = Annotated[
@@ -80,9 +80,9 @@ def import_legacy_db(
 
     Example: netbasis --db live.db import legacy-db old.db --dry-run
     """
-    from engine.legacy.chain import Holds
-    from engine.legacy.columns import parse_mapping
-    from engine.legacy.importing import Request, import_legacy
+    from engine.importers.legacy.chain import Holds
+    from engine.importers.legacy.columns import parse_mapping
+    from engine.importers.legacy.importing import Request, import_legacy
 
     try:
         columns = parse_mapping(mapped or ())

@@ -44,7 +44,7 @@ def init(
 
     Example: netbasis --db live.db init --mode live
     """
-    from engine.classification import policy_named
+    from engine.policy.classification import policy_named
     from ledger.errors import KeyConflict, shown
     from ledger.events import Opened, undeclared
     from ledger.texts import BOOK_CHARACTERS, parse_text

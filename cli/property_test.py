@@ -14,8 +14,8 @@ from cli.options import Output, OutputOption, target
 from cli.output import Table, counted, emit, json_text, print_for_programs, progress, text_table
 
 if TYPE_CHECKING:
-    from engine.futures.playing import Verdict
-    from engine.futures.statistics import Statistics
+    from engine.rehearsal.playing import Verdict
+    from engine.rehearsal.statistics import Statistics
 
 EXAMPLES = 200
 SEEDS = 2**32
@@ -43,7 +43,7 @@ def property_test(
 
     Example: netbasis --db live.db property-test --examples 1000 --seed 7
     """
-    from engine.futures.playing import property_test as run
+    from engine.rehearsal.playing import property_test as run
 
     number = secrets.randbelow(SEEDS) if seed is None else seed
     named = target(context)
@@ -82,7 +82,7 @@ def _document(tested: Verdict) -> dict[str, Any]:
 
 def _sequence(tested: Verdict) -> list[dict[str, object]]:
     """The shortest failing sequence, an event as a line of NDJSON has it."""
-    from engine.futures.playing import given_fields
+    from engine.rehearsal.playing import given_fields
 
     return [given_fields(event) for event in tested.failure.events] if tested.failure else []
 

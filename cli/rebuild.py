@@ -29,7 +29,7 @@ def rebuild(
 
     Example: netbasis --db live.db rebuild --dry-run
     """
-    from engine.rebuild import rebuild as run
+    from engine.upkeep.rebuild import rebuild as run
 
     named = target(context)
     with named.open("read" if dry_run else "write") as keeper, progress("folding") as on_progress:

@@ -14,7 +14,7 @@ from cli.refusals import refusals_on_stdout
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:
-    from engine.reversal import ReversalPreview
+    from engine.capital.reversal import ReversalPreview
     from ledger.appender import Outcome
     from ledger.stored import StoredEvent
 
@@ -50,8 +50,8 @@ def reverse(
 
     Example: netbasis --db live.db reverse 18 --reason "sent twice" --dry-run
     """
-    from engine.reversal import preview_reversal
-    from engine.reversal import reverse as run
+    from engine.capital.reversal import preview_reversal
+    from engine.capital.reversal import reverse as run
     from ledger.events import Reversal
 
     named = target(context)

@@ -17,7 +17,7 @@ from cli.usage import WrongUsage
 
 if TYPE_CHECKING:
     from engine.paper.exposure import Trace
-    from engine.summary import Fills, Summary
+    from engine.reports.summary import Fills, Summary
     from ledger.database.connections import Database
 
 PICTURES = (".png", ".svg")
@@ -51,7 +51,7 @@ def summary(
     Example: netbasis --db paper.db summary --session monday --config paper.yaml --plot monday.png
     """
     from engine.paper.exposure import trace
-    from engine.summary import summarise
+    from engine.reports.summary import summarise
 
     picture = _picture(plot)
     settings = None if config is None else read_config(config)
@@ -80,7 +80,7 @@ def _picture(plot: str | None) -> Path | None:
 
 def _draw(database: Database, found: Summary, picture: Path) -> None:
     try:
-        from engine.plot import draw
+        from engine.reports.plot import draw
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise

@@ -13,7 +13,7 @@ from cli.output import Table, emit, signed
 from cli.prices import parse_prices
 
 if TYPE_CHECKING:
-    from engine.verification import Verification
+    from engine.rehearsal.verification import Verification
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def verify_injection(
 
     Example: netbasis --db live.db verify-injection 50
     """
-    from engine.verification import verify_injection as run
+    from engine.rehearsal.verification import verify_injection as run
 
     how_much = the_amount(amount, amount_option, "verify-injection")
     named = target(context)

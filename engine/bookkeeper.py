@@ -23,11 +23,11 @@ from typing import Self
 from sqlalchemy import Connection
 
 from engine import projection_store, schema
-from engine.classification import policy_named
+from engine.policy.classification import policy_named
 from engine.commits import Commit, Commits
 from engine.projection_store import stored_state
 from engine.projector import Kept, Projector, projector_at
-from engine.repeating import Rereadable, always, repeated
+from engine.retrying import Rereadable, always, repeated
 from engine.schema_proof import require_no_strangers
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, book_of, open_book

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from engine import projection_store
-from engine.evidence import verify_evidence
+from engine.policy.evidence import verify_evidence
 from engine.projection_store import Rows, stored_state
 from engine.standing_marks import MarksOfLog
 from ledger import store

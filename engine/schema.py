@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 
 import migrations
-from engine.rebuild import rebuild_all
+from engine.refolding import refold_all
 from engine.schema_proof import require_no_strangers
 from ledger.errors import StorageError, StorageFault
 
@@ -112,7 +112,7 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        rebuild_all(connection)  # what a projection counts may have changed with the schema
+        refold_all(connection)  # what a projection counts may have changed with the schema
     return before, NEWEST
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.bookkeeper import Bookkeeper
-from engine.rebuild import rebuild
+from engine.upkeep.rebuild import rebuild
 from ledger.book import GENESIS_HASH
 from ledger.events import event_from
 from ledger.stored import chain_hash

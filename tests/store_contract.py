@@ -18,8 +18,8 @@ import pytest
 from sqlalchemy import String, cast, delete, insert, literal, select, true, update
 
 from engine.bookkeeper import Bookkeeper, Transaction
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger import store
 from ledger.appender import EVENTS_AT_ONCE, Appender
 from ledger.book import GENESIS_HASH

@@ -14,9 +14,9 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.evidence import evidence_for
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.policy.evidence import evidence_for
+from engine.upkeep.rebuild import rebuild
 from ledger.database.connections import Database
 from ledger.events import Event, Withdrawal
 from ledger.integrity.findings import Finding

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from ledger.amounts import amount_text
 from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused
 from tests.paper_support import GIVE_UP_S, ROOT, bodies, open_paper, run_all, strategy, trades, wandering, write_tape

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper, new_uuid, utc_now
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger.errors import KeyConflict, Refused, StorageError
 from ledger.events import Fill, Opened
 from tests.store_support import (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import NAMES, Checked, ExpectedHead, check
-from engine.rebuild import rebuild
+from engine.proof.check import NAMES, Checked, ExpectedHead, check
+from engine.upkeep.rebuild import rebuild
 from ledger.book import GENESIS_HASH
 from ledger.database.tables import books, events
 from ledger.errors import Refused, StorageError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.classification import POLICIES, Classification, Policy, classify_withdrawal_basis, policy_named
+from engine.policy.classification import POLICIES, Classification, Policy, classify_withdrawal_basis, policy_named
 from ledger.amounts import amount_text, parse_amount
 from ledger.errors import Refusal, Refused
 

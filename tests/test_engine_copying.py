@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import copying
+from engine.upkeep import copying
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.copying import copy_book
+from engine.proof.check import check
+from engine.upkeep.copying import copy_book
 from ledger.errors import Refused
 from ledger.events import Opened
 from tests.engines import Engine, forget, new_ledger

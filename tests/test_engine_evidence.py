@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
-from engine.evidence import evidence_for, verify_evidence
+from engine.policy.evidence import evidence_for, verify_evidence
 from ledger.amounts import parse_amount, value
 from ledger.book import Book
 from ledger.errors import Refusal, Refused

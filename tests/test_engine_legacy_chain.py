@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from engine.legacy.chain import Chain, chains_of
-from engine.legacy.rows import CapitalRow, FillRow, LedgerRow, LegacyRows
+from engine.importers.legacy.chain import Chain, chains_of
+from engine.importers.legacy.rows import CapitalRow, FillRow, LedgerRow, LegacyRows
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 D = Decimal

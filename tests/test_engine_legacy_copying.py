@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.legacy.copying import copied_aside, is_still, take_copy
+from engine.importers.legacy.copying import copied_aside, is_still, take_copy
 from ledger.errors import StorageError, StorageFault
 from tests.legacy_databases import live_child, run_child, snapshot
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.legacy.chain import Holds
-from engine.legacy.importing import Imported, Request, import_legacy
+from engine.importers.legacy.chain import Holds
+from engine.importers.legacy.importing import Imported, Request, import_legacy
 from ledger.errors import Refusal, Refused
 from tests.legacy_databases import OldEngine, Shape, first_deposits, trade
 from tests.support import BOOK

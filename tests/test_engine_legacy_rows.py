@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.legacy.columns import parse_mapping
-from engine.legacy.rows import LegacyRows, Reading, read_legacy
-from engine.legacy.values import exact_text, parse_balance, parse_old_time
+from engine.importers.legacy.columns import parse_mapping
+from engine.importers.legacy.rows import LegacyRows, Reading, read_legacy
+from engine.importers.legacy.values import exact_text, parse_balance, parse_old_time
 from ledger.errors import Refusal, Refused
 from ledger.times import parse_time, time_text
 from tests.legacy_databases import STARTING_VALUE_KEY

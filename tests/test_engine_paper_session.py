@@ -19,12 +19,12 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.check import check
+from engine.proof.check import check
 from engine.paper import session as paper_session
 from engine.paper.events import default_session
 from engine.paper.session import SESSION_CHARACTERS, run_session
 from engine.paper.tape import read_tape
-from engine.summary import summarise
+from engine.reports.summary import summarise
 from engine.views import RegisterFilter, register
 from ledger.amounts import total
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, VersionPassed

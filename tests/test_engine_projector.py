@@ -9,7 +9,7 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.projection_store import rows_of
 from engine.projector import EVENTS_TO_CATCH_UP, Kept, projector_at
-from engine.rebuild import rebuild
+from engine.upkeep.rebuild import rebuild
 from ledger import store
 from ledger.book import Head
 from ledger.errors import StorageError

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from engine.projection_store import Change
-from engine.rebuild import Rebuilt, rebuild
+from engine.upkeep.rebuild import Rebuilt, rebuild
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from projections import tables as projection_tables

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import Checked, Wanted, check, check_ledger
+from engine.proof.check import Checked, Wanted, check, check_ledger
 from engine.schema_proof import check_schema, expected_facts
 from ledger.database.connections import Database
 from ledger.database.postgres import is_url

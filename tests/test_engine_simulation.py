@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
-from engine.classification import POLICIES, Policy, classify_principal_first
-from engine.futures.drawing import futures
-from engine.futures.playing import Failure, Verdict, given_fields, property_test
-from engine.futures.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
-from engine.futures.statistics import Statistics
-from engine.futures.wishes import Plan
-from engine.invariants import INVARIANTS, Invariant, Step
+from engine.policy.classification import POLICIES, Policy, classify_principal_first
+from engine.rehearsal.drawing import futures
+from engine.rehearsal.playing import Failure, Verdict, given_fields, property_test
+from engine.rehearsal.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
+from engine.rehearsal.statistics import Statistics
+from engine.rehearsal.wishes import Plan
+from engine.proof.invariants import INVARIANTS, Invariant, Step
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Event, Reversal, Withdrawal
 from ledger.integrity.findings import Finding

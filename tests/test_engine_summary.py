@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.plot import MAX_POINTS, Point, curve, draw
-from engine.summary import summarise
+from engine.reports.plot import MAX_POINTS, Point, curve, draw
+from engine.reports.summary import summarise
 from engine.views import Moment, RegisterFilter, pnl_of_period, register, view_at
 from ledger.amounts import amount_text, total
 from ledger.events import Opened

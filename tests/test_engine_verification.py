@@ -13,8 +13,8 @@ import pytest
 import projections.engine_state
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.check import ExpectedHead, check
-from engine.verification import Delta, Verification, verify_injection
+from engine.proof.check import ExpectedHead, check
+from engine.rehearsal.verification import Delta, Verification, verify_injection
 from ledger.amounts import amount_text
 from ledger.effects import Effects
 from ledger.errors import Refused, StorageError

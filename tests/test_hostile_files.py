@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from cli.config import NAME, read_settings
 from cli.usage import WrongUsage
-from engine.legacy.chain import Holds, chains_of
-from engine.legacy.copying import copied_aside
-from engine.legacy.events import Known, plan_events
-from engine.legacy.rows import Reading, read_legacy
+from engine.importers.legacy.chain import Holds, chains_of
+from engine.importers.legacy.copying import copied_aside
+from engine.importers.legacy.events import Known, plan_events
+from engine.importers.legacy.rows import Reading, read_legacy
 from engine.paper.strategy_config import parse_strategy, read_strategy
 from engine.paper.tape import read_tape
 from ledger.book import Book

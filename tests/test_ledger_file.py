@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import event
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.verification import verify_injection
+from engine.proof.check import check
+from engine.rehearsal.verification import verify_injection
 from ledger.database.connections import Database
 from ledger.errors import StorageError, StorageFault
 from ledger.events import Deposit, Opened

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.check import Checked, check
+from engine.proof.check import Checked, check
 from ledger.book import GENESIS_HASH
 from ledger.database.connections import Database
 from ledger.database.postgres import is_url

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from ledger import store
 from ledger.errors import StorageError, StorageFault
 from ledger.events import Mark, Opened

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger import store
 from ledger.database import triggers
 from ledger.database.connections import Database

@@ -23,7 +23,7 @@ from sqlalchemy import make_url
 
 from cli.output import shown
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from ledger.database.faults import Mode
 from ledger.database.postgres import is_url
 from ledger.errors import StorageError

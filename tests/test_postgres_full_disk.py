@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from cli.main import run
-from engine import repeating
+from engine import retrying as repeating
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from ledger.errors import StorageError
 from ledger.events import Event, Opened
 from tests.cli_support import deposit, ndjson

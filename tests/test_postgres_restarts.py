@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from engine import repeating
+from engine import retrying as repeating
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.check import check
+from engine.proof.check import check
 from ledger.errors import StorageError
 from ledger.events import Event
 from tests.cli_support import SCRIPT, Child, assert_refused, clean_environment, deposit, ended, ndjson

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger.errors import StorageError
 from ledger.events import Opened
 from tests.postgres_support import connect, fresh_database, url_of

@@ -22,11 +22,11 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
 from cli.main import run
-from engine import repeating
+from engine import retrying as repeating
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.copying import copy_book
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.copying import copy_book
+from engine.upkeep.rebuild import rebuild
 from ledger.database.connections import Database
 from ledger.errors import StorageError
 from ledger.events import Event, Opened

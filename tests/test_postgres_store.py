@@ -10,7 +10,7 @@ import pytest
 
 from engine import schema
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
+from engine.proof.check import check
 from ledger.database.connections import Database
 from ledger.database.triggers import REFUSAL
 from ledger.errors import Refused, StorageError

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import make_url
 
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger.errors import StorageError
 from ledger.events import Event, Opened
 from tests.engines import intruding

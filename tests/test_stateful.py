@@ -29,8 +29,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from engine.views import Moment, audit_basis, pnl_of_period, register, view_at
 from ledger.database.connections import Database
 from ledger.errors import NetbasisError, StorageError

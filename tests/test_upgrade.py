@@ -20,8 +20,8 @@ from sqlalchemy import event as listening
 
 from engine import schema
 from engine.bookkeeper import Bookkeeper
-from engine.check import check
-from engine.rebuild import rebuild
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
 from ledger.database.connections import Database
 from ledger.errors import MovementConflict, StorageError
 from ledger.stored import json_value

@@ -17,7 +17,7 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.check import check
+from engine.proof.check import check
 from ledger.events import Opened, Withdrawal
 from tests.postgres_support import fresh_database, url_of
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of

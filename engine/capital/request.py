@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from engine.bookkeeper import Bookkeeper, read_view
-from engine.repeating import repeated
+from engine.retrying import repeated
 from engine.standing_marks import marks_now, marks_until
 from ledger import store
 from ledger.appender import Outcome

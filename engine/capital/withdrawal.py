@@ -17,8 +17,8 @@ from decimal import Decimal
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital.request import Change, Done, Movement, Situation, carry_out
-from engine.evidence import evidence_for, late_evidence
-from engine.valuation import MAX_MARK_AGE, fresh_price, fresh_prices
+from engine.policy.evidence import evidence_for, late_evidence
+from engine.policy.valuation import MAX_MARK_AGE, fresh_price, fresh_prices
 from ledger import store
 from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.book import Book

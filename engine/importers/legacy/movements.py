@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from engine.legacy.events import PREFIX, Planned
+from engine.importers.legacy.events import PREFIX, Planned
 from ledger import store
 from ledger.errors import MovementConflict
 from ledger.events import Deposit, Withdrawal

@@ -7,7 +7,7 @@
 Each is a small class that watches the log go by and keeps what it needs by another way than the fold, so that a wrong fold
 shows. The Δ of total value of an event is the sum of the values of its own postings at the event's own price, each value
 rounded once, so that the equalities are exact. A reversal is held to the same equalities as what it reverses, negated.
-`chain` is in `ledger.integrity.prover`, `projections_match` in `engine.check`: they are about the storage.
+`chain` is in `ledger.integrity.prover`, `projections_match` in `engine.proof.check`: they are about the storage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from engine.evidence import verify_evidence
+from engine.policy.evidence import verify_evidence
 from ledger.amounts import ZERO, add, amount_text, negate, subtract, total, value
 from ledger.book import Book
 from ledger.errors import Refused

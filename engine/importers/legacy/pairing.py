@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from engine.legacy.rows import FillRow, LedgerRow
+from engine.importers.legacy.rows import FillRow, LedgerRow
 from ledger.amounts import ZERO, add, negate, subtract, value
 
 # A quantity is exact; a quote amount is the product with a price that may have been rounded for display.

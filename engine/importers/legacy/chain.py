@@ -24,8 +24,8 @@ from enum import StrEnum
 from itertools import accumulate, compress
 from typing import Literal
 
-from engine.legacy.pairing import Move, PairingRow, agreed_change, moves_of, pair
-from engine.legacy.rows import CapitalRow, FillRow, LedgerRow, LegacyRows
+from engine.importers.legacy.pairing import Move, PairingRow, agreed_change, moves_of, pair
+from engine.importers.legacy.rows import CapitalRow, FillRow, LedgerRow, LegacyRows
 from ledger.amounts import ZERO, add, subtract, total, value
 
 ToldBy = Literal["ledger", "fill", "nothing"]

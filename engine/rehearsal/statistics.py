@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from engine.invariants import Step
+from engine.proof.invariants import Step
 from ledger.amounts import ZERO
 from ledger.book import Head
 from ledger.events import (

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from engine.futures.simulation import Present
-from engine.futures.wishes import Backfill, Plan, Reverse, Withdraw, WithdrawLate
+from engine.rehearsal.simulation import Present
+from engine.rehearsal.wishes import Backfill, Plan, Reverse, Withdraw, WithdrawLate
 from ledger.amounts import ZERO, negate
 from ledger.book import Book
 from ledger.events import REVERSIBLE, Adjustment, Baseline, BasisCommit, Deposit, Fill, Mark, Withdrawal

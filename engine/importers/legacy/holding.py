@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from engine.legacy.chain import Chain, Holds, Step, moved, noise_of
-from engine.legacy.columns import CAPITAL, LEDGER
-from engine.legacy.pairing import PairingRow, agreed_change, moves_of
-from engine.legacy.rows import CapitalRow
+from engine.importers.legacy.chain import Chain, Holds, Step, moved, noise_of
+from engine.importers.legacy.columns import CAPITAL, LEDGER
+from engine.importers.legacy.pairing import PairingRow, agreed_change, moves_of
+from engine.importers.legacy.rows import CapitalRow
 from ledger.amounts import add, subtract
 from ledger.errors import Refusal, Refused
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from engine.legacy.chain import Chain, Step, moved, noise_of
-from engine.legacy.columns import CAPITAL, FILLS, LEDGER
-from engine.legacy.pairing import fee_in
-from engine.legacy.rows import CapitalRow, FillRow
+from engine.importers.legacy.chain import Chain, Step, moved, noise_of
+from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER
+from engine.importers.legacy.pairing import fee_in
+from engine.importers.legacy.rows import CapitalRow, FillRow
 from ledger.amounts import add, negate, subtract, total
 
 EXAMPLES = 3

@@ -13,7 +13,7 @@ from functools import partial
 
 from engine import projection_store
 from engine.projection_store import stored_state
-from engine.repeating import always, repeated
+from engine.retrying import always, repeated
 from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, require_terms

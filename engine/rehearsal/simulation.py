@@ -22,8 +22,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from engine.evidence import verify_evidence
-from engine.invariants import INVARIANTS, Invariant, Step
+from engine.policy.evidence import verify_evidence
+from engine.proof.invariants import INVARIANTS, Invariant, Step
 from ledger import store
 from ledger.appender import require_reversible, seal
 from ledger.book import Book, Head

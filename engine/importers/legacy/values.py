@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
-from engine.legacy.columns import TIME
+from engine.importers.legacy.columns import TIME
 from ledger.amounts import parse_amount, value
 from ledger.errors import Refusal, Refused
 from ledger.times import parse_time

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from engine.legacy.causes import Cause, Causes, Kind, find_causes
-from engine.legacy.chain import Chain, noise_of
-from engine.legacy.columns import CAPITAL, FILLS, STATE
-from engine.legacy.events import OPENINGS, PREFIX, Plan, key_of
-from engine.legacy.movements import Recorded
-from engine.legacy.rows import CapitalRow, FillRow, LegacyRows
+from engine.importers.legacy.causes import Cause, Causes, Kind, find_causes
+from engine.importers.legacy.chain import Chain, noise_of
+from engine.importers.legacy.columns import CAPITAL, FILLS, STATE
+from engine.importers.legacy.events import OPENINGS, PREFIX, Plan, key_of
+from engine.importers.legacy.movements import Recorded
+from engine.importers.legacy.rows import CapitalRow, FillRow, LegacyRows
 from ledger.amounts import ZERO, add, negate, subtract, total, value
 from ledger.events import Adjustment
 from ledger.stored import StoredEvent

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from engine.classification import policy_named
+from engine.policy.classification import policy_named
 from ledger.amounts import amount_text, negate
 from ledger.book import Book
 from ledger.errors import Refusal, Refused

@@ -15,10 +15,10 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import partial
 
-from engine.legacy.chain import Chain, Step, moved, noise_of
-from engine.legacy.columns import CAPITAL, FILLS, LEDGER, STATE
-from engine.legacy.pairing import fee_in, moves_of, own_quote
-from engine.legacy.rows import CapitalRow, FillRow, LegacyRows
+from engine.importers.legacy.chain import Chain, Step, moved, noise_of
+from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER, STATE
+from engine.importers.legacy.pairing import fee_in, moves_of, own_quote
+from engine.importers.legacy.rows import CapitalRow, FillRow, LegacyRows
 from ledger.amounts import VALUE_DIGITS_AFTER_POINT, ZERO, add, negate, subtract, total, value
 from ledger.book import Book
 from ledger.errors import Refusal, Refused

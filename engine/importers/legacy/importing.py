@@ -14,15 +14,15 @@ from itertools import chain as chained
 from sqlalchemy import Connection, select
 
 from engine.bookkeeper import Bookkeeper, View
-from engine.check import OnProgress
-from engine.legacy.chain import Chain, Holds, chains_of
-from engine.legacy.columns import Mapped
-from engine.legacy.copying import copied_aside
-from engine.legacy.events import OPENINGS, PREFIX, Known, Plan, Planned, plan_events
-from engine.legacy.holding import read_holds
-from engine.legacy.movements import Recorded, movements_recorded_before
-from engine.legacy.reconciliation import Reconciliation, reconcile
-from engine.legacy.rows import LegacyRows, Reading, read_legacy
+from engine.proof.check import OnProgress
+from engine.importers.legacy.chain import Chain, Holds, chains_of
+from engine.importers.legacy.columns import Mapped
+from engine.importers.legacy.copying import copied_aside
+from engine.importers.legacy.events import OPENINGS, PREFIX, Known, Plan, Planned, plan_events
+from engine.importers.legacy.holding import read_holds
+from engine.importers.legacy.movements import Recorded, movements_recorded_before
+from engine.importers.legacy.reconciliation import Reconciliation, reconcile
+from engine.importers.legacy.rows import LegacyRows, Reading, read_legacy
 from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.appender import EVENTS_AT_ONCE

@@ -9,9 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from engine.legacy.columns import CAPITAL, FILLS, LEDGER, STATE, Layout, Mapped, find_layout, quoted
-from engine.legacy.copying import reading
-from engine.legacy.values import OldRow, parse_label
+from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER, STATE, Layout, Mapped, find_layout, quoted
+from engine.importers.legacy.copying import reading
+from engine.importers.legacy.values import OldRow, parse_label
 from ledger.amounts import ZERO, negate
 from ledger.errors import Refusal, Refused
 

@@ -9,9 +9,9 @@ from itertools import cycle
 from typing import TypeAlias
 
 from engine.capital import plan_payout
-from engine.classification import Policy
-from engine.futures.simulation import Simulation
-from engine.valuation import MAX_MARK_AGE, fresh_prices
+from engine.policy.classification import Policy
+from engine.rehearsal.simulation import Simulation
+from engine.policy.valuation import MAX_MARK_AGE, fresh_prices
 from ledger.amounts import ZERO, add, subtract, value
 from ledger.book import Book
 from ledger.events import (

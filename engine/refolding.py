@@ -1,0 +1,69 @@
+"""A book's log, folded anew: for a rebuild, and for a migration after which the projections count otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from sqlalchemy import Connection
+
+from engine.projection_store import Change, Rows, count_rebuild, difference, read_rows, replace_rows, rows_of
+from engine.standing_marks import MarksOfLog
+from ledger import store
+from ledger.book import Head
+from ledger.errors import StorageError, StorageFault
+from ledger.integrity.raw_rows import any_text
+from ledger.stored import StoredEvent
+from projections.marks import Selection, Standing
+from projections.state import EMPTY, BookState, fold
+
+OnProgress = Callable[[int], None]
+
+
+def refold_all(connection: Connection) -> None:
+    """Fold every book anew in the connection's writing transaction, and put right what is stored otherwise.
+
+    Raises StorageError, as when the log cannot be read.
+    """
+    for name in store.book_names(connection):
+        book, head = store.require_book(connection, name, lock=True)
+        state = folded(connection, name, EMPTY, None)
+        require_head(state, head)
+        wanted = rows_of(state, book)
+        if changes_of(connection, wanted, name):
+            replace_rows(connection, name, wanted)
+            count_rebuild(connection, name)
+
+
+def require_head(state: BookState, head: Head) -> None:
+    """Raises StorageError `database_damaged` when a fold of the whole log does not end at the book's head."""
+    if state.version != head.version:
+        raise StorageError(
+            StorageFault.DATABASE_DAMAGED,
+            "the log does not end where the book's head says, which a rebuild cannot repair",
+            expected=f"version {head.version}",
+            actual=f"version {state.version}",
+            advice="run `netbasis check`, and restore a backup",
+        )
+
+
+def changes_of(connection: Connection, wanted: Rows, name: str) -> list[Change]:
+    """The figures in which a book's stored rows, whatever they hold, differ from the wanted ones."""
+    with any_text(connection):
+        return difference(read_rows(connection, name), wanted)
+
+
+def folded(connection: Connection, name: str, state: BookState, on_progress: OnProgress | None) -> BookState:
+    """A state and the events of the log after it. `on_progress`: called with the version folded last, now and then."""
+    events = store.read_events(connection, name, after=state.version)
+    # Of a fold that goes on from an earlier state, the log is asked which mark is the newest that is left.
+    standing: Standing = MarksOfLog(connection, name)
+    if state.version == 0:
+        standing = Selection(store.reversed_marks(connection, name))
+    return fold(_counted(events, on_progress) if on_progress else events, state, standing)
+
+
+def _counted(events: Iterable[StoredEvent], on_progress: OnProgress) -> Iterator[StoredEvent]:
+    for event in events:
+        yield event
+        if event.version % store.ROWS_AT_ONCE == 0:
+            on_progress(event.version)

@@ -1,0 +1,1 @@
+"""What the reading commands show: one function each. It reads; it prints nothing."""

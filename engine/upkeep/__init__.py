@@ -1,0 +1,1 @@
+"""Looking after a ledger: rebuilding its projections and copying its books."""
