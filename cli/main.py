@@ -17,10 +17,9 @@ from typing import Annotated, TextIO
 
 import typer
 
-from cli import (
+from cli.commands import (
     append,
     audit,
-    backfill,
     balance,
     check,
     copy,
@@ -36,15 +35,16 @@ from cli import (
     rebuild,
     register,
     reverse,
-    strategy,
     summary,
     verify_injection,
     withdraw,
 )
-from cli.options import Clock, Target, system_clock
-from cli.output import answer_was_lost, harmless, lose_answers, shown
-from cli.signals import end_in_order, signal_that_came
-from cli.usage import EXIT_USAGE
+from cli.commands import backfill_basis as backfill
+from cli.commands import config as strategy
+from cli.shared.options import Clock, Target, system_clock
+from cli.shared.output import answer_was_lost, harmless, lose_answers, shown
+from cli.shared.signals import end_in_order, signal_that_came
+from cli.shared.usage import EXIT_USAGE
 from engine.commits import Commit
 from ledger.errors import Conflict, NetbasisError, Refused, StorageError
 

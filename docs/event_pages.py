@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
 
-from cli.output import jsonable
+from cli.shared.output import jsonable
 from engine.bookkeeper import Bookkeeper
 from ledger.errors import NetbasisError
 from ledger.events import EVENT_TYPES, Event, Evidence, Late, MarkUsed, Opened, event_from

@@ -23,8 +23,8 @@ from typing import Self
 from sqlalchemy import Connection
 
 from engine import projection_store, schema
-from engine.policy.classification import policy_named
 from engine.commits import Commit, Commits
+from engine.policy.classification import policy_named
 from engine.projection_store import stored_state
 from engine.projector import Kept, Projector, projector_at
 from engine.retrying import Rereadable, always, repeated

@@ -28,7 +28,7 @@ from typing import Any, Self
 import pytest
 
 from cli.main import run as run_in_process
-from cli.options import system_clock
+from cli.shared.options import system_clock
 from tests.engines import Engine, contents, forget, raw_access
 from tests.postgres_support import clone_of, database_of, empty_database, url_of
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import check
 from engine.policy.evidence import evidence_for
+from engine.proof.check import check
 from engine.upkeep.rebuild import rebuild
 from ledger.database.connections import Database
 from ledger.events import Event, Withdrawal

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from engine.upkeep import copying
 from engine import retrying as repeating
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
+from engine.upkeep import copying
 from engine.upkeep.copying import copy_book
 from ledger.adoption import begin_copy
 from ledger.database.postgres import is_url

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.inject import _lines
+from cli.commands.inject import _lines
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject
 from ledger.database.connections import without_password

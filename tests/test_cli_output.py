@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli.output import Table, _csv, harmless, json_text
+from cli.shared.output import Table, _csv, harmless, json_text
 from ledger.events import Mark
 from tests.cli_support import ON_A_FILE, Cli, deposit
 from tests.legacy_databases import EXACT

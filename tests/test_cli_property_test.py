@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli.options import Output
-from cli.property_test import report
+from cli.commands.property_test import report
+from cli.shared.options import Output
 from engine.bookkeeper import Bookkeeper
+from engine.proof.invariants import INVARIANTS, Step
 from engine.rehearsal.playing import Verdict
 from engine.rehearsal.playing import property_test as run_property_test
 from engine.rehearsal.simulation import present_of
-from engine.proof.invariants import INVARIANTS, Step
 from ledger.integrity.findings import Finding
 from tests.cli_support import GIVE_UP_S, ON_A_FILE, SCRIPT, Cli, Ran, assert_refused, clean_environment
 from tests.engines import Engine, forget

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.pnl import FIGURES
+from cli.commands.pnl import FIGURES
 from ledger.amounts import amount_text, total
 from tests.cli_support import Cli, Ran, assert_refused, deposit
 from tests.paper_support import open_paper, run_all, strategy, wandering, write_tape

@@ -15,9 +15,9 @@ import projections.engine_state
 from engine import projection_store
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Backfill, Done, Injection, Movement, Payout, backfill_basis, inject, plan_payout, withdraw
-from engine.proof.check import check
-from engine.projection_store import Rows
 from engine.policy.valuation import MAX_MARK_AGE
+from engine.projection_store import Rows
+from engine.proof.check import check
 from ledger.appender import Outcome
 from ledger.book import Book
 from ledger.database.postgres import is_url

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, Payout, backfill_basis, inject, plan_payout, withdraw
+from engine.capital.reversal import preview_reversal, reverse
 from engine.proof.check import check
 from engine.rehearsal.simulation import Present, Simulation, present_of
-from engine.capital.reversal import preview_reversal, reverse
 from ledger import store
 from ledger.errors import Refused
 from ledger.events import Event, Opened, Reversal, Withdrawal

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.upkeep import copying
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
+from engine.upkeep import copying
 from engine.upkeep.copying import copy_book
 from ledger.errors import Refused
 from ledger.events import Opened

@@ -13,11 +13,11 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, backfill_basis, inject
-from engine.proof.check import check
 from engine.importers.legacy.causes import Kind
 from engine.importers.legacy.chain import Holds
 from engine.importers.legacy.columns import parse_mapping
 from engine.importers.legacy.importing import Imported, Request, import_legacy
+from engine.proof.check import check
 from ledger.errors import KeyConflict, Refusal, Refused
 from ledger.events import Adjustment, Baseline, BasisCommit, Deposit, Event, Fill, Withdrawal
 from ledger.times import parse_time

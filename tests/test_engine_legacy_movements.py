@@ -10,9 +10,9 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject
-from engine.proof.check import check
 from engine.importers.legacy.causes import Kind
 from engine.importers.legacy.importing import Imported, Request, import_legacy
+from engine.proof.check import check
 from ledger.errors import MovementConflict
 from ledger.events import Deposit, Reversal, Withdrawal
 from tests.legacy_databases import OldEngine, first_deposits, trade

@@ -10,11 +10,11 @@ from hypothesis import event as seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.proof.check import check
 from engine.importers.legacy.causes import Kind
 from engine.importers.legacy.chain import Holds
 from engine.importers.legacy.importing import Imported, Request, import_legacy
 from engine.importers.legacy.reconciliation import TOLERANCE
+from engine.proof.check import check
 from ledger.errors import Refusal, Refused
 from projections.state import BookState
 from tests.legacy_databases import TIMES, OldEngine, Shape, Truth

@@ -19,11 +19,11 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.proof.check import check
 from engine.paper import session as paper_session
 from engine.paper.events import default_session
 from engine.paper.session import SESSION_CHARACTERS, run_session
 from engine.paper.tape import read_tape
+from engine.proof.check import check
 from engine.reports.summary import summarise
 from engine.views import RegisterFilter, register
 from ledger.amounts import total

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import check
 from engine.projection_store import Change
+from engine.proof.check import check
 from engine.upkeep.rebuild import Rebuilt, rebuild
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened

@@ -10,8 +10,8 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.proof.check import check
 from engine.capital.reversal import ReversalPreview, preview_reversal, reverse
+from engine.proof.check import check
 from engine.views import Moment, audit_basis, register, view_at
 from ledger.appender import Outcome
 from ledger.errors import Refused, VersionPassed

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.policy.classification import POLICIES, Policy, classify_principal_first
+from engine.proof.invariants import INVARIANTS, Invariant, Step
 from engine.rehearsal.drawing import futures
 from engine.rehearsal.playing import Failure, Verdict, given_fields, property_test
 from engine.rehearsal.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
 from engine.rehearsal.statistics import Statistics
 from engine.rehearsal.wishes import Plan
-from engine.proof.invariants import INVARIANTS, Invariant, Step
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Event, Reversal, Withdrawal
 from ledger.integrity.findings import Finding

@@ -16,8 +16,8 @@ from hypothesis import currently_in_test_context, example, given, settings
 from hypothesis import event as seen
 from hypothesis import strategies as st
 
-from cli.config import NAME, read_settings
-from cli.usage import WrongUsage
+from cli.shared.config import NAME, read_settings
+from cli.shared.usage import WrongUsage
 from engine.importers.legacy.chain import Holds, chains_of
 from engine.importers.legacy.copying import copied_aside
 from engine.importers.legacy.events import Known, plan_events

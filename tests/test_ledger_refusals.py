@@ -20,11 +20,11 @@ import pytest
 from cli.main import run
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, backfill_basis, withdraw
-from engine.policy.classification import classify_withdrawal_basis
 from engine.importers.legacy.importing import Request, import_legacy
 from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
+from engine.policy.classification import classify_withdrawal_basis
 from engine.views import Moment, view_at
 from ledger.adoption import begin_copy
 from ledger.amounts import parse_amount

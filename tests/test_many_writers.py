@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from cli.output import shown
+from cli.shared.output import shown
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
 from ledger.database.faults import Mode

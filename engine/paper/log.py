@@ -1,7 +1,8 @@
 """What a paper session says while it runs: structured records, each an event's name and its fields.
 
 A record's message is the name (`no_quotes`, `lot_recorded`, …) and its attribute `fields` a mapping; how they are printed
-is the application's (`cli.logs`). Why there is no quote is said once per reason and interval of tape time, not once a row.
+is the application's (`cli.shared.logs`). Why there is no quote is said once per reason and interval of tape time, not once
+a row.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 import migrations
 from engine import schema
 from engine.bookkeeper import utc_now
+from engine.projection_store import difference, read_rows, rows_of
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
-from engine.projection_store import difference, read_rows, rows_of
 from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
 from ledger import store
 from ledger.amounts import amount_text, subtract

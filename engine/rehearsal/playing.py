@@ -12,11 +12,11 @@ from hypothesis.configuration import set_hypothesis_home_dir, storage_directory
 
 from engine.aside import folder_aside
 from engine.policy.classification import POLICIES
+from engine.proof.invariants import INVARIANTS, Invariant, Step
 from engine.rehearsal.drawing import futures
 from engine.rehearsal.simulation import Present, Simulation, present_of
 from engine.rehearsal.statistics import Statistics
 from engine.rehearsal.wishes import Plan, Policies, Withdraw
-from engine.proof.invariants import INVARIANTS, Invariant, Step
 from ledger.book import Book, Head
 from ledger.database.connections import Database
 from ledger.errors import Refused

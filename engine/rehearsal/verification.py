@@ -11,8 +11,8 @@ from decimal import Decimal
 from engine.aside import folder_aside
 from engine.bookkeeper import Bookkeeper, View
 from engine.capital import Movement, inject
-from engine.upkeep.copying import copy_book
 from engine.policy.valuation import fresh_prices
+from engine.upkeep.copying import copy_book
 from ledger.amounts import ZERO, subtract
 from ledger.book import Book
 from projections.marks import Price

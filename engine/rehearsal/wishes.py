@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from engine.capital import plan_payout
 from engine.policy.classification import Policy
-from engine.rehearsal.simulation import Simulation
 from engine.policy.valuation import MAX_MARK_AGE, fresh_prices
+from engine.rehearsal.simulation import Simulation
 from ledger.amounts import ZERO, add, subtract, value
 from ledger.book import Book
 from ledger.events import (

@@ -19,7 +19,6 @@ from ledger.database.connections import Database
 from projections.state import EMPTY
 
 
-
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """A rebuild's outcome: how many events were folded, what differed, and how long it took in seconds."""

@@ -14,7 +14,6 @@ from itertools import chain as chained
 from sqlalchemy import Connection, select
 
 from engine.bookkeeper import Bookkeeper, View
-from engine.proof.check import OnProgress
 from engine.importers.legacy.chain import Chain, Holds, chains_of
 from engine.importers.legacy.columns import Mapped
 from engine.importers.legacy.copying import copied_aside
@@ -23,6 +22,7 @@ from engine.importers.legacy.holding import read_holds
 from engine.importers.legacy.movements import Recorded, movements_recorded_before
 from engine.importers.legacy.reconciliation import Reconciliation, reconcile
 from engine.importers.legacy.rows import LegacyRows, Reading, read_legacy
+from engine.proof.check import OnProgress
 from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.appender import EVENTS_AT_ONCE

@@ -1,0 +1,58 @@
+"""`netbasis db`: the migrations of the schema."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.shared.options import Output, OutputOption, target
+from cli.shared.output import Table, emit, text_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(
+        help="The schema of the database: bring it to the newest, see where it is.", no_args_is_help=True
+    )
+    group.command()(upgrade)
+    group.command()(current)
+    group.command()(history)
+    app.add_typer(group, name="db")
+
+
+def upgrade(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
+    """Migrate the ledger to the newest schema, in one transaction.
+
+    Example: netbasis --db live.db db upgrade
+    """
+    from engine import schema
+    from ledger.database.connections import Database
+
+    named = target(context)
+    with Database.open(named.location(), "create") as database, database.writing() as connection:
+        before, after = schema.upgrade(connection)
+    named.stays = f"the schema is at {after}"
+    text = f"already at {after}" if before == after else f"upgraded from {before or 'nothing'} to {after}"
+    emit(output, {"before": before, "after": after}, [text])
+
+
+def current(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
+    """Show the revision that the ledger's schema is at, and the newest."""
+    from engine import schema
+    from ledger.database.connections import Database
+
+    with Database.open(target(context).location(), "read") as database, database.reading() as connection:
+        found = schema.current(connection)
+    document = {"current": found, "newest": schema.NEWEST}
+    emit(output, document, [f"{found or 'no schema yet'} (newest: {schema.NEWEST})"])
+
+
+def history(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
+    """Show all revisions of the schema, and which of them the ledger has."""
+    from engine import schema
+    from ledger.database.connections import Database
+
+    with Database.open(target(context).location(), "read") as database, database.reading() as connection:
+        revisions = list(schema.history(connection))
+    rows = [(step.id, "applied" if step.applied else "not yet", step.what) for step in revisions]
+    table = Table(("revision", "state", "what"), rows)
+    emit(output, {"revisions": revisions}, text_table(table), table)

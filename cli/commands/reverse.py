@@ -1,0 +1,120 @@
+"""`netbasis reverse`: take an earlier event back, having seen what that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.shared.capital_options import ActorOption, DryRunOption, KeyOption, NoteOption, exists_line
+from cli.shared.options import Output, OutputOption, target
+from cli.shared.output import Table, emit, shown, signed, text_table
+from cli.shared.refusals import refusals_on_stdout
+from ledger.amounts import subtract
+
+if TYPE_CHECKING:
+    from engine.capital.reversal import ReversalPreview
+    from ledger.appender import Outcome
+    from ledger.stored import StoredEvent
+
+FIGURES = ("net_basis", "net_deposits", "starting_value", "total_pnl", "retained_profit", "withdrawn_profit")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reverse)
+
+
+def reverse(
+    context: typer.Context,
+    version: Annotated[
+        int,
+        typer.Argument(metavar="VERSION", help="The version of the event, as `register` and `audit basis` show it."),
+    ],
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with the event.")] = None,
+    source_note: NoteOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="When it counts; else the reversed event's own time.")
+    ] = None,
+    actor: ActorOption = None,
+    key: KeyOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take an earlier event back, by an event that negates its effects.
+
+    Shows what that does to balances, basis, starting value and PnL. A withdrawal gives back profit and principal as they
+    were taken. At the reversed event's own time, unless --at says another, so that no earlier view keeps the mistake.
+    Append the right event afterwards with --corrects VERSION.
+
+    Example: netbasis --db live.db reverse 18 --reason "sent twice" --dry-run
+    """
+    from engine.capital.reversal import preview_reversal
+    from engine.capital.reversal import reverse as run
+    from ledger.events import Reversal
+
+    named = target(context)
+    given = {"reason": reason, "source_note": source_note, "at": at, "actor": actor, "key": key}
+    fields = {name: text for name, text in given.items() if text is not None}
+    reversal = Reversal.model_validate({"reverses": version, **fields})
+    with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
+        book = keeper.resolve(named.book)
+        existing = keeper.find_repeated(book, reversal)
+        if existing is not None:
+            emit(output, _existing_document(book, existing), [exists_line(existing)])
+            return
+        preview = preview_reversal(keeper, book, version, at=reversal.at)
+        outcome = None if dry_run else run(keeper, preview, reversal)
+    emit(output, _document(preview, outcome), _lines(preview, outcome))
+
+
+def _existing_document(book: str, existing: StoredEvent) -> dict[str, Any]:
+    place = {"reverses": existing.reverses, "version": existing.version}
+    return {"book": book, "written": False, "existed": True, **place}
+
+
+def _document(preview: ReversalPreview, outcome: Outcome | None) -> dict[str, Any]:
+    parts = {"before": preview.pnl_before, "after": preview.pnl_after}
+    return {
+        "book": preview.book.name,
+        "written": outcome is not None,
+        "existed": False,
+        "reverses": preview.target.version,
+        "version": outcome.stored.version if outcome else None,
+        "balances": preview.balances,
+        **{when: {name: getattr(part, name) for name in FIGURES} for when, part in parts.items()},
+        "missing_marks": preview.missing_marks,
+        "warnings": list(_warnings(preview)),
+    }
+
+
+def _lines(preview: ReversalPreview, outcome: Outcome | None) -> Iterator[str]:
+    target = preview.target
+    title = "reversal" if outcome else "reversal, dry run"
+    yield f"{title} of version {target.version}: {target.type} of {shown(target.at)}"
+    rows = [(change.asset, change.before, change.after) for change in preview.balances]
+    before, after = preview.pnl_before, preview.pnl_after
+    rows += [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in FIGURES]
+    columns = ("", "before", "after", "Δ")
+    yield from text_table(Table(columns, [(*row, _difference(row[1], row[2])) for row in rows]))
+    if preview.missing_marks:
+        yield f"unknown for want of a mark: {', '.join(preview.missing_marks)}"
+    for warning in _warnings(preview):
+        yield f"warning: {warning}"
+    yield f"recorded at version {outcome.stored.version}" if outcome else "No changes made."
+
+
+def _difference(before: Any, after: Any) -> Any:
+    return None if before is None or after is None else signed(subtract(after, before))
+
+
+def _warnings(preview: ReversalPreview) -> Iterator[str]:
+    if preview.basis_falls_below_zero:
+        yield f"net basis falls below 0, to {shown(preview.pnl_after.net_basis)}"
+    if preview.classified_later:
+        versions = ", ".join(str(version) for version in preview.classified_later)
+        yield (
+            f"later withdrawals were classified on top of it and stay as they are: {versions}; to have them classified "
+            "anew, reverse them first, the newest one first, and withdraw again"
+        )

@@ -1,0 +1,174 @@
+"""`netbasis withdraw`: take capital out, divided into profit and principal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.shared.capital_options import (
+    ActorOption,
+    AmountArgument,
+    AmountOption,
+    AssetOption,
+    AtOption,
+    DryRunOption,
+    KeyOption,
+    NoteOption,
+    PriceOption,
+    TxHashOption,
+    exists_line,
+    the_amount,
+)
+from cli.shared.options import Output, OutputOption, target
+from cli.shared.output import Table, emit, shown, signed, text_table
+from cli.shared.prices import parse_prices
+from cli.shared.refusals import refusals_on_stdout
+from cli.shared.usage import WrongUsage
+from ledger.amounts import subtract
+
+if TYPE_CHECKING:
+    from engine.capital import Done, Payout
+    from ledger.events import MarkUsed
+    from projections.marks import Price
+
+_AGE = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(withdraw)
+
+
+def withdraw(
+    context: typer.Context,
+    amount: AmountArgument = None,
+    amount_option: AmountOption = None,
+    asset: AssetOption = None,
+    price: PriceOption = None,
+    max_mark_age: Annotated[
+        str, typer.Option(metavar="AGE", help="How old a mark may be at the withdrawal's time, such as 90s, 15m, 2h.")
+    ] = "15m",
+    source_note: NoteOption = None,
+    tx_hash: TxHashOption = None,
+    key: KeyOption = None,
+    at: AtOption = None,
+    late: Annotated[
+        bool,
+        typer.Option(
+            "--late",
+            help="Decide it on the state of now, although balances have moved since --at; it keeps its own time.",
+        ),
+    ] = False,
+    actor: ActorOption = None,
+    dry_run: DryRunOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take capital out, as profit and principal; PnL does not move.
+
+    The book's policy divides it, from the equity and the basis before it; what it was decided from stays on the event.
+    Every asset held needs a fresh mark, or --price. In kind (--asset XRP) it is valued at its mark. A
+    withdrawal is decided at the end of the log: with an --at before other movements it is refused, unless it is --late.
+
+    Example: netbasis --db live.db withdraw 20 --actor owner --dry-run
+    """
+    from engine.capital import Movement
+    from engine.capital import withdraw as run
+
+    named = target(context)
+    movement = Movement(the_amount(amount, amount_option, "withdraw"), asset, source_note, tx_hash, at, actor, key)
+    age = _age(max_mark_age)
+    with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
+        book = keeper.view(keeper.resolve(named.book)).book
+        prices = parse_prices(price or (), book, keeper.now())
+        done = run(keeper, book.name, movement, prices=prices, max_mark_age=age, late=late, dry_run=dry_run)
+    emit(output, _document(done), _lines(done))
+    for other in _not_held(done, prices):
+        typer.echo(f"note: --price {shown(other)}=… was not used: there is no {shown(other)} in the book", err=True)
+
+
+def _not_held(done: Done[Payout], prices: Mapping[str, Price]) -> list[str]:
+    """Assets whose price was given and not needed; a misspelt one would leave the decision to another price."""
+    if done.plan is None:
+        return []
+    evidence = done.plan.evidence
+    used = {mark.asset for mark in evidence.marks}
+    if evidence.late is not None and evidence.late.mark is not None:
+        used.add(evidence.late.mark.asset)
+    return sorted(prices.keys() - used)
+
+
+def _age(text: str) -> timedelta:
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise WrongUsage(f"not an age: {text!r}; expected such as 90s, 15m, 2h or 1d")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _document(done: Done[Payout]) -> dict[str, Any]:
+    plan, outcome = done.plan, done.outcome
+    stored = done.existing or (outcome.stored if outcome else None)
+    document: dict[str, Any] = {
+        "book": done.book.name,
+        "written": outcome is not None,
+        "existed": done.existing is not None,
+        "event_id": stored.event_id if stored else None,
+        "version": stored.version if stored else None,
+    }
+    if plan is not None:
+        document |= {
+            "asset": plan.event.asset,
+            "amount": plan.event.amount,
+            "value": plan.value,
+            "profit": plan.evidence.profit,
+            "principal": plan.evidence.principal,
+            "policy": plan.evidence.policy,
+            "late": plan.evidence.late is not None,
+            "equity_before": plan.equity.before,
+            "equity_after": plan.equity.after,
+            "basis_before": plan.net_basis.before,
+            "basis_after": plan.net_basis.after,
+            "total_pnl_before": plan.total_pnl.before,
+            "total_pnl_after": plan.total_pnl.after,
+        }
+    return document
+
+
+def _mark_text(mark: MarkUsed) -> str:
+    return f"{mark.asset} {shown(mark.price)} ({shown(mark.source)}, {shown(mark.at)})"
+
+
+def _lines(done: Done[Payout]) -> Iterator[str]:
+    plan, outcome = done.plan, done.outcome
+    if plan is None:
+        assert done.existing is not None
+        yield exists_line(done.existing)
+        return
+    numeraire, evidence = done.book.numeraire, plan.evidence
+    yield f"{'withdrawal' if outcome else 'withdrawal, dry run'}: {shown(plan.event.amount)} {plan.event.asset}"
+    yield f"worth {shown(plan.value)} {numeraire}, divided by {evidence.policy}"
+    yield f"  profit    = {shown(evidence.profit)}"
+    yield f"  principal = {shown(evidence.principal)}"
+    rows = [
+        (name, change.before, change.after, signed(subtract(change.after, change.before)))
+        for name, change in (
+            ("equity", plan.equity),
+            ("net basis", plan.net_basis),
+            ("total pnl", plan.total_pnl),
+        )
+    ]
+    yield from text_table(Table((f"in {numeraire}", "before", "after", "Δ"), rows))
+    for mark in evidence.marks:
+        yield f"mark: {_mark_text(mark)}"
+    if evidence.late is not None:
+        yield f"late: of {shown(plan.event.at)}, decided on the state of {shown(evidence.late.decided_at)}"
+        if evidence.late.mark is not None:
+            yield f"price then: {_mark_text(evidence.late.mark)}"
+    if outcome is None:
+        yield "No changes made."
+    else:
+        yield f"recorded at version {outcome.stored.version}, id {outcome.stored.event_id}"

@@ -1,0 +1,309 @@
+"""`append --file`: all of a file in one transaction, or a stream in batches.
+
+A file is read twice: first to validate every line, without any lock; then to append. So the memory stays flat, and the
+write lock is held only while there is something to write. What cannot be read twice (standard input, a pipe) is copied
+aside for that.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from io import FileIO
+from itertools import islice
+from typing import IO, TYPE_CHECKING
+
+from cli.shared.options import Output, Target
+from cli.shared.output import emit, progress, shown
+from cli.shared.refusals import Rejects
+from cli.shared.usage import WrongUsage
+from engine.bookkeeper import Appended
+from engine.retrying import Rereadable
+from ledger.appender import EVENTS_AT_ONCE
+from ledger.errors import NetbasisError, Refusal, Refused
+from ledger.events import Event
+from ledger.idempotency import has_key
+from ledger.parsing import LINE_BYTES, parse_line
+from ledger.rules import complete
+
+if TYPE_CHECKING:
+    from engine.bookkeeper import Bookkeeper
+    from ledger.book import Book
+
+QUIET_S = 1.0
+READ_BYTES = 1 << 16
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs begin a UTF-8 file with it; it says nothing
+Numbered = tuple[int, Event]
+NumberedLine = tuple[int, bytes]
+
+
+def append_file(
+    target: Target, file: str, expected_version: int | None, output: Output, rejects: Rejects | None
+) -> None:
+    """Append a whole file in one transaction: all of its new events or none; with `rejects` all that are not bad."""
+    with _opened(file) as given, target.open("write") as keeper, _seekable(given) as source:
+        book = keeper.view(keeper.resolve(target.book)).book
+        if rejects is None:
+            with progress("validating") as on_progress:
+                for count, _ in enumerate(_validated(numbered_lines(source), keeper, book), 1):
+                    if on_progress is not None and count % 1000 == 0:
+                        on_progress(count)
+        with progress("appending") as on_progress, _naming_lines(source):
+            events = _EventsOf(source, keeper, book, on_progress, rejects)
+            on_refused = None if rejects is None else events.reject
+            appended = keeper.append_all(book.name, events, expected_version=expected_version, on_refused=on_refused)
+    _answer(output, appended, rejects.count if rejects else None)
+
+
+def append_stream(target: Target, file: str, batch: int, output: Output, rejects: Rejects | None) -> None:
+    """Append in batches of `batch` lines; what a quiet second leaves is a batch, too. Each batch is answered."""
+    with _opened(file) as source, target.open("write") as keeper:
+        book = keeper.view(keeper.resolve(target.book)).book
+        committed = 0
+        for lines in _batches(source, batch):
+            if committed == 0:
+                lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
+            try:
+                _append_batch(keeper, book, list(enumerate(lines, committed + 1)), output, rejects)
+            except NetbasisError as error:
+                if committed:
+                    done = "line 1 is" if committed == 1 else f"lines 1 to {committed} are"
+                    error.advice = f"{error.advice + '; ' if error.advice else ''}{done} committed"
+                raise
+            committed += len(lines)
+
+
+def _append_batch(
+    keeper: Bookkeeper, book: Book, lines: list[NumberedLine], output: Output, rejects: Rejects | None
+) -> None:
+    given: list[tuple[NumberedLine, Event]] = []
+    rejected_before = rejects.count if rejects else 0
+    for number, line in lines:
+        given += [((number, line), event) for _, event in _validated([(number, line)], keeper, book, rejects)]
+
+    refused: dict[int, NetbasisError] = {}  # by the place of the event: a batch may be appended anew after trouble
+
+    def reject(refusal: NetbasisError) -> None:
+        assert refusal.index is not None
+        refused[refusal.index] = refusal
+
+    if not given:
+        return  # each rejected line was answered by its refusal
+    try:
+        on_refused = None if rejects is None else reject
+        appended = keeper.append_all(book.name, [event for _, event in given], on_refused=on_refused)
+    except NetbasisError as error:
+        if error.index is not None:
+            error.where = f"line {given[error.index][0][0]}"
+        raise
+    for index, refusal in refused.items():
+        assert rejects is not None
+        (number, line), _ = given[index]
+        refusal.where = f"line {number}"
+        rejects.add(refusal, line)
+    rejected = rejects.count - rejected_before if rejects else None
+    if rejects and rejects.on_stdout and rejected and appended.appended == appended.existed == 0:
+        return  # one answer to a line
+    _answer(output, appended, rejected)
+
+
+def _answer(output: Output, appended: Appended, rejected: int | None) -> None:
+    """`rejected`: None where bad lines are not written aside."""
+    head = appended.head
+    document = {
+        "appended": appended.appended,
+        "existed": appended.existed,
+        "version": head.version,
+        "head": head.hash,
+    }
+    counts = f"appended {appended.appended}" + (f", {appended.existed} existed" if appended.existed else "")
+    if rejected is not None:
+        document["rejected"] = rejected
+        counts += f", {rejected} rejected" if rejected else ""
+    emit(output, document, [f"{counts}; version {head.version}, head {shown(head.hash)}"])
+
+
+def _validated(
+    lines: Iterable[NumberedLine], keeper: Bookkeeper, book: Book, rejects: Rejects | None = None
+) -> Iterator[Numbered]:
+    """The events of lines, as far as that can be told without the log; bad ones go to `rejects`, where there is one.
+
+    Each must have a key, or a hash that gives it one. What a rule refuses is taken all the same when it is in the book: a
+    file that was appended before the rule was made can be appended again. Raises Refused, naming the line.
+    """
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            event = parse_line(line)
+            _require_key(event)
+            _require_allowed(event, keeper, book)
+        except Refused as refused:
+            refused.where = f"line {number}"
+            if rejects is None:
+                raise
+            rejects.add(refused, line)
+        else:
+            yield number, event
+
+
+def _require_key(event: Event) -> None:
+    if not has_key(event):
+        raise Refused(
+            Refusal.KEY_REQUIRED,
+            "an event of a file must have a key: it is what makes a repeated append safe",
+            expected='the field "key", such as "venue:trade_id"; a deposit or withdrawal may have "tx_hash" instead',
+            field="key",
+        )
+
+
+def _require_allowed(event: Event, keeper: Bookkeeper, book: Book) -> None:
+    """Raises Refused for a new event that the book's rules do not allow."""
+    try:
+        complete(event, book)
+    except Refused:
+        try:
+            is_there = keeper.find_repeated(book.name, event) is not None
+        except NetbasisError:  # it is there with other content, say; the rule comes first
+            is_there = False
+        if not is_there:
+            raise
+
+
+def numbered_lines(source: IO[bytes]) -> Iterator[NumberedLine]:
+    """The lines and their numbers, none read further than an event may be long; what is left of a longer one is skipped."""
+    number = 1
+    line = source.readline(LINE_BYTES + 1).removeprefix(BYTE_ORDER_MARK)
+    while line:
+        yield number, line
+        while len(line) > LINE_BYTES and not line.endswith(b"\n"):
+            line = source.readline(LINE_BYTES + 1)
+        number += 1
+        line = source.readline(LINE_BYTES + 1)
+
+
+class _EventsOf(Rereadable):
+    """A file's events, which can be gone through more than once."""
+
+    def __init__(
+        self,
+        source: IO[bytes],
+        keeper: Bookkeeper,
+        book: Book,
+        on_progress: Callable[[int], None] | None,
+        rejects: Rejects | None,
+    ) -> None:
+        self._source = source
+        self._keeper = keeper
+        self._book = book
+        self._on_progress = on_progress
+        self._rejects = rejects
+        # Of the events that the log has not answered yet: their number in the file's events, and their line.
+        self._unanswered: deque[tuple[int, NumberedLine]] = deque(maxlen=2 * EVENTS_AT_ONCE)
+
+    def __iter__(self) -> Iterator[Event]:
+        self._source.seek(0)
+        self._unanswered.clear()
+        if self._rejects is not None:
+            self._rejects.begin_anew()
+        count = 0
+        for number, line in numbered_lines(self._source):
+            for _, event in _validated([(number, line)], self._keeper, self._book, self._rejects):
+                self._unanswered.append((count, (number, line)))
+                count += 1
+                yield event
+                if self._on_progress is not None and count % 1000 == 0:
+                    self._on_progress(count)
+
+    def reject(self, error: NetbasisError) -> None:
+        """Write the line of an event aside that the log refuses."""
+        assert self._rejects is not None
+        number, line = next(place for count, place in self._unanswered if count == error.index)
+        error.where = f"line {number}"
+        self._rejects.add(error, line)
+
+
+@contextmanager
+def _naming_lines(source: IO[bytes]) -> Iterator[None]:
+    """Names the line of an event that the log refuses; the file is read once more for it, blank lines not counting."""
+    try:
+        yield
+    except NetbasisError as error:
+        if error.index is not None and error.where is None:
+            source.seek(0)
+            lines = (number for number, line in numbered_lines(source) if line.strip())
+            number = next(islice(lines, error.index, None))
+            error.where = f"line {number}"
+        raise
+
+
+def _opened(file: str) -> FileIO:
+    """The file, a pipe or another file that is none on a disk included; `-` is standard input."""
+    try:
+        if file != "-":
+            return FileIO(file)
+        if sys.stdin is None:
+            raise OSError("it is closed")
+        return FileIO(sys.stdin.fileno(), closefd=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        name = "standard input" if file == "-" else repr(file)
+        raise WrongUsage(f"cannot read {name}: {reason}") from error
+
+
+@contextmanager
+def _seekable(given: FileIO) -> Iterator[IO[bytes]]:
+    """The file itself, where it can be read twice, else a copy of it. Standard input may have been read in part."""
+    if given.closefd and given.seekable():
+        with open(given.fileno(), "rb", closefd=False) as source:
+            yield source
+        return
+    with tempfile.TemporaryFile() as copy:
+        while arrived := _read(given, None):
+            copy.write(arrived)
+        copy.seek(0)
+        yield copy
+
+
+def _read(source: FileIO, timeout_s: float | None) -> bytes | None:
+    """What has arrived, at the end b""; None when nothing did for that long."""
+    while select.select([source], [], [], timeout_s)[0]:
+        arrived: bytes | None = source.read(READ_BYTES)
+        if arrived is not None:  # a non-blocking stream that was not ready after all
+            return arrived
+    return None
+
+
+def _batches(source: FileIO, size: int) -> Iterator[list[bytes]]:
+    """Lists of `size` lines, or of fewer after a second without input and at the end."""
+    lines: list[bytes] = []
+    rest = b""
+    is_skipping = False
+    while True:
+        arrived = _read(source, QUIET_S if lines else None)
+        if arrived is None:
+            yield lines
+            lines = []
+            continue
+        if is_skipping and b"\n" in arrived:  # the end of a line that was too long
+            arrived_rest = arrived.partition(b"\n")[2]
+            is_skipping = False
+        else:
+            arrived_rest = b"" if is_skipping else arrived
+        *whole, rest = (rest + arrived_rest).split(b"\n")
+        lines += whole
+        if rest and (not arrived or len(rest) > LINE_BYTES):  # a last line without its end, or one to be refused
+            lines.append(rest)
+            is_skipping = bool(arrived)
+            rest = b""
+        while len(lines) >= size:
+            yield lines[:size]
+            lines = lines[size:]
+        if not arrived:
+            break
+    if lines:
+        yield lines

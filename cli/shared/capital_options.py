@@ -1,0 +1,73 @@
+"""Options that the commands on capital share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from cli.shared.output import shown
+from cli.shared.usage import WrongUsage
+
+if TYPE_CHECKING:
+    from ledger.stored import StoredEvent
+
+AmountArgument: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="AMOUNT", help="How much, more than 0, in the asset's own unit.")
+]
+AmountOption: TypeAlias = Annotated[
+    str | None, typer.Option("--amount", metavar="AMOUNT", help="The same as the argument AMOUNT.")
+]
+KeyOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="Idempotency key; given again, nothing is written twice. Left out: a generated one.",
+    ),
+]
+AssetOption: TypeAlias = Annotated[
+    str | None, typer.Option("--asset", metavar="ASSET", help="Which asset; the numeraire if left out.")
+]
+PriceOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--price", metavar="ASSET=PRICE", help="A price in the numeraire, before any mark. Repeatable."),
+]
+NoteOption: TypeAlias = Annotated[
+    str | None, typer.Option("--source-note", metavar="TEXT", help="Your words about it; kept with the event.")
+]
+TxHashOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--tx-hash", metavar="HASH", help="The transaction on a chain; given again, nothing is written twice."
+    ),
+]
+AtOption: TypeAlias = Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it happened; else now.")]
+ActorOption: TypeAlias = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Who decided or approved it.")
+]
+DryRunOption: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done; opens the database read-only.")
+]
+
+
+def the_amount(argument: str | None, option: str | None, command: str) -> str:
+    """The amount, given as the argument or as --amount; a usage error for both or neither."""
+    if argument is not None and option is not None:
+        raise WrongUsage(f"the amount is given twice: {argument!r} and --amount {option!r}")
+    given = argument if argument is not None else option
+    if given is None:
+        raise WrongUsage(f"say how much: netbasis {command} 50")
+    return given
+
+
+def exists_line(existing: StoredEvent) -> str:
+    """The answer to a repeat."""
+    return f"exists: {existing.type} at version {existing.version}, key {shown(existing.key)}; nothing was written"
+
+
+def require_no_other_price(given: dict[str, object], asset: str, numeraire: str) -> None:
+    """A usage error when a price is given for an asset that the command does not value."""
+    wanted = "leave it out: its price is 1" if asset == numeraire else f"give the price of {asset} only"
+    for other in sorted(given.keys() - {asset}):
+        raise WrongUsage(f"--price {other}=… has nothing to do with an amount of {asset}; {wanted}")

@@ -1,0 +1,130 @@
+"""`--as-of`, `--known-at`, `--from`, `--to`, `--zone`: which moment, or which period, a view is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from cli.shared.usage import WrongUsage
+from ledger.errors import Refused
+from ledger.spans import Span, parse_span, parse_zone
+
+if TYPE_CHECKING:
+    from cli.shared.options import Target
+    from engine.views import Moment
+
+VERSION_DIGITS = 18
+
+AsOfOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="VERSION|TIME",
+        help="What was so then: up to this version (digits alone), or what had happened by the end of this time, date or "
+        "month, today or yesterday.",
+    ),
+]
+KnownAtOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--known-at",
+        metavar="TIME",
+        help="What was known then: what the log had taken by the end of this time, date, month or year, today or "
+        "yesterday.",
+    ),
+]
+FromOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="Only what happened from then on: a time, a date (2026-01-31), a month, a year, today or yesterday.",
+    ),
+]
+ToOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TIME",
+        help="Only what happened up to the end of this date, month or year, today or yesterday; or before this time.",
+    ),
+]
+ZoneOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--zone",
+        metavar="ZONE",
+        help="Whose days, months and years they are, such as Europe/Berlin; else netbasis.toml says, else UTC. What is "
+        "shown stays UTC.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What happened from `start` on and before `end`, in UTC; None where it is open."""
+
+    start: datetime | None
+    end: datetime | None
+
+
+def moment_of(named: Target, as_of: str | None, known_at: str | None, zone: str | None) -> Moment:
+    """The moment that the options name; digits alone are a version. Raises Refused for what is no time."""
+    from engine.views import Moment
+
+    spans = _Spans(named, zone)
+    known = spans.of("--known-at", known_at)
+    known_until = None if known is None else known.last
+    if as_of is not None and as_of.isascii() and as_of.isdecimal() and len(as_of) <= VERSION_DIGITS:
+        return Moment(int(as_of), known_until)
+    happened = spans.of("--as-of", as_of)
+    return Moment(None if happened is None else happened.last, known_until)
+
+
+def bounds_of(named: Target, start: str | None, end: str | None, zone: str | None) -> Bounds:
+    """The period that --from and --to name; a usage error when it ends before it begins. Raises Refused."""
+    spans = _Spans(named, zone)
+    first, last = spans.of("--from", start), spans.of("--to", end)
+    if first is not None and last is not None:
+        is_backwards = first.start > last.start if last.end is None else first.start >= last.end
+        if is_backwards:
+            raise WrongUsage(f"--from {start!r} lies after --to {end!r}")
+    return Bounds(None if first is None else first.start, None if last is None else last.before)
+
+
+class _Spans:
+    """Reads the stretches of time that the options of one command name."""
+
+    def __init__(self, named: Target, zone: str | None) -> None:
+        self._now = named.now
+        self._zone = _zone_of(named, zone)
+
+    def of(self, option: str, text: str | None) -> Span | None:
+        """The stretch that an option names; None for one that was left out. Raises Refused, naming the option."""
+        if text is None:
+            return None
+        with _naming(option):
+            return parse_span(text, now=self._now, zone=self._zone)
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        refused.what = f"{option}: {refused.what}"
+        raise
+
+
+def _zone_of(named: Target, given: str | None) -> tzinfo | None:
+    name = named.zone if given is None else given
+    try:
+        return None if name is None else parse_zone(name)
+    except ValueError as error:
+        place = "--zone" if given is not None else "zone in netbasis.toml"
+        raise WrongUsage(f"{place} {name!r}: {error}") from error

@@ -1,0 +1,292 @@
+"""Printing: JSON, NDJSON and CSV for programs; aligned text for people, in which no number is ever cut.
+
+Texts of the user's own choice are never interpreted: what would steer a terminal, or cannot be seen, is shown escaped, and
+a cell of text that a spreadsheet would take for a formula gets an apostrophe in CSV. Numbers are left as they are. JSON and
+NDJSON carry every text as it is. What programs read is UTF-8 whatever the locale says; text is in the terminal's encoding.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from io import TextIOWrapper
+from itertools import islice
+from typing import Any
+
+import orjson
+import typer
+
+from cli.shared.options import Output
+from ledger.amounts import amount_text, shown_amount
+from ledger.times import time_text
+
+NOTHING = "-"
+ROWS_AT_ONCE = 1000
+_SIGNED = re.compile(r"[+-]?\d+\.\d+", re.ASCII)
+# Control characters; those that turn the direction of text around; lines that break where no line ends; halves of
+# characters; and those that nobody sees, so that two texts look like one: Unicode's "default ignorable" and its formats.
+_NOT_TO_BE_SHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What a spreadsheet takes for the beginning of a formula, also after blanks; some read the full-width forms as well.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; the rows may be a stream, which can be gone through once."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Each row by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def jsonable(value: Any) -> Any:
+    """A value as JSON carries it: decimals and times as canonical texts, hashes in hex."""
+    if isinstance(value, Decimal):
+        return amount_text(value)
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return value
+
+
+def json_text(value: Any) -> str:
+    """A value as one line of JSON. Half a character, of a path that is no text, stands in it as `\\udcff`."""
+    ready = jsonable(value)
+    try:
+        return orjson.dumps(ready).decode()
+    except TypeError:
+        return orjson.dumps(_whole(ready)).decode()
+
+
+def _whole(value: Any) -> Any:
+    """A value of `jsonable` without halves of characters, which UTF-8 does not have."""
+    if isinstance(value, str):
+        return _SURROGATE.sub(_escaped, value)
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def signed(difference: Decimal) -> str:
+    """A difference as people read it, with its sign: `+50.00`, `-19.12`, and 0 as `0.00`."""
+    return f"{'+' if difference > 0 else ''}{shown_amount(difference)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def shown(value: Any) -> str:
+    """A value as people read it: all digits, at least two decimals; `-` for nothing."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, Decimal):
+        return shown_amount(value)
+    if isinstance(value, datetime):
+        return time_text(value).replace(".000000Z", "Z")
+    return value.hex()[:12] if isinstance(value, bytes) else harmless(str(value))
+
+
+def harmless(text: str) -> str:
+    """A text in which nothing steers a terminal and nothing is hidden: such characters are shown as `\\x1b`, `\\u200b`."""
+    return _NOT_TO_BE_SHOWN.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+def emit(
+    output: Output,
+    document: Mapping[str, Any],
+    text: Iterable[str],
+    table: Table | None = None,
+    csv_table: Table | None = None,
+) -> None:
+    """Print a result in the form that was asked for.
+
+    NDJSON and CSV print the rows of `table`, without one the document as a single row; `csv_table` is for CSV only.
+    """
+    rows = table or Table(tuple(document), [tuple(document.values())])
+    match output:
+        case Output.JSON:
+            print_for_programs([json_text(document)])
+        case Output.NDJSON:
+            print_for_programs(_ndjson(rows))
+        case Output.CSV:
+            print_for_programs(_csv(csv_table or rows))
+        case Output.TEXT:
+            # Whoever made a line may have forgotten that a book, an asset or a path is a text of somebody's own choice.
+            print_lines(line if isinstance(line, _Header) else harmless(line) for line in text)
+
+
+def emit_stream(output: Output, document: Mapping[str, Any], name: str, table: Table) -> None:
+    """Print a table of any length; as JSON it stands in the document under `name`. Memory stays flat."""
+    if output is Output.JSON:
+        opening = json_text(document).removesuffix("}")
+        print_for_programs([f'{opening},"{name}":['], end="")
+        rows = _ndjson(table)
+        print_for_programs((f"{',' if index else ''}{row}" for index, row in enumerate(rows)), end="")
+        print_for_programs(["]}"])
+    else:
+        emit(output, document, text_table(table), table)
+
+
+def print_for_programs(lines: Iterable[str], end: str = "\n") -> None:
+    """Print lines that a program reads: in UTF-8 whatever the locale is, every line ending as it is given."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    print_lines(lines, end)
+
+
+def print_lines(lines: Iterable[str], end: str = "\n") -> None:
+    """Print lines to stdout. A reader that went away is no error, and does not change what the command does."""
+    try:
+        sys.stdout.writelines(f"{line}{end}" for line in lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        lose_answers()
+        _discard_output()
+    except OSError:
+        _discard_output()
+        raise
+
+
+_lost = False
+
+
+def lose_answers() -> None:
+    """Remember that what is printed reaches nobody."""
+    global _lost
+    _lost = True
+
+
+def answer_was_lost() -> bool:
+    """Whether something was printed that reached nobody, since this was asked last."""
+    global _lost
+    lost, _lost = _lost, False
+    return lost
+
+
+def _discard_output() -> None:
+    """What is still to be printed goes nowhere, so that Python does not stumble over it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _ndjson(table: Table) -> Iterator[str]:
+    return (json_text(dict(zip(table.columns, row, strict=True))) for row in table.rows)
+
+
+class _Line:
+    """A file for csv.writer that keeps the last line written."""
+
+    text = ""
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
+def _csv(table: Table) -> Iterator[str]:
+    line = _Line()
+    writer = csv.writer(line, lineterminator="")
+    writer.writerow(table.columns)
+    yield line.text
+    for row in table.rows:
+        writer.writerow([_csv_cell(cell) for cell in row])
+        yield line.text
+
+
+def _csv_cell(cell: Any) -> str:
+    value = jsonable(cell)
+    if value is None:
+        return ""
+    if isinstance(value, list | dict):
+        return _NOT_TO_BE_SHOWN.sub(lambda match: json.dumps(match[0])[1:-1], orjson.dumps(_whole(value)).decode())
+    if isinstance(cell, str):
+        return f"'{harmless(cell)}" if cell.lstrip().startswith(_FORMULA) else harmless(cell)
+    return str(value)
+
+
+class _Header(str):
+    """A line that steers the terminal on purpose: the names of columns, in bold."""
+
+    __slots__ = ()
+
+
+def text_table(table: Table) -> Iterator[str]:
+    """Lines of an aligned table: numbers to the right, texts to the left, as wide as they need to be."""
+    widths = [len(name) for name in table.columns]
+    right = [False] * len(widths)
+    rows = iter(table.rows)
+    is_first = True
+    # A stream is aligned a thousand rows at a time: columns may widen on the way, and never get narrower.
+    while (chunk := list(islice(rows, ROWS_AT_ONCE))) or is_first:
+        cells = [[shown(cell) for cell in row] for row in chunk]
+        widths = [max(width, *(len(row[i]) for row in cells)) if cells else width for i, width in enumerate(widths)]
+        right = [was or any(_is_number(row[i]) for row in chunk) for i, was in enumerate(right)]
+        if is_first:
+            header = _line(table.columns, widths, right)
+            yield _Header(typer.style(header, bold=True)) if sys.stdout.isatty() else header
+        yield from (_line(row, widths, right) for row in cells)
+        is_first = False
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, Decimal | int) or (isinstance(cell, str) and _SIGNED.fullmatch(cell) is not None)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    parts = (
+        cell.rjust(width) if is_right else cell.ljust(width)
+        for cell, width, is_right in zip(cells, widths, right, strict=True)
+    )
+    return "  ".join(parts).rstrip()
+
+
+def pairs(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """Lines of names and values, the values aligned at the point where they are numbers."""
+    shown_items = [(name, value, shown(value)) for name, value in items]
+    width = max(len(name) for name, _, _ in shown_items)
+    whole = max((text.find(".") for _, value, text in shown_items if isinstance(value, Decimal)), default=0)
+    for name, value, text in shown_items:
+        indent = " " * (whole - text.find(".")) if isinstance(value, Decimal) else ""
+        yield f"{name.ljust(width)}  {indent}{text}"
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int], None] | None]:
+    """A callback that takes the number of events done so far, and shows it on stderr when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} events"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done: bar.update(task, completed=done)
