@@ -17,30 +17,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from cli.commands import (
-    append,
-    audit,
-    balance,
-    check,
-    copy,
-    db,
-    demo,
-    exposure,
-    import_legacy,
-    init,
-    inject,
-    paper,
-    pnl,
-    property_test,
-    rebuild,
-    register,
-    reverse,
-    summary,
-    verify_injection,
-    withdraw,
-)
-from cli.commands import backfill_basis as backfill
-from cli.commands import config as strategy
+from cli.registry import Commands
 from cli.shared.options import Clock, Target, system_clock
 from cli.shared.output import answer_was_lost, harmless, lose_answers, shown
 from cli.shared.signals import end_in_order, signal_that_came
@@ -56,6 +33,7 @@ EXIT_BY_SIGNAL = 128  # and the signal's number
 
 app = typer.Typer(
     name="netbasis",
+    cls=Commands,
     help="An accounting core for trading bots: an immutable, hash-chained log where no deposit looks like profit.",
     epilog="Exit codes: 0 done; 1 refused, bad data, or a check found something; 2 wrong command line; "
     "3 somebody else wrote first; 4 the storage cannot be trusted or reached. Try `netbasis demo` first.",
@@ -102,30 +80,6 @@ def _target(
     ] = False,
 ) -> None:
     context.ensure_object(Target).name(db or None, book)
-
-
-init.register(app)
-append.register(app)
-inject.register(app)
-withdraw.register(app)
-backfill.register(app)
-reverse.register(app)
-verify_injection.register(app)
-import_legacy.register(app)
-balance.register(app)
-register.register(app)
-pnl.register(app)
-audit.register(app)
-rebuild.register(app)
-check.register(app)
-copy.register(app)
-property_test.register(app)
-strategy.register(app)
-exposure.register(app)
-paper.register(app)
-summary.register(app)
-db.register(app)
-demo.register(app)
 
 
 def exit_code(error: NetbasisError) -> int:

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from cli.main import app
+from cli.registry import COMMANDS, Entry, load
 from docs import event_pages, regenerate
 
 README = regenerate.ROOT / "README.md"
@@ -44,6 +45,24 @@ def test_every_command_and_option_has_help(path: str, command: Any) -> None:
     assert command.help, f"{path} has no help"
     without = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
     assert not without, f"{path}: no help for {without}"
+
+
+@pytest.mark.parametrize(("name", "entry"), COMMANDS.items(), ids=COMMANDS)
+def test_the_line_of_a_command_is_how_its_own_help_begins(name: str, entry: Entry) -> None:
+    command = load(name)
+    assert entry.help == (None if command.hidden else command.get_short_help_str(1000))
+
+
+def test_a_command_imports_no_other() -> None:
+    code = "import sys; from cli.main import run; run(['head', '--help']); print(*(m for m in sys.modules if 'cli.c' in m))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(regenerate.ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "cli.commands cli.commands.check"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,109 @@
+"""The commands: each one's module, imported only when it is run, and the one line that `netbasis --help` shows of it.
+
+To import every command takes longer than most of them run. A test compares the lines with the commands' own help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, in `cli.commands`, and what it does; `help` None: not shown, as another name of a command."""
+
+    module: str
+    help: str | None
+
+
+# In this order in the help.
+COMMANDS = {
+    "init": Entry("init", "Make a database, migrate it to the newest schema and open a book."),
+    "append": Entry("append", "Append one event, or a file or stream of events."),
+    "import": Entry("import_legacy", "Bring history over from elsewhere."),
+    "inject": Entry("inject", "Add capital; PnL does not move."),
+    "withdraw": Entry("withdraw", "Take capital out, as profit and principal; PnL does not move."),
+    "backfill-basis": Entry("backfill_basis", "Commit the initial basis of a book that is older than its basis, once."),
+    "reverse": Entry("reverse", "Take an earlier event back, by an event that negates its effects."),
+    "balance": Entry("balance", "Show each asset's balance and its parts."),
+    "bal": Entry("balance", None),
+    "register": Entry("register", "Show every posting with the running balance of its asset."),
+    "reg": Entry("register", None),
+    "pnl": Entry("pnl", "Show total value, net deposits, net basis, PnL and profit."),
+    "audit": Entry("audit", "The history of the basis, line by line."),
+    "summary": Entry("summary", "Show fills, volume, fees, inventory, net basis and PnL."),
+    "check": Entry(
+        "check",
+        "Check the file, the schema, the chain, the invariants and the projections, of all books unless --book names one.",
+    ),
+    "head": Entry("check", "Show the newest event's version and hash, to be kept elsewhere."),
+    "rebuild": Entry("rebuild", "Fold the log anew and swap the projections in."),
+    "copy": Entry("copy", "Copy a book, or all books, into another database, byte for byte."),
+    "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
+    "property-test": Entry("property_test", "Invent futures of the book and hold the invariants over them."),
+    "db": Entry("db", "The schema of the database: bring it to the newest, see where it is."),
+    "paper": Entry("paper", "Paper sessions: the quoting loop on a recorded market."),
+    "exposure": Entry("exposure", "Trace the exposure gate: where it sits, its threshold, and what still fits."),
+    "config": Entry("config", "The strategy's configuration."),
+    "demo": Entry("demo", "Play the story of one desk in a fresh temporary database."),
+}
+
+
+def load(name: str) -> Command:
+    """A command, its module imported."""
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app.callback()(_only_a_group)
+    import_module(f"cli.commands.{COMMANDS[name].module}").register(app)
+    return typer.main.get_group(app).commands[name]
+
+
+def _only_a_group() -> None:
+    """Makes what is registered a group, even of one command."""
+
+
+class _LoadedWhenUsed(MutableMapping[str, "Command"]):
+    """The commands by name, as typer keeps them: their names are there at once, a command when it is asked for."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._loaded:
+            self._loaded[name] = load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __setitem__(self, name: str, command: Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+
+class Commands(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _LoadedWhenUsed()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands in the help, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.help is not None])
