@@ -20,14 +20,13 @@ import orjson
 from engine.bookkeeper import Bookkeeper
 from engine.paper.session import PaperRun, run_session
 from engine.paper.strategy_config import Strategy
-from tests.support import BOOK, START, event, it_is, log_of, open_keeper
+from tests.support import BOOK, ROOT, START, event, it_is, log_of, open_keeper
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data" / "tape"
+DATA = ROOT.parent / "shared" / "data" / "tape"
 REAL_TAPE = DATA / "XRPUSDT_2023-01-01_2023-01-07.trades.csv.gz"
 REAL_BOOK = DATA / "bybit_XRPUSDT_top_of_book_derived.csv"
 SESSION = "s"
 TAPE_START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-ROOT = Path(__file__).parents[1]
 GIVE_UP_S = 60  # a child that hangs fails its test; no test depends on how long a child takes
 
 

@@ -12,6 +12,7 @@ from ledger import store
 from ledger.events import Event, Opened, event_from
 from ledger.stored import StoredEvent
 
+ROOT = Path(__file__).parents[1]
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 BOOK = "main"
 

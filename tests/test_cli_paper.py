@@ -17,8 +17,8 @@ from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
 from ledger.amounts import amount_text
 from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused
-from tests.paper_support import GIVE_UP_S, ROOT, bodies, open_paper, run_all, strategy, trades, wandering, write_tape
-from tests.support import BOOK
+from tests.paper_support import GIVE_UP_S, bodies, open_paper, run_all, strategy, trades, wandering, write_tape
+from tests.support import BOOK, ROOT
 
 CONFIG = "strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}\n"
 PIPE_BYTES = 4096

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from engine.paper.strategy_config import RETIRED, Strategy, parse_strategy, read_strategy
 from ledger.amounts import amount_text
 from ledger.errors import Refusal, Refused
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 SMALLEST = "strategy:\n  base_size_rlusd: 15.0\n  max_rlusd_exposure: 120\n  anchor_max_divergence_bps: 10.0\n"
 UNLIMITED = SMALLEST.replace("120", "99999999999999999999.9")
 

@@ -11,6 +11,7 @@ from ledger.errors import Refusal, StorageFault, VersionPassed
 from tests import error_gallery
 from tests.engines import forget
 from tests.postgres_support import empty_database, url_of
+from tests.support import ROOT
 
 # Errors that need a server, a full minute or another user; each has a test that provokes the real thing.
 ELSEWHERE = {
@@ -71,5 +72,5 @@ def test_no_error_is_missing_from_the_gallery() -> None:
 
 @pytest.mark.parametrize(("code", "test"), ELSEWHERE.items())
 def test_what_stands_elsewhere_does(code: str, test: str) -> None:
-    text = (Path(__file__).parents[1] / test).read_text("utf-8")
+    text = (ROOT / test).read_text("utf-8")
     assert code in text or code.upper() in text

@@ -37,9 +37,8 @@ from tests.store_support import (
     require_projections_match,
     sample_file,
 )
-from tests.support import BOOK, SequentialIds, TickingClock, ledger_file, log_of, open_keeper
+from tests.support import BOOK, ROOT, SequentialIds, TickingClock, ledger_file, log_of, open_keeper
 
-ROOT = Path(__file__).parents[1]
 NOBODY = 65534
 
 

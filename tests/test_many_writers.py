@@ -32,7 +32,7 @@ from ledger.stored import StoredEvent
 from tests.cli_support import SCRIPT, Child, Ran, clean_environment, ended
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
 from tests.store_support import require_projections_match
-from tests.support import BOOK, ledger_file, log_of
+from tests.support import BOOK, ROOT, ledger_file, log_of
 from tests.writer_processes import (
     GIVE_UP_S,
     SHARED_EVERY,
@@ -52,7 +52,6 @@ from tests.writer_processes import (
     tell_all,
 )
 
-ROOT = Path(__file__).parents[1]
 # Thousands of commits that each wait for the disk, and what is tested here is not the disk.
 RAM_DISK = next((path for path in (Path("/dev/shm"),) if path.is_dir()), None)  # noqa: S108
 WRITERS = [f"w{number}" for number in range(8)]

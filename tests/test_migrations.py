@@ -26,9 +26,8 @@ from ledger.errors import StorageError
 from ledger.events import Opened
 from projections import tables as projection_tables
 from tests.store_support import append_sample, content, fingerprints, sample_file, tamper
-from tests.support import BOOK, ledger_file, open_keeper
+from tests.support import BOOK, ROOT, ledger_file, open_keeper
 
-ROOT = Path(__file__).parents[1]
 METADATA = (tables.metadata, projection_tables.metadata)
 
 

@@ -15,8 +15,8 @@ from zipfile import ZipFile
 import pytest
 
 from tests.cli_support import clean_environment
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "engine", "ledger", "migrations", "projections")
 UNREACHABLE = re.compile("NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError")
 WHERE = f"import json, {', '.join(PACKAGES)}; print(json.dumps([m.__file__ for m in ({', '.join(PACKAGES)})]))"

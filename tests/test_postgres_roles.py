@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,9 +16,9 @@ from ledger.errors import StorageError
 from ledger.events import Opened
 from tests.postgres_support import connect, fresh_database, url_of
 from tests.store_support import append_sample
-from tests.support import BOOK, event
+from tests.support import BOOK, ROOT, event
 
-PAGE = Path(__file__).parents[1] / "docs" / "postgresql.md"
+PAGE = ROOT / "docs" / "postgresql.md"
 ROLES = ("ledger_bot", "ledger_auditor")
 PASSWORD = "of a test"
 FORBIDDEN = [

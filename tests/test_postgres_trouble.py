@@ -22,9 +22,7 @@ from ledger.errors import StorageError
 from ledger.events import Event, Opened
 from tests.engines import intruding
 from tests.postgres_support import connect, empty_database, fresh_database, given_server, server_url, url_of
-from tests.support import BOOK, event, log_of
-
-ROOT = Path(__file__).parents[1]
+from tests.support import BOOK, ROOT, event, log_of
 
 
 @pytest.fixture

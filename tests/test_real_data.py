@@ -11,8 +11,9 @@ import pytest
 
 from ledger.amounts import amount_text
 from tests.cli_support import Cli
+from tests.support import ROOT
 
-EVENTS = Path(__file__).parents[1].parent / "shared" / "data" / "events"
+EVENTS = ROOT.parent / "shared" / "data" / "events"
 
 
 def expected(name: str) -> dict[str, Any]:

@@ -29,9 +29,8 @@ from tests.cli_support import ON_A_FILE, Cli, assert_refused
 from tests.engines import Engine, contents, forget, intruding, new_ledger, raw_access
 from tests.first_schema import BOOKS, FIRST, fill_with_deposits, first_ledger, written
 from tests.postgres_support import connect, database_of, url_of
-from tests.support import event, log_of
+from tests.support import ROOT, event, log_of
 
-ROOT = Path(__file__).parents[1]
 ON_A_SERVER = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 
 
