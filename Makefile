@@ -27,7 +27,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m docs.regenerate
-	$(BIN)/python -m tests.error_gallery
+	$(BIN)/python -m tests.cli.error_gallery
 
 # New pins, for a change of the dependencies in pyproject.toml.
 pins: $(READY)

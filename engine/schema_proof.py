@@ -1,8 +1,8 @@
 """The schema as the migrations make it, against the schema as it is: every difference and every stranger is a finding.
 
 What the migrations make is kept as data beside them, `migrations/schema_sqlite.json` and `schema_postgresql.json`, so that
-`check` needs neither Alembic nor a second database; `python -m tests.schema_snapshot` writes the two, and a test compares
-them with what the migrations make.
+`check` needs neither Alembic nor a second database; `python -m tests.migrations.schema_snapshot` writes the two, and a test
+compares them with what the migrations make.
 """
 
 from __future__ import annotations

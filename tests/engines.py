@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 import psycopg
 
 from ledger.database.postgres import is_url
+from tests.ledger.database.store_support import tampering
 from tests.postgres_support import connect, database_of, fresh_database, url_of
-from tests.store_support import tampering
 from tests.support import ledger_file
 
 Engine = Literal["sqlite", "postgres"]

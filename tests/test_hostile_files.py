@@ -29,7 +29,7 @@ from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import EVENT_TYPES
 from ledger.parsing import parse_json, parse_line
 from tests.cli_support import ON_A_FILE, Cli, assert_refused
-from tests.legacy_databases import CAPITAL, FILLS, LEDGER, STARTING_VALUE_KEY, STATE
+from tests.engine.importers.legacy.legacy_databases import CAPITAL, FILLS, LEDGER, STARTING_VALUE_KEY, STATE
 
 MISTAKES = (NetbasisError, WrongUsage)
 DEEP = 50_000

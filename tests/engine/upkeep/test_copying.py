@@ -1,0 +1,69 @@
+"""A book's copy has the same versions, times, bodies and hashes; a cut one goes on; another history is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.bookkeeper import Bookkeeper
+from engine.proof.check import check
+from engine.upkeep import copying
+from engine.upkeep.copying import copy_book
+from ledger.errors import Refused
+from ledger.events import Opened
+from tests.engines import Engine, forget, new_ledger
+from tests.ledger.database.store_support import append_sample
+from tests.support import BOOK, event, log_of, open_keeper
+
+
+@pytest.fixture
+def target(engine: Engine, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database without a book, on either engine."""
+    made = new_ledger(engine, tmp_path, "copy.db")
+    yield made
+    forget(made)
+
+
+def test_a_copy_is_the_same_byte_for_byte_and_a_second_adds_nothing(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "EVENTS_AT_ONCE", 5)  # several batches
+    with open_keeper(tmp_path) as source, Bookkeeper.open(target) as copy:
+        append_sample(source)
+        done = copy_book(source.database, copy.database, BOOK)
+        assert (done.copied, done.existed) == (len(log_of(source)), 0)
+        assert log_of(copy) == log_of(source)
+        assert copy.view(BOOK) == source.view(BOOK)
+        assert check(copy.database, BOOK).ok
+        assert copy_book(source.database, copy.database, BOOK).copied == 0
+
+
+def test_a_copy_that_was_cut_short_goes_on(tmp_path: Path, target: str) -> None:
+    with open_keeper(tmp_path) as source, Bookkeeper.open(target) as copy:
+        append_sample(source)
+        copy_book(source.database, copy.database, BOOK)
+        source.append(BOOK, event("mark", asset="XRP", price="1.35", key="later"))
+        assert copy_book(source.database, copy.database, BOOK).copied == 1
+        assert log_of(copy) == log_of(source)
+        assert check(copy.database, BOOK).ok
+
+
+def test_another_history_is_refused_and_left_as_it_is(tmp_path: Path, target: str) -> None:
+    with open_keeper(tmp_path) as source, Bookkeeper.open(target) as copy:
+        copy.open_book(BOOK, Opened(mode="live"))
+        before = log_of(copy)
+        with pytest.raises(Refused) as raised:
+            copy_book(source.database, copy.database, BOOK)
+        assert raised.value.code == "copy_differs"
+        assert log_of(copy) == before
+
+
+def test_a_copy_that_went_on_by_itself_is_refused(tmp_path: Path, target: str) -> None:
+    with open_keeper(tmp_path) as source, Bookkeeper.open(target) as copy:
+        copy_book(source.database, copy.database, BOOK)
+        copy.append(BOOK, event("mark", asset="XRP", price="1.35", key="of the copy"))
+        with pytest.raises(Refused) as raised:
+            copy_book(source.database, copy.database, BOOK)
+        assert raised.value.code == "copy_differs"

@@ -1,0 +1,233 @@
+"""A rebuild tells what differs, makes every projection what the log adds up to, and the dry run only tells."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.bookkeeper import Bookkeeper
+from engine.projection_store import Change
+from engine.proof.check import check
+from engine.upkeep.rebuild import Rebuilt, rebuild
+from ledger.errors import Refused, StorageError
+from ledger.events import Opened
+from projections import tables as projection_tables
+from tests.ledger.database.store_support import (
+    SAMPLE_VERSIONS,
+    append_sample,
+    column_of,
+    content,
+    fill,
+    findings_of,
+    fingerprints,
+    sample_file,
+    tamper,
+)
+from tests.support import BOOK, TickingClock, ledger_file, open_keeper
+
+TABLES = {table.name: table for table in projection_tables.TABLES}
+FIGURES = [
+    (table.name, column.name)
+    for table in projection_tables.TABLES
+    for column in table.columns
+    if not column.primary_key
+]
+KEYS = [
+    (table.name, column.name)
+    for table in projection_tables.TABLES
+    for column in table.columns
+    if column.primary_key and column.name != "book"
+]
+
+
+def rebuilt(path: Path, *, dry_run: bool = False) -> Rebuilt:
+    with Bookkeeper.open(str(path), "read" if dry_run else "write") as keeper:
+        return rebuild(keeper.database, BOOK, dry_run=dry_run)
+
+
+def all_rows(path: Path) -> dict[str, list[str]]:
+    """All but the count of rebuilds, which a rebuild raises."""
+    with Bookkeeper.open(str(path), "read") as keeper:
+        tables = content(keeper.database)
+    del tables["projection_rebuilds"]
+    return tables
+
+
+def require_repaired(path: Path, sound: dict[str, list[str]]) -> list[Change]:
+    """The dry run tells and changes nothing; the rebuild tells the same and makes everything sound; the next is silent."""
+    damaged = all_rows(path)
+    assert damaged != sound
+    assert {finding.invariant for finding in findings_of(path)} == {"projections_match"}
+    told = rebuilt(path, dry_run=True).changes
+    assert all_rows(path) == damaged
+    assert rebuilt(path).changes == told != []
+    assert all_rows(path) == sound
+    assert rebuilt(path).changes == []
+    assert findings_of(path) == []
+    return told
+
+
+def test_a_sound_ledger_is_rebuilt_to_the_same(tmp_path: Path) -> None:
+    path = sample_file(tmp_path)
+    before = fingerprints(tmp_path)
+    done = rebuilt(path)
+    assert (done.changes, done.events, done.head.version, done.book.name) == (
+        [],
+        SAMPLE_VERSIONS,
+        SAMPLE_VERSIONS,
+        BOOK,
+    )
+    assert done.seconds >= 0
+    assert fingerprints(tmp_path) == before
+
+
+def test_every_projection_table_has_rows_to_be_damaged(tmp_path: Path) -> None:
+    """Else the tests below would test less than they say."""
+    rows = all_rows(sample_file(tmp_path))
+    assert set(TABLES) <= set(rows)
+    assert all(rows[name] for name in TABLES)
+
+
+@pytest.mark.parametrize(("table", "column"), FIGURES)
+def test_a_damaged_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    right = column_of(path, table, column)
+    wrong = {int: 77, str: "9026-01-01T00:00:00.000000Z" if column == "at" else "777.5"}.get(type(right), 78)
+    tamper(path, f'UPDATE {table} SET "{column}" = ?', wrong)
+    told = require_repaired(path, sound)
+    assert {change.projection for change in told} == {table}
+    assert {change.key.split(".")[-1] for change in told} == {column}
+
+
+@pytest.mark.parametrize("garbage", ["garbage", b"\xff\x00", "1e9999"])
+@pytest.mark.parametrize(("table", "column"), FIGURES)
+def test_garbage_for_a_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str, garbage: object) -> None:
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    tamper(path, f'UPDATE {table} SET "{column}" = ?', garbage)
+    if all_rows(path) != sound:
+        require_repaired(path, sound)
+
+
+@pytest.mark.parametrize(("table", "column"), FIGURES)
+def test_a_figure_that_is_not_utf_8_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    tamper(path, f"UPDATE {table} SET \"{column}\" = CAST(x'ff41' AS TEXT)")
+    assert {finding.invariant for finding in findings_of(path)} == {"projections_match"}
+    assert rebuilt(path).changes != []
+    assert all_rows(path) == sound
+
+
+@pytest.mark.parametrize("garbage", ["other", b"\xff\x00"])
+@pytest.mark.parametrize(("table", "column"), KEYS)
+def test_a_row_under_another_key_is_told_and_repaired(tmp_path: Path, table: str, column: str, garbage: object) -> None:
+    """It is two changes: the row that is not there, and the one that should not be."""
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    first = column_of(path, table, column)
+    tamper(path, f'UPDATE {table} SET "{column}" = ? WHERE "{column}" = ?', garbage, first)
+    told = require_repaired(path, sound)
+    assert any(change.stored is None for change in told)
+    assert any(change.rebuilt is None for change in told)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_removed_rows_are_told_and_repaired(tmp_path: Path, table: str) -> None:
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    tamper(path, f"DELETE FROM {table}")
+    told = require_repaired(path, sound)
+    assert {(change.projection, change.stored) for change in told} == {(table, None)}
+
+
+@pytest.mark.parametrize(("table", "column"), KEYS)
+def test_an_added_row_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    others = ", ".join(f'"{other.name}"' for other in TABLES[table].columns if other.name != column)
+    tamper(path, f"INSERT INTO {table} (\"{column}\", {others}) SELECT 'added', {others} FROM {table} LIMIT 1")
+    told = require_repaired(path, sound)
+    assert all(change.key.startswith("added.") and change.rebuilt is None for change in told)
+
+
+def test_all_projections_thrown_away_come_back(tmp_path: Path) -> None:
+    path = sample_file(tmp_path)
+    sound = all_rows(path)
+    for table in TABLES:
+        tamper(path, f"DELETE FROM {table}")
+    require_repaired(path, sound)
+
+
+def test_a_change_names_projection_key_and_both_figures(tmp_path: Path) -> None:
+    path = sample_file(tmp_path)
+    tamper(path, "UPDATE inventory SET capital = '12.5' WHERE asset = 'XRP'")
+    assert rebuilt(path, dry_run=True).changes == [
+        Change("inventory", "XRP.capital", Decimal("12.5"), Decimal("40.27"))
+    ]
+    tamper(path, "UPDATE basis SET initial_basis_version = NULL")
+    assert rebuilt(path).changes[-1] == Change("basis", "initial_basis_version", None, 7)
+
+
+def test_an_equal_figure_in_other_digits_is_put_right(tmp_path: Path) -> None:
+    """Texts of equal amounts are equal, or `=` in a query would miss one."""
+    path = sample_file(tmp_path)
+    tamper(path, "UPDATE inventory SET capital = '40.2700' WHERE asset = 'XRP'")
+    assert rebuilt(path).changes == [Change("inventory", "XRP.capital", "40.2700", Decimal("40.27"))]
+    assert rebuilt(path).changes == []
+
+
+def test_other_books_are_left_alone(tmp_path: Path) -> None:
+    with open_keeper(tmp_path) as keeper:
+        append_sample(keeper)
+        keeper.open_book("other", Opened(mode="paper"))
+        append_sample(keeper, "other")
+    path = tmp_path / "ledger.db"
+    tamper(path, "UPDATE inventory SET fills = '1'")
+    rebuilt(path)
+    with Bookkeeper.open(str(path), "read") as keeper:
+        assert check(keeper.database, BOOK).ok
+        assert not check(keeper.database, "other").ok
+
+
+def test_a_rebuild_that_fails_leaves_the_projections_as_they_were(tmp_path: Path) -> None:
+    """The swap is one transaction: here the database refuses its last row."""
+    path = sample_file(tmp_path)
+    tamper(path, "UPDATE inventory SET fills = '1'")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON projection_heads BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+    before = all_rows(path)
+    with pytest.raises(StorageError):
+        rebuilt(path)
+    assert all_rows(path) == before
+
+
+def test_a_book_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = ledger_file(tmp_path)
+    for dry_run in (True, False):
+        with pytest.raises(Refused, match="book_unknown"):
+            rebuilt(path, dry_run=dry_run)
+
+
+def test_progress_is_told_as_the_log_is_folded(tmp_path: Path) -> None:
+    reached: list[int] = []
+    with open_keeper(tmp_path) as keeper:
+        keeper.append_all(BOOK, (fill(f"f:{number}") for number in range(2500)))
+        assert rebuild(keeper.database, BOOK, on_progress=reached.append).events == 2501
+    assert reached == [1000, 2000]
+
+
+def test_what_is_appended_after_a_rebuild_is_added_to_it(tmp_path: Path) -> None:
+    path = sample_file(tmp_path)
+    tamper(path, "UPDATE inventory SET fills = '1'")
+    with Bookkeeper.open(str(path), clock=TickingClock()) as keeper:
+        rebuild(keeper.database, BOOK)
+        keeper.append(BOOK, fill("f:9"))
+        assert rebuild(keeper.database, BOOK, dry_run=True).changes == []
