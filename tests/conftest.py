@@ -15,9 +15,10 @@ from tests.cli_support import Cli
 from tests.engines import ENGINES, Engine, forget, new_ledger
 from tests.support import open_keeper
 
-# A suite that is started in the background is born deaf to Ctrl-C, and so would be the commands that it interrupts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A suite that is started in the background ignores Ctrl-C, and under nohup a hang-up, and so would the commands it starts.
+for ignored, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, handler)
 
 # `explore` looks elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
 settings.register_profile(
