@@ -1,7 +1,7 @@
 """The error gallery: for every error that a user can meet, one runnable input and its golden output.
 
 A file of `tests/cli/errors/` is named after its code and is a session: lines that begin with `$ ` are commands, for bash, in
-an empty folder; what stands below each is what it prints, and its exit code when that is not 0. `make docs` writes the output
+an empty folder; what stands below each is what it prints, and its exit code when that is not 0. `make docs` writes it
 anew; `tests/cli/test_error_gallery.py` fails when it has drifted, and when a code has no file.
 
 Commands of netbasis are run in this process, since starting a hundred of them would take longer than all else; the commands
