@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -82,6 +83,12 @@ def _target(
     context.ensure_object(Target).name(db or None, book)
 
 
+@cache
+def command() -> Any:
+    """The command with its options, made once."""
+    return typer.main.get_command(app)
+
+
 def exit_code(error: NetbasisError) -> int:
     """The exit code that an error becomes."""
     if isinstance(error, Conflict):
@@ -96,7 +103,8 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
     """Run one command line; its exit code. `clock` says what is now, in UTC."""
     target = Target(clock=clock)
     try:
-        result = app(args=list(arguments) or ["--help"], prog_name="netbasis", standalone_mode=False, obj=target)
+        words = list(arguments) or ["--help"]
+        result = command().main(args=words, prog_name="netbasis", standalone_mode=False, obj=target)
     except NetbasisError as error:
         _say(harmless(str(error)))
         return exit_code(error)

@@ -5,8 +5,9 @@ To import every command takes longer than most of them run. A test compares the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ COMMANDS = {
 }
 
 
+@cache
 def load(name: str) -> Command:
     """A command, its module imported."""
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
@@ -70,18 +72,13 @@ def _only_a_group() -> None:
     """Makes what is registered a group, even of one command."""
 
 
-class _LoadedWhenUsed(MutableMapping[str, "Command"]):
+class _LoadedWhenUsed(Mapping[str, "Command"]):
     """The commands by name, as typer keeps them: their names are there at once, a command when it is asked for."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Command] = {}
 
     def __getitem__(self, name: str) -> Command:
         if name not in COMMANDS:
             raise KeyError(name)
-        if name not in self._loaded:
-            self._loaded[name] = load(name)
-        return self._loaded[name]
+        return load(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -89,19 +86,13 @@ class _LoadedWhenUsed(MutableMapping[str, "Command"]):
     def __len__(self) -> int:
         return len(COMMANDS)
 
-    def __setitem__(self, name: str, command: Command) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
 
 class Commands(TyperGroup):
     """The group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _LoadedWhenUsed()
+        self.commands = _LoadedWhenUsed()  # type: ignore[assignment] # typer adds none to a group that is made
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list of commands in the help, without importing them."""

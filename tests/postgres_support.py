@@ -105,11 +105,14 @@ def fresh_database() -> str:
 
 
 def clone_of(database: str) -> str:
-    """The name of a new database with all that another one holds."""
-    return empty_database(f'TEMPLATE "{database}"')
+    """The name of a new database with all that another one holds.
+
+    Its files are copied: without waiting for the disk that takes a tenth of the time of writing each page to the log.
+    """
+    return empty_database(f'TEMPLATE "{database}" STRATEGY FILE_COPY')
 
 
-def empty_database(options: str = "") -> str:
+def empty_database(options: str = "STRATEGY FILE_COPY") -> str:
     """The name of a new database without tables."""
     name = f"netbasis_{os.getpid()}_{next(_numbers)}"
     with connect() as connection:
