@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from engine.proof.invariants import Step
 from ledger.amounts import ZERO
@@ -20,6 +20,7 @@ from ledger.events import (
 DUST = Decimal("1e-12")
 # Python's default decimal context rounds to as many, so arithmetic that strays into it shows on longer ones.
 DEFAULT_CONTEXT_DIGITS = 28
+_EXACT = Context(prec=200)
 
 
 def _zeros(*names: str) -> Callable[[], Counter[str]]:
@@ -60,7 +61,9 @@ class Statistics:
             self.unknown_fees += event.fee_amount is None
         moved = [posting.delta for posting in effects.postings]
         self.dust += any(ZERO < amount.copy_abs() <= DUST for amount in moved)
-        self.long_amounts += any(len(amount.as_tuple().digits) > DEFAULT_CONTEXT_DIGITS for amount in moved)
+        # Without the zeros that a server fills an amount up with.
+        digits = (amount.normalize(_EXACT).as_tuple().digits for amount in moved)
+        self.long_amounts += any(len(those) > DEFAULT_CONTEXT_DIGITS for those in digits)
         self.negative_balances += any(step.after.inventory.balance(posting.asset) < 0 for posting in effects.postings)
 
 

@@ -35,6 +35,7 @@ def with_full_stdout(cli: Cli, *arguments: str) -> Ran:
     return Ran(child.returncode, "", err.decode())
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("command", WRITING)
 def test_an_answer_that_cannot_be_printed_names_what_is_committed(desk: Cli, command: str) -> None:
     ran = with_full_stdout(desk, *WRITING[command])
@@ -113,6 +114,7 @@ BAD = [
 ]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("batch", [[], ["--batch", "1"], ["--batch", "4"]])
 @pytest.mark.parametrize("source", ["file", "stdin"])
 def test_bad_lines_are_written_aside_and_the_others_appended(desk: Cli, batch: list[str], source: str) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.cli_support import Cli, Ran, assert_refused, deposit, ended, ndjson
 from tests.engines import raw_access, writing_meanwhile
 
+pytestmark = pytest.mark.both_engines
+
 TWO = ndjson([deposit("a"), deposit("b", "2")])
 APPENDED_TWO = r"appended 2; version 3, head [0-9a-f]{12}"
 

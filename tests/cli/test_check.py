@@ -11,6 +11,8 @@ from engine.proof.check import NAMES
 from tests.cli_support import Cli, Ran, assert_refused, deposit
 from tests.engines import intruding, raw_access
 
+pytestmark = pytest.mark.both_engines
+
 FINDING = ["invariant", "version", "expected", "actual", "difference", "detail"]
 
 

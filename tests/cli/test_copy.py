@@ -30,6 +30,8 @@ from tests.postgres_support import clone_of, connect, empty_database, fresh_data
 from tests.restartable_postgres import Mode, RestartableServer, eventually, running_server
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
+pytestmark = pytest.mark.both_engines
+
 EVENTS = 7000  # four batches
 # The source is on the one engine, the target on the other.
 OTHER: dict[Engine, Engine] = {"sqlite": "postgres", "postgres": "sqlite"}

@@ -114,6 +114,7 @@ def test_a_reconciliation_for_people(cli: Cli, old: Path) -> None:
     ]
 
 
+@pytest.mark.both_engines
 def test_a_dry_run_shows_what_would_be_written(cli: Cli, tmp_path: Path) -> None:
     path = folder_for(tmp_path, "engine") / OLD
     EXACT["opening_beyond_the_capital"](path)
@@ -293,6 +294,7 @@ def test_a_bad_row_exits_1_and_names_it(cli: Cli, old: Path) -> None:
     assert cli.head() == 1
 
 
+@pytest.mark.both_engines
 def test_a_row_that_was_changed_since_exits_3_and_names_it(cli: Cli, old: Path) -> None:
     done(cli.here("import", "legacy-db", str(old)))
     with closing(sqlite3.connect(old)) as connection, connection:
@@ -392,6 +394,7 @@ def test_rows_that_are_mixed_are_named_and_asked_about(cli: Cli, tmp_path: Path)
     assert cli.head() > 1
 
 
+@pytest.mark.both_engines
 def test_a_movement_that_was_injected_before_is_counted_and_named(cli: Cli, tmp_path: Path) -> None:
     path = folder_for(tmp_path, "engine") / OLD
     fills_alone(path)

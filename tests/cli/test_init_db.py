@@ -11,6 +11,8 @@ from migrations import REVISIONS
 from tests.cli_support import LEDGER, ON_A_FILE, Cli, assert_refused, ended, sha256
 from tests.engines import raw_access
 
+pytestmark = pytest.mark.both_engines
+
 NEWEST = REVISIONS[-1]
 
 

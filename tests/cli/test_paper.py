@@ -56,6 +56,7 @@ def bodies_of(location: str) -> list[dict[str, object]]:
         return bodies(keeper)
 
 
+@pytest.mark.both_engines
 def test_a_run_through_the_script(desk: Cli) -> None:
     ran = desk.run("paper", "run", "--tape", "tape.csv", "--config", "paper.yaml", "--session", "monday")
     assert ran.code == 0
@@ -204,6 +205,7 @@ def uninterrupted(desk: Cli) -> list[dict[str, object]]:
     return bodies_of(str(desk.folder / "uninterrupted.db"))
 
 
+@pytest.mark.both_engines
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, long_desk: Cli) -> None:
@@ -223,6 +225,7 @@ def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, lo
     assert bodies_of(long_desk.location) == expected
 
 
+@pytest.mark.both_engines
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
 def test_killed_at_any_point_it_goes_on_with_nothing_twice_and_nothing_missing(long_desk: Cli) -> None:
     """Wherever it was when a seed's number of transactions had been logged."""

@@ -22,6 +22,8 @@ from tests.cli_support import (
 )
 from tests.engine.importers.legacy.legacy_databases import EXACT, snapshot
 
+pytestmark = pytest.mark.both_engines
+
 SIGNALS = [signal.SIGTERM, signal.SIGHUP]
 by_signal = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 
