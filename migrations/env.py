@@ -10,14 +10,11 @@ from alembic import context
 from sqlalchemy import Connection
 
 from ledger.database.connections import Database
-from ledger.database.tables import metadata as log_metadata
-from projections.tables import metadata as projection_metadata
 
 
 def _migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=[log_metadata, projection_metadata],
         transactional_ddl=True,
         transaction_per_migration=False,
     )
