@@ -1,14 +1,9 @@
-"""Stored projections: a book's state as rows, the rows as a state, and the difference between two sets of rows.
-
-Rows are `{(table, key): {column: value}}`, the key being the asset or name within the book ("" for a table of one row per
-book), so that one writer and one diff serve every projection.
-"""
+"""The stored projections of a book: reading their rows, and writing those that changed; see `projections.rows`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -26,22 +21,16 @@ from sqlalchemy import (
     update,
 )
 
-from ledger.amounts import ZERO
 from ledger.book import Book, Head
 from ledger.database.connections import Write, write_together
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.integrity.raw_rows import raw_columns
 from ledger.mapper import require_sound
 from projections import tables as tables
-from projections.basis import Basis
-from projections.engine_state import EngineState, starting_value_key
-from projections.fees import Fees
-from projections.inventory import Holding, Inventory
-from projections.marks import Price
+from projections.rows import RowKey, Rows, state_of
 from projections.state import BookState
+from projections.tables import key_column
 
-RowKey = tuple[str, str]
-Rows = Mapping[RowKey, Mapping[str, Any]]
 _TABLES = {table.name: table for table in tables.TABLES}
 # Made once: to make a statement takes longer than to run it.
 _INSERT = {table.name: insert(table) for table in tables.TABLES}
@@ -49,58 +38,6 @@ _UPDATE = {
     table.name: update(table).where(*(column == bindparam(f"of_{column.name}") for column in table.primary_key))
     for table in tables.TABLES
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One stored figure that is not what the log adds up to; `stored` or `rebuilt` is None where there is no row."""
-
-    projection: str
-    key: str
-    stored: Any
-    rebuilt: Any
-
-
-def rows_of(state: BookState, book: Book) -> Rows:
-    """The rows that a state is stored as."""
-    rows: dict[RowKey, Mapping[str, Any]] = {}
-    for asset, holding in state.inventory.items():
-        rows["inventory", asset] = {"total": holding.total, **_figures(holding)}
-    rows["basis", ""] = _figures(state.basis)
-    rows["engine_state", starting_value_key(book.numeraire)] = {"value": state.engine_state.starting_value}
-    for asset, price in state.marks.items():
-        rows["marks", asset] = _figures(price)
-    for asset, amount in state.fees.paid.items():
-        rows["fees", asset] = {"amount": amount}
-    rows["projection_heads", ""] = {"version": state.version, "unknown_fees": state.fees.unknown}
-    return rows
-
-
-def _figures(of: Any) -> dict[str, Any]:
-    """The fields of a frozen dataclass, as they are; `asdict` would copy what is in them, on every append."""
-    return {name: getattr(of, name) for name in of.__slots__}
-
-
-def state_of(rows: Rows, book: Book) -> BookState:
-    """The state that stored rows hold; what has no row is as at the beginning."""
-    by_table: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in _TABLES}
-    for (table, key), row in rows.items():
-        by_table[table][key] = row
-    head = by_table["projection_heads"].get("", {"version": 0, "unknown_fees": 0})
-    starting = by_table["engine_state"].get(starting_value_key(book.numeraire), {"value": ZERO})
-    return BookState(
-        version=head["version"],
-        inventory=Inventory(
-            {
-                asset: Holding(row["fills"], row["capital"], row["adjustments"])
-                for asset, row in by_table["inventory"].items()
-            }
-        ),
-        basis=Basis(**by_table["basis"].get("", {})),
-        engine_state=EngineState(starting["value"]),
-        marks={asset: Price(**row) for asset, row in by_table["marks"].items()},
-        fees=Fees({asset: row["amount"] for asset, row in by_table["fees"].items()}, head["unknown_fees"]),
-    )
 
 
 def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
@@ -168,9 +105,9 @@ def _figure(column: Column[Any], raw: Any, dialect: Dialect) -> Any:
 
 
 def _take(rows: dict[RowKey, Mapping[str, Any]], table: Table, row: Mapping[str, Any]) -> None:
-    key_column = _key_column(table)
-    columns = {name: value for name, value in row.items() if name not in ("book", key_column)}
-    rows[table.name, row[key_column] if key_column else ""] = columns
+    by = key_column(table)
+    columns = {name: value for name, value in row.items() if name not in ("book", by)}
+    rows[table.name, row[by] if by else ""] = columns
 
 
 def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
@@ -212,30 +149,12 @@ def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> 
     write_together(connection, writes)
 
 
-def difference(stored: Rows, rebuilt: Rows) -> list[Change]:
-    """The figures in which two sets of rows differ, by table, key and column."""
-    changes = []
-    order = {table.name: index for index, table in enumerate(tables.TABLES)}
-    for name, key in sorted(stored.keys() | rebuilt.keys(), key=lambda row: (order[row[0]], str(row[1]))):
-        before, after = stored.get((name, key), {}), rebuilt.get((name, key), {})
-        for column in dict.fromkeys([*before, *after]):
-            if before.get(column) != after.get(column):
-                label = f"{key}.{column}" if key else column
-                changes.append(Change(name, label, before.get(column), after.get(column)))
-    return changes
-
-
-def _key_column(table: Table) -> str | None:
-    names = [column.name for column in table.primary_key if column.name != "book"]
-    return names[0] if names else None
-
-
 def _key_value(table: Table, key: str) -> dict[str, str]:
-    column = _key_column(table)
+    column = key_column(table)
     return {column: key} if column else {}
 
 
 def _is_row(table: Table, book: str, key: str) -> ColumnElement[bool]:
-    column = _key_column(table)
+    column = key_column(table)
     is_book = table.c.book == book
     return and_(is_book, table.c[column] == key) if column else is_book

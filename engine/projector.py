@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 
 from engine import projection_store
 from engine.policy.evidence import verify_evidence
-from engine.projection_store import Rows, stored_state
+from engine.projection_store import stored_state
 from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.book import Book, Head
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.events import Event, Withdrawal
 from ledger.stored import StoredEvent, chain_hash
+from projections.rows import Rows, rows_of
 from projections.state import BookState, apply
 
 # To fold so many events takes about as long as to load the stored rows.
@@ -53,7 +54,7 @@ class Projector:
 
     def save(self, connection: Connection) -> None:
         """Write what changed."""
-        wanted = projection_store.rows_of(self.state, self._book)
+        wanted = rows_of(self.state, self._book)
         projection_store.save_rows(connection, self._book.name, self._rows, wanted)
         self._rows = wanted
 
@@ -73,7 +74,7 @@ def projector_at(connection: Connection, book: Book, head: Head, kept: Kept | No
             return Projector(connection, book, kept.state, kept.rows, rebuilds)
         state = _caught_up(connection, book, kept, head)
         if state is not None:
-            return Projector(connection, book, state, projection_store.rows_of(state, book), rebuilds)
+            return Projector(connection, book, state, rows_of(state, book), rebuilds)
     rows = projection_store.load_rows(connection, book.name)
     state = stored_state(rows, book, head)
     _require_last_event(connection, book, head)

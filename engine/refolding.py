@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy import Connection
 
-from engine.projection_store import Change, Rows, count_rebuild, difference, read_rows, replace_rows, rows_of
+from engine.projection_store import count_rebuild, read_rows, replace_rows
 from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.book import Head
@@ -14,6 +14,7 @@ from ledger.errors import StorageError, StorageFault
 from ledger.integrity.raw_rows import any_text
 from ledger.stored import StoredEvent
 from projections.marks import Selection, Standing
+from projections.rows import Difference, Rows, differences, rows_of
 from projections.state import EMPTY, BookState, fold
 
 OnProgress = Callable[[int], None]
@@ -46,10 +47,10 @@ def require_head(state: BookState, head: Head) -> None:
         )
 
 
-def changes_of(connection: Connection, wanted: Rows, name: str) -> list[Change]:
+def changes_of(connection: Connection, wanted: Rows, name: str) -> list[Difference]:
     """The figures in which a book's stored rows, whatever they hold, differ from the wanted ones."""
     with any_text(connection):
-        return difference(read_rows(connection, name), wanted)
+        return differences(read_rows(connection, name), wanted)
 
 
 def folded(connection: Connection, name: str, state: BookState, on_progress: OnProgress | None) -> BookState:

@@ -58,3 +58,9 @@ rebuilds = _table("projection_rebuilds", Column("count", BigInteger, nullable=Fa
 
 # In this order for people; the tables do not refer to each other.
 TABLES = (inventory, basis, engine_state, marks, fees, heads)
+
+
+def key_column(table: Table) -> str | None:
+    """The column that tells a book's rows apart; None where there is one row for each book."""
+    names = [column.name for column in table.primary_key if column.name != "book"]
+    return names[0] if names else None

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 import migrations
 from engine import schema
 from engine.bookkeeper import utc_now
-from engine.projection_store import difference, read_rows, rows_of
+from engine.projection_store import read_rows
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
 from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
@@ -39,6 +39,7 @@ from ledger.stored import StoredEvent
 from ledger.times import time_text
 from projections import tables as projection_tables
 from projections.marks import Selection
+from projections.rows import differences, rows_of
 from projections.state import EMPTY, BookState, apply
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -287,7 +288,7 @@ def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
 
 
 def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:
-    for change in difference(read_rows(connection, book.name), rows_of(state, book)):
+    for change in differences(read_rows(connection, book.name), rows_of(state, book)):
         both = all(isinstance(figure, Decimal) and figure.is_finite() for figure in (change.stored, change.rebuilt))
         yield Finding(
             PROJECTIONS_MATCH,

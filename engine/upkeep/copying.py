@@ -20,6 +20,7 @@ from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, requ
 from ledger.book import Book, Head
 from ledger.database.connections import Database
 from ledger.errors import StorageError, StorageFault
+from projections.rows import rows_of
 from projections.state import EMPTY, fold
 
 EVENTS_AT_ONCE = 2000
@@ -88,7 +89,7 @@ def _copy_batch(source: Database, target: Database, book: Book, end: Head, head:
         rows = projection_store.load_rows(writing, book.name)
         state = stored_state(rows, book, before) if before.version else EMPTY
         folded = fold(batch, state, MarksOfLog(writing, book.name))
-        projection_store.save_rows(writing, book.name, rows, projection_store.rows_of(folded, book))
+        projection_store.save_rows(writing, book.name, rows, rows_of(folded, book))
     return after, len(batch)
 
 

@@ -10,12 +10,13 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
-from engine.projection_store import Change, count_rebuild, replace_rows, rows_of
+from engine.projection_store import count_rebuild, replace_rows
 from engine.refolding import OnProgress, changes_of, folded, require_head
 from engine.retrying import always, repeated
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database.connections import Database
+from projections.rows import Difference, rows_of
 from projections.state import EMPTY
 
 
@@ -26,7 +27,7 @@ class Rebuilt:
     book: Book
     head: Head
     events: int
-    changes: list[Change]
+    changes: list[Difference]
     seconds: float
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.projection_store import rows_of
 from engine.projector import EVENTS_TO_CATCH_UP, Kept, projector_at
 from engine.upkeep.rebuild import rebuild
 from ledger import store
 from ledger.book import Head
 from ledger.errors import StorageError
 from projections.engine_state import EngineState
+from projections.rows import rows_of
 from projections.state import BookState
 from tests.engines import raw_access
 from tests.support import BOOK, event, log_of

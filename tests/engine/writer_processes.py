@@ -23,6 +23,7 @@ from ledger import store
 from ledger.appender import Outcome
 from ledger.errors import StorageError
 from ledger.events import Event, Opened
+from projections import rows
 from projections.state import EMPTY, fold
 from tests.support import BOOK, event
 
@@ -216,7 +217,7 @@ def read_long(pipe: Pipe, location: str) -> None:
             _, head_after = store.require_book(connection, BOOK)
             rows_after = projection_store.load_rows(connection, BOOK)
         of_log = fold(log, EMPTY)
-        same = (state == of_log, projection_store.state_of(rows_after, book) == of_log)
+        same = (state == of_log, rows.state_of(rows_after, book) == of_log)
         pipe.send(Seen((head.version, head_after.version), [stored.version for stored in log], log[-1].hash, same))
 
 

@@ -16,7 +16,6 @@ from engine import projection_store
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Backfill, Done, Injection, Movement, Payout, backfill_basis, inject, plan_payout, withdraw
 from engine.policy.valuation import MAX_MARK_AGE
-from engine.projection_store import Rows
 from engine.proof.check import check
 from ledger.appender import Outcome
 from ledger.book import Book
@@ -25,6 +24,8 @@ from ledger.effects import Effects
 from ledger.errors import KeyConflict, Refused, StorageError, VersionPassed
 from ledger.events import Evidence, MarkUsed, Withdrawal, event_from
 from ledger.times import time_text
+from projections import rows
+from projections.rows import Rows
 from projections.state import BookState
 from tests.engine.capital.capital_support import (
     FIRST_BASIS,
@@ -185,7 +186,7 @@ def unstorable_rows(state: BookState, book: Book) -> Rows:
     return rows | {key: {"value": Unstorable(1)}}
 
 
-REAL_ROWS = projection_store.rows_of
+REAL_ROWS = rows.rows_of
 
 
 @pytest.mark.parametrize(

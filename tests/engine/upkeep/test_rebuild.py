@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.projection_store import Change
 from engine.proof.check import check
 from engine.upkeep.rebuild import Rebuilt, rebuild
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from projections import tables as projection_tables
+from projections.rows import Difference
 from tests.ledger.database.store_support import (
     SAMPLE_VERSIONS,
     append_sample,
@@ -57,7 +57,7 @@ def all_rows(path: Path) -> dict[str, list[str]]:
     return tables
 
 
-def require_repaired(path: Path, sound: dict[str, list[str]]) -> list[Change]:
+def require_repaired(path: Path, sound: dict[str, list[str]]) -> list[Difference]:
     """The dry run tells and changes nothing; the rebuild tells the same and makes everything sound; the next is silent."""
     damaged = all_rows(path)
     assert damaged != sound
@@ -168,17 +168,17 @@ def test_a_change_names_projection_key_and_both_figures(tmp_path: Path) -> None:
     path = sample_file(tmp_path)
     tamper(path, "UPDATE inventory SET capital = '12.5' WHERE asset = 'XRP'")
     assert rebuilt(path, dry_run=True).changes == [
-        Change("inventory", "XRP.capital", Decimal("12.5"), Decimal("40.27"))
+        Difference("inventory", "XRP.capital", Decimal("12.5"), Decimal("40.27"))
     ]
     tamper(path, "UPDATE basis SET initial_basis_version = NULL")
-    assert rebuilt(path).changes[-1] == Change("basis", "initial_basis_version", None, 7)
+    assert rebuilt(path).changes[-1] == Difference("basis", "initial_basis_version", None, 7)
 
 
 def test_an_equal_figure_in_other_digits_is_put_right(tmp_path: Path) -> None:
     """Texts of equal amounts are equal, or `=` in a query would miss one."""
     path = sample_file(tmp_path)
     tamper(path, "UPDATE inventory SET capital = '40.2700' WHERE asset = 'XRP'")
-    assert rebuilt(path).changes == [Change("inventory", "XRP.capital", "40.2700", Decimal("40.27"))]
+    assert rebuilt(path).changes == [Difference("inventory", "XRP.capital", "40.2700", Decimal("40.27"))]
     assert rebuilt(path).changes == []
 
 
