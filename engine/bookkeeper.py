@@ -26,8 +26,8 @@ from engine import projection_store, schema
 from engine.commits import Commit, Commits
 from engine.policy.classification import policy_named
 from engine.projection_store import stored_state
-from engine.projector import Kept, Projector, projector_at
-from engine.retrying import Rereadable, always, repeated
+from engine.projector import CommitSnapshot, Projector, projector_at
+from engine.retrying import Replayable, always, retry
 from engine.schema_proof import require_no_strangers
 from ledger import store
 from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, book_of, open_book
@@ -55,7 +55,7 @@ def new_uuid() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendReport:
     """What an append did: events recorded now, events that were there already, and the end of the log."""
 
     appended: int
@@ -87,7 +87,7 @@ class Bookkeeper:
         self._event_types = event_types
         self._clock = clock
         self._new_id = new_id
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, CommitSnapshot] = {}
         self.commits = Commits()
 
     @classmethod
@@ -189,7 +189,7 @@ class Bookkeeper:
                 self.commits.end()
             return outcome
 
-        return repeated(work, repeatable=always)
+        return retry(work, safe_to_repeat=always)
 
     def append(
         self, name: str, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False
@@ -205,7 +205,7 @@ class Bookkeeper:
             with self.transaction(name) as transaction:
                 return transaction.append(event, expected_version=expected_version, refuse_reversed=refuse_reversed)
 
-        return repeated(work, repeatable=lambda: has_key(event))
+        return retry(work, safe_to_repeat=lambda: has_key(event))
 
     def append_all(
         self,
@@ -214,24 +214,24 @@ class Bookkeeper:
         *,
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,
-    ) -> Appended:
+    ) -> AppendReport:
         """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
 
         `on_refused` is told of each event that is refused or conflicts; it is left out, and the others are appended.
-        After a fault that passes a sequence, or what is `Rereadable`, is gone through again; with anything else, which may
+        After a fault that passes a sequence, or what is `Replayable`, is gone through again; with anything else, which may
         be a queue, the fault is raised. Raises as `append` does, the error's `index` being that of its event.
         """
 
-        def work() -> Appended:
+        def work() -> AppendReport:
             counts = [0, 0]
             with self.transaction(name) as transaction:
                 for outcome in transaction.append_all(events, expected_version=expected_version, on_refused=on_refused):
                     counts[outcome.existed] += 1
-                return Appended(counts[False], counts[True], transaction.head)
+                return AppendReport(counts[False], counts[True], transaction.head)
 
-        if not isinstance(events, Sequence | Rereadable):
+        if not isinstance(events, Sequence | Replayable):
             return work()
-        return repeated(work, repeatable=lambda: all(has_key(event) for event in events))
+        return retry(work, safe_to_repeat=lambda: all(has_key(event) for event in events))
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Transaction]:

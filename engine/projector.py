@@ -27,7 +27,7 @@ EVENTS_TO_CATCH_UP = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CommitSnapshot:
     """What a bookkeeper's last commit left, good until a rebuild changes the stored rows."""
 
     head: Head
@@ -58,12 +58,12 @@ class Projector:
         projection_store.save_rows(connection, self._book.name, self._rows, wanted)
         self._rows = wanted
 
-    def kept(self, head: Head) -> Kept:
+    def kept(self, head: Head) -> CommitSnapshot:
         """What is left when the transaction has committed with this head."""
-        return Kept(head, self._rebuilds, self.state, self._rows)
+        return CommitSnapshot(head, self._rebuilds, self.state, self._rows)
 
 
-def projector_at(connection: Connection, book: Book, head: Head, kept: Kept | None) -> Projector:
+def projector_at(connection: Connection, book: Book, head: Head, kept: CommitSnapshot | None) -> Projector:
     """The projections of a locked book at its head.
 
     Raises StorageError `projections_behind`, `database_damaged`.
@@ -94,7 +94,7 @@ def _require_last_event(connection: Connection, book: Book, head: Head) -> None:
         )
 
 
-def _caught_up(connection: Connection, book: Book, kept: Kept, head: Head) -> BookState | None:
+def _caught_up(connection: Connection, book: Book, kept: CommitSnapshot, head: Head) -> BookState | None:
     """What is kept with the events since; None when they are many, or the log does not lead from there to the head."""
     if not 0 < head.version - kept.head.version <= EVENTS_TO_CATCH_UP:
         return None

@@ -1,4 +1,4 @@
-"""Doing a transaction again after trouble that passes: a lost connection, a server that restarts, a deadlock."""
+"""Retries of a transaction after a transient fault: a lost connection, a server that restarts, a deadlock."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ PAUSES_S = (0.1, 0.5, 1.5, 4.0)
 ResultT = TypeVar("ResultT")
 
 
-def repeated(work: Callable[[], ResultT], *, repeatable: Callable[[], bool]) -> ResultT:
-    """Do a transaction again after a fault that passes, where that cannot write anything twice.
+def retry(work: Callable[[], ResultT], *, safe_to_repeat: Callable[[], bool]) -> ResultT:
+    """Run a transaction; after a transient fault run it again, unless that could write something twice.
 
-    That is so when it is known that nothing was written, and always when it is `repeatable`, as when every event has a
-    key: what was written after all is found by it and answered.
+    It cannot when the fault came before the commit. When the connection was lost during the commit, `safe_to_repeat` says:
+    it is safe when every event has an idempotency key, since an event that was committed is then found and answered.
+    Raises the StorageError of the last attempt.
     """
     pauses = iter(PAUSES_S)
     is_unknown = False
@@ -29,15 +30,15 @@ def repeated(work: Callable[[], ResultT], *, repeatable: Callable[[], bool]) -> 
             if is_unknown:
                 error.leave_outcome_unknown()  # also of a later attempt that only could not get there
             pause = next(pauses, None)
-            if pause is None or not error.is_passing or (is_unknown and not repeatable()):
+            if pause is None or not error.is_passing or (is_unknown and not safe_to_repeat()):
                 raise
         time.sleep(pause)
 
 
-class Rereadable:
-    """Marks what begins anew each time it is gone through, as a file does, and a queue does not."""
+class Replayable:
+    """Marks an iterable that starts from the beginning each time it is iterated: a file does, a queue does not."""
 
 
 def always() -> bool:
-    """Of work that may be repeated whatever has become of it."""
+    """For work that is always safe to repeat."""
     return True

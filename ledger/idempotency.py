@@ -30,7 +30,7 @@ _MovementOf = tuple[str, str, str]  # type, normalised hash, asset
 _FILLED_IN = frozenset({"book", "at", "key", "asset", "amount", "basis_delta"})
 
 
-class Log(Protocol):
+class EventLookup(Protocol):
     """What is asked of a book's log, written or about to be."""
 
     def find(self, version: int) -> StoredEvent | None:
@@ -66,7 +66,7 @@ class StoredLog:
         return store.find_reversal(self._connection, self._book, version)
 
 
-def find_repeated(given: Event, log: Log, *, refuse_reversed: bool = False) -> StoredEvent | None:
+def find_repeated(given: Event, log: EventLookup, *, refuse_reversed: bool = False) -> StoredEvent | None:
     """The event that `given` is a repeat of; None for a new one.
 
     `refuse_reversed`: for a single command, whose event would seem to be there although it no longer counts. Raises
@@ -89,7 +89,7 @@ def find_repeated(given: Event, log: Log, *, refuse_reversed: bool = False) -> S
 
 
 def _elsewhere(
-    given: Event, movement: _MovementOf, there: StoredEvent | None, log: Log, *, refuse_reversed: bool
+    given: Event, movement: _MovementOf, there: StoredEvent | None, log: EventLookup, *, refuse_reversed: bool
 ) -> StoredEvent | None:
     """The standing movement of the same transaction and amount under another key than that of `there`.
 
@@ -111,7 +111,7 @@ def _elsewhere(
     )
 
 
-def default_key(event: Event, log: Log) -> str | None:
+def default_key(event: Event, log: EventLookup) -> str | None:
     """The key of an event that was given none, where that is known before it is recorded; else it becomes its event id.
 
     Raises Refused `text_too_long`.

@@ -30,7 +30,7 @@ _ENVELOPE = ("book", "version", "event_id", "recorded_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealedEvent:
     """A body read back: the event, completed and in the newest form of its type, and its envelope.
 
     `type_version`: the version of the type that the bytes are in.
@@ -88,7 +88,7 @@ def seal_body(
     return orjson.dumps(fields, default=json_value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 
 
-def open_body(body: bytes) -> Sealed:
+def open_body(body: bytes) -> SealedEvent:
     """The event that canonical bytes hold.
 
     Raises StorageError `event_unreadable` when they are not what `seal_body` wrote.
@@ -106,7 +106,7 @@ def open_body(body: bytes) -> Sealed:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NetbasisError) as error:
         raise _unreadable(body, str(error)) from error
-    return Sealed(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
+    return SealedEvent(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
 
 
 def split_type(text: str) -> tuple[str, int]:

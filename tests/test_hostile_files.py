@@ -20,7 +20,7 @@ from cli.shared.config import NAME, read_settings
 from cli.shared.usage import WrongUsage
 from engine.importers.legacy.chain import Holds, chains_of
 from engine.importers.legacy.copying import copied_aside
-from engine.importers.legacy.events import Known, plan_events
+from engine.importers.legacy.events import KnownColumns, plan_events
 from engine.importers.legacy.rows import Reading, read_legacy
 from engine.paper.strategy_config import parse_strategy, read_strategy
 from engine.paper.tape import read_tape
@@ -418,7 +418,9 @@ def read_old(path: Path) -> None:
     with copied_aside(str(path)) as copy:
         rows = read_legacy(copy, str(path), how)
     for holds in Holds:
-        plan_events(rows, chains_of(rows, holds), Book("main", "live", "RLUSD", "XRP", "profit_first/1"), Known())
+        plan_events(
+            rows, chains_of(rows, holds), Book("main", "live", "RLUSD", "XRP", "profit_first/1"), KnownColumns()
+        )
 
 
 @settings(max_examples=150)

@@ -21,7 +21,7 @@ from cli.shared.output import emit, pairs
 from cli.shared.refusals import refusals_on_stdout
 
 if TYPE_CHECKING:
-    from engine.capital import Backfill, Done
+    from engine.capital import InitialBasisPlan, RequestOutcome
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +59,7 @@ def backfill_basis(
     emit(output, _document(done), _lines(done))
 
 
-def _document(done: Done[Backfill]) -> dict[str, Any]:
+def _document(done: RequestOutcome[InitialBasisPlan]) -> dict[str, Any]:
     plan, outcome = done.plan, done.outcome
     stored = done.existing or (outcome.stored if outcome else None)
     return {
@@ -73,7 +73,7 @@ def _document(done: Done[Backfill]) -> dict[str, Any]:
     }
 
 
-def _lines(done: Done[Backfill]) -> Iterator[str]:
+def _lines(done: RequestOutcome[InitialBasisPlan]) -> Iterator[str]:
     plan = done.plan
     if plan is None:
         yield "synthetic_initial_basis already present; no-op"

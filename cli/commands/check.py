@@ -11,7 +11,7 @@ from cli.shared.output import Table, emit, harmless, json_text, print_lines, pro
 from cli.shared.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.proof.check import Checked, CheckedLedger, ExpectedHead
+    from engine.proof.check import CheckReport, ExpectedHead, LedgerReport
     from ledger.integrity.findings import Finding
 
 HASH_CHARACTERS = 64
@@ -42,7 +42,7 @@ def check(
 
     Example: netbasis --db live.db check --expect-head 1204:9f2c…
     """
-    from engine.proof.check import NAMES, SeveralBooks, Wanted, check_ledger
+    from engine.proof.check import NAMES, CheckRequest, SeveralBooks, check_ledger
     from ledger.database.connections import Database
 
     names = only.split(",") if only else list(NAMES)
@@ -53,7 +53,7 @@ def check(
     named = target(context)
     with Database.open(named.location(), "read") as database, progress("checking") as on_progress:
         try:
-            checked = check_ledger(database, named.book, Wanted(names, expected, on_progress))
+            checked = check_ledger(database, named.book, CheckRequest(names, expected, on_progress))
         except SeveralBooks as error:
             raise WrongUsage(str(error)) from None
     _print(output, checked)
@@ -61,7 +61,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _print(output: Output, checked: CheckedLedger) -> None:
+def _print(output: Output, checked: LedgerReport) -> None:
     """Of one book, the object of a check; of several a list of them, the book named in each line of text.
 
     What is about the ledger as a whole is told once, but to programs with each book, since it holds of each.
@@ -83,7 +83,7 @@ def _print(output: Output, checked: CheckedLedger) -> None:
                 typer.echo(f"note: {_of(book.book or '' if several else '')}{harmless(note)}", err=True)
 
 
-def _document(book: Checked, of_ledger: list[Finding]) -> dict[str, Any]:
+def _document(book: CheckReport, of_ledger: list[Finding]) -> dict[str, Any]:
     findings = [*of_ledger, *book.findings]
     return {
         "book": book.book,

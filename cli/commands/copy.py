@@ -31,14 +31,14 @@ def copy(
     Example: netbasis --db live.db copy --to postgresql+psycopg://desk@db.example/ledger
     """
     from engine.bookkeeper import Bookkeeper
-    from engine.upkeep.copying import Copied, copy_book
+    from engine.upkeep.copying import CopyReport, copy_book
     from ledger import store
 
     named = target(context)
     with named.open("read") as source, Bookkeeper.open(to, "write") as into, progress("copying") as on_progress:
         with source.database.reading() as connection:
             names = [named.book] if named.book else store.book_names(connection)
-        copies: list[Copied] = []
+        copies: list[CopyReport] = []
         named.stays = "what was copied stays, and the same command goes on from there"
         for name in names:
             with _saying_what_stays(name, [copy.book.name for copy in copies]):

@@ -17,7 +17,7 @@ from ledger.times import parse_time
 
 if TYPE_CHECKING:
     from engine.importers.legacy.causes import Cause
-    from engine.importers.legacy.importing import Imported
+    from engine.importers.legacy.importing import ImportReport
     from engine.importers.legacy.reconciliation import Line
     from ledger.database.faults import Mode
 
@@ -82,14 +82,14 @@ def import_legacy_db(
     """
     from engine.importers.legacy.chain import Holds
     from engine.importers.legacy.columns import parse_mapping
-    from engine.importers.legacy.importing import Request, import_legacy
+    from engine.importers.legacy.importing import ImportRequest, import_legacy
 
     try:
         columns = parse_mapping(mapped or ())
     except ValueError as error:
         raise WrongUsage(f"--map: {error}") from error
     holds = None if ledger is LedgerKind.AUTO else Holds(ledger.value)
-    request = Request(file, columns, None if engine_start is None else parse_time(engine_start), holds)
+    request = ImportRequest(file, columns, None if engine_start is None else parse_time(engine_start), holds)
     named = target(context)
     mode: Mode = "read" if dry_run else "write"
     with named.open(mode, sound_file=True) as keeper, progress("importing") as on_progress:
@@ -100,20 +100,20 @@ def import_legacy_db(
         raise typer.Exit(1)
 
 
-def _counts(imported: Imported) -> list[tuple[str, int, int]]:
+def _counts(imported: ImportReport) -> list[tuple[str, int, int]]:
     """Per event type: how many are new, and how many were there."""
     kinds = [item.event.kind for item in imported.plan.events]
     counts = Counter(zip(kinds, imported.existed, strict=True))
     return [(kind, counts[kind, False], counts[kind, True]) for kind in dict.fromkeys(kinds)]
 
 
-def _table(imported: Imported) -> Table:
+def _table(imported: ImportReport) -> Table:
     columns = ("figure", "asset", "old", "netbasis", "recorded_here", "difference", "holds")
     rows = [[getattr(line, name) for name in columns] for line in imported.reconciliation.lines]
     return Table(columns, rows)
 
 
-def _document(imported: Imported, file: str, dry_run: bool) -> dict[str, Any]:
+def _document(imported: ImportReport, file: str, dry_run: bool) -> dict[str, Any]:
     new = [
         item.event
         for item, existed in zip(imported.plan.events, imported.existed, strict=True)
@@ -155,7 +155,7 @@ def _line_document(line: Line) -> dict[str, Any]:
     return {**{name: getattr(line, name) for name in names}, "causes": causes}
 
 
-def _lines(imported: Imported, file: str, dry_run: bool) -> Iterator[str]:
+def _lines(imported: ImportReport, file: str, dry_run: bool) -> Iterator[str]:
     yield f"=== import of {shown(file)} into {shown(imported.book.name)}{', dry run' if dry_run else ''} ==="
     yield from text_table(Table(("events", "new", "existed"), _counts(imported)))
     if imported.plan.quotes:
@@ -176,7 +176,7 @@ def _lines(imported: Imported, file: str, dry_run: bool) -> Iterator[str]:
         yield f"Wrote {counted(new, 'event')}; the book is at version {imported.head.version}"
 
 
-def _would_write(imported: Imported) -> Iterator[str]:
+def _would_write(imported: ImportReport) -> Iterator[str]:
     """Every event that would be written, the fills summed up by session."""
     new = [item.event for item, existed in zip(imported.plan.events, imported.existed, strict=True) if not existed]
     others = [event for event in new if event.kind != "fill"]
@@ -198,7 +198,7 @@ def _event_cells(event: Any) -> list[Any]:
     return [event.at, event.kind, asset, amount, price, basis, event.key, note]
 
 
-def _reconciliation(imported: Imported) -> Iterator[str]:
+def _reconciliation(imported: ImportReport) -> Iterator[str]:
     lines = imported.reconciliation.lines
     yield "reconciliation:"
     columns = ("figure", "old", "netbasis", "recorded here", "difference")

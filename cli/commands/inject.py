@@ -31,7 +31,7 @@ from cli.shared.prices import parse_prices
 from cli.shared.refusals import refusals_on_stdout
 
 if TYPE_CHECKING:
-    from engine.capital import Done, Injection
+    from engine.capital import Injection, RequestOutcome
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +76,7 @@ def inject(
     emit(output, _document(done), _lines(done, without_password(named.location())))
 
 
-def _document(done: Done[Injection]) -> dict[str, Any]:
+def _document(done: RequestOutcome[Injection]) -> dict[str, Any]:
     plan, outcome = done.plan, done.outcome
     stored = done.existing or (outcome.stored if outcome else None)
     return {
@@ -93,7 +93,7 @@ def _document(done: Done[Injection]) -> dict[str, Any]:
     }
 
 
-def _lines(done: Done[Injection], location: str) -> Iterator[str]:
+def _lines(done: RequestOutcome[Injection], location: str) -> Iterator[str]:
     from projections.engine_state import starting_value_key
 
     plan, outcome = done.plan, done.outcome

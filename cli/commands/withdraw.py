@@ -31,7 +31,7 @@ from cli.shared.usage import WrongUsage
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:
-    from engine.capital import Done, Payout
+    from engine.capital import Payout, RequestOutcome
     from ledger.events import MarkUsed
     from projections.marks import Price
 
@@ -91,7 +91,7 @@ def withdraw(
         typer.echo(f"note: --price {shown(other)}=… was not used: there is no {shown(other)} in the book", err=True)
 
 
-def _not_held(done: Done[Payout], prices: Mapping[str, Price]) -> list[str]:
+def _not_held(done: RequestOutcome[Payout], prices: Mapping[str, Price]) -> list[str]:
     """Assets whose price was given and not needed; a misspelt one would leave the decision to another price."""
     if done.plan is None:
         return []
@@ -109,7 +109,7 @@ def _age(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
-def _document(done: Done[Payout]) -> dict[str, Any]:
+def _document(done: RequestOutcome[Payout]) -> dict[str, Any]:
     plan, outcome = done.plan, done.outcome
     stored = done.existing or (outcome.stored if outcome else None)
     document: dict[str, Any] = {
@@ -142,7 +142,7 @@ def _mark_text(mark: MarkUsed) -> str:
     return f"{mark.asset} {shown(mark.price)} ({shown(mark.source)}, {shown(mark.at)})"
 
 
-def _lines(done: Done[Payout]) -> Iterator[str]:
+def _lines(done: RequestOutcome[Payout]) -> Iterator[str]:
     plan, outcome = done.plan, done.outcome
     if plan is None:
         assert done.existing is not None

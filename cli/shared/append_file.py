@@ -21,8 +21,8 @@ from cli.shared.options import Output, Target
 from cli.shared.output import emit, progress, shown
 from cli.shared.refusals import Rejects
 from cli.shared.usage import WrongUsage
-from engine.bookkeeper import Appended
-from engine.retrying import Rereadable
+from engine.bookkeeper import AppendReport
+from engine.retrying import Replayable
 from ledger.appender import EVENTS_AT_ONCE
 from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event
@@ -111,7 +111,7 @@ def _append_batch(
     _answer(output, appended, rejected)
 
 
-def _answer(output: Output, appended: Appended, rejected: int | None) -> None:
+def _answer(output: Output, appended: AppendReport, rejected: int | None) -> None:
     """`rejected`: None where bad lines are not written aside."""
     head = appended.head
     document = {
@@ -186,7 +186,7 @@ def numbered_lines(source: IO[bytes]) -> Iterator[NumberedLine]:
         line = source.readline(LINE_BYTES + 1)
 
 
-class _EventsOf(Rereadable):
+class _EventsOf(Replayable):
     """A file's events, which can be gone through more than once."""
 
     def __init__(

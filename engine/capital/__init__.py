@@ -6,18 +6,18 @@ in the same transaction, so that nothing can come between what was read and what
 `injection`, `withdrawal` and `initial_basis` are the requests.
 """
 
-from engine.capital.initial_basis import Backfill, backfill_basis
+from engine.capital.initial_basis import InitialBasisPlan, backfill_basis
 from engine.capital.injection import Injection, inject
-from engine.capital.request import Change, Done, Movement
+from engine.capital.request import BeforeAfter, Movement, RequestOutcome
 from engine.capital.withdrawal import Payout, plan_payout, withdraw
 
 __all__ = [
-    "Backfill",
-    "Change",
-    "Done",
+    "BeforeAfter",
+    "InitialBasisPlan",
     "Injection",
     "Movement",
     "Payout",
+    "RequestOutcome",
     "backfill_basis",
     "inject",
     "plan_payout",

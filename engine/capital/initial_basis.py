@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.bookkeeper import Bookkeeper
-from engine.capital.request import Change, Done, Situation, carry_out
+from engine.capital.request import BeforeAfter, RequestOutcome, Situation, carry_out
 from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.book import Book
@@ -18,11 +18,11 @@ from projections.basis import INITIAL_BASIS_KEY
 
 
 @dataclass(frozen=True, slots=True)
-class Backfill:
+class InitialBasisPlan:
     """The synthetic initial basis that is planned, beside the net deposits. All in the numeraire."""
 
     event: BasisCommit
-    net_basis: Change
+    net_basis: BeforeAfter
     net_deposits: Decimal
 
 
@@ -42,7 +42,7 @@ class BackfillRequest:
         del book
         return undeclared(BasisCommit(key=self.key, basis_delta=ZERO), "basis_delta")
 
-    def plan(self, situation: Situation) -> Backfill:
+    def plan(self, situation: Situation) -> InitialBasisPlan:
         """The commit and what it does. Raises Refused."""
         fields = {
             "key": self.key,
@@ -66,8 +66,8 @@ class BackfillRequest:
         if not self.even_so:
             _require_incomplete(situation)
         basis = situation.state.basis
-        change = Change(basis.net_basis, add(basis.net_basis, event.basis_delta))
-        return Backfill(event, change, basis.net_deposits)
+        change = BeforeAfter(basis.net_basis, add(basis.net_basis, event.basis_delta))
+        return InitialBasisPlan(event, change, basis.net_deposits)
 
 
 def backfill_basis(
@@ -80,7 +80,7 @@ def backfill_basis(
     key: str | None = None,
     even_so: bool = False,
     dry_run: bool = False,
-) -> Done[Backfill]:
+) -> RequestOutcome[InitialBasisPlan]:
     """Commit the basis of a book whose history predates it, once; a second time `existing` is the first.
 
     When it was reversed, the new one corrects it. `key`: None, or the one that it gets anyway, since it is known by it.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.bookkeeper import Bookkeeper
-from engine.capital.request import Change, Done, Movement, Situation, carry_out
+from engine.capital.request import BeforeAfter, Movement, RequestOutcome, Situation, carry_out
 from ledger.amounts import add, subtract, value
 from ledger.book import Book
 from ledger.events import Deposit, with_defaults
@@ -26,8 +26,8 @@ class Injection:
 
     event: Deposit
     basis_delta: Decimal
-    net_basis: Change
-    starting_value: Change
+    net_basis: BeforeAfter
+    starting_value: BeforeAfter
     mark_difference: Decimal | None
     mark: Price | None
 
@@ -57,8 +57,8 @@ class InjectionRequest:
         return Injection(
             event=event,
             basis_delta=event.basis_delta,
-            net_basis=Change(basis, add(basis, event.basis_delta)),
-            starting_value=Change(starting_value, add(starting_value, worth)),
+            net_basis=BeforeAfter(basis, add(basis, event.basis_delta)),
+            starting_value=BeforeAfter(starting_value, add(starting_value, worth)),
             mark_difference=subtract(value(event.amount, mark.price), worth) if mark else None,
             mark=mark,
         )
@@ -66,7 +66,7 @@ class InjectionRequest:
 
 def inject(
     keeper: Bookkeeper, name: str, movement: Movement, *, price: Decimal | None = None, dry_run: bool = False
-) -> Done[Injection]:
+) -> RequestOutcome[Injection]:
     """Add capital. `price`: of one unit in the numeraire, for an asset other than it.
 
     Raises Refused (`amount_must_be_positive`, `price_required`, `at_in_future`, …), Conflict, StorageError (see `append`).

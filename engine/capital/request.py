@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from engine.bookkeeper import Bookkeeper, read_view
-from engine.retrying import repeated
+from engine.retrying import retry
 from engine.standing_marks import marks_now, marks_until
 from ledger import store
 from ledger.appender import Outcome
@@ -24,7 +24,7 @@ from projections.state import BookState
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class BeforeAfter:
     """A figure before and after, in the numeraire."""
 
     before: Decimal
@@ -107,7 +107,7 @@ class Request(Protocol[PlanT_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[PlanT]):
+class RequestOutcome(Generic[PlanT]):
     """A request carried out; `outcome` is None for a dry run.
 
     `existing` is the event that was there already, when the request was a repeat; then nothing was planned or written.
@@ -119,33 +119,33 @@ class Done(Generic[PlanT]):
     existing: StoredEvent | None
 
 
-def carry_out(keeper: Bookkeeper, name: str, request: Request[PlanT], *, dry_run: bool) -> Done[PlanT]:
+def carry_out(keeper: Bookkeeper, name: str, request: Request[PlanT], *, dry_run: bool) -> RequestOutcome[PlanT]:
     """Plan, and append the planned event in the same transaction; a dry run plans from what it reads.
 
     Retries after a transient fault where that cannot write anything twice, and plans anew. Raises what the request raises;
     KeyConflict, MovementConflict, ExistsReversed; StorageError.
     """
     if dry_run:
-        return repeated(partial(_plan, keeper, name, request), repeatable=lambda: True)
+        return retry(partial(_plan, keeper, name, request), safe_to_repeat=lambda: True)
     given = request.event(keeper.view(name).book)
-    return repeated(partial(_record, keeper, name, request), repeatable=lambda: has_key(given))
+    return retry(partial(_record, keeper, name, request), safe_to_repeat=lambda: has_key(given))
 
 
-def _plan(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> Done[PlanT]:
+def _plan(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> RequestOutcome[PlanT]:
     with keeper.database.reading() as connection:
         view = read_view(connection, name)
         existing = find_repeated(request.event(view.book), StoredLog(connection, name), refuse_reversed=True)
         if existing is not None:
-            return Done(view.book, None, None, existing)
+            return RequestOutcome(view.book, None, None, existing)
         situation = Situation(view.book, view.state, keeper.now(), connection)
-        return Done(view.book, request.plan(situation), None, None)
+        return RequestOutcome(view.book, request.plan(situation), None, None)
 
 
-def _record(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> Done[PlanT]:
+def _record(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> RequestOutcome[PlanT]:
     with keeper.transaction(name) as transaction:
         book = transaction.book
         existing = transaction.find_repeated(request.event(book), refuse_reversed=True)
         if existing is not None:
-            return Done(book, None, None, existing)
+            return RequestOutcome(book, None, None, existing)
         plan = request.plan(Situation(book, transaction.state, keeper.now(), transaction.connection))
-        return Done(book, plan, transaction.append(plan.event), None)
+        return RequestOutcome(book, plan, transaction.append(plan.event), None)

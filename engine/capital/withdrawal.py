@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.bookkeeper import Bookkeeper
-from engine.capital.request import Change, Done, Movement, Situation, carry_out
+from engine.capital.request import BeforeAfter, Movement, RequestOutcome, Situation, carry_out
 from engine.policy.evidence import evidence_for, late_evidence
 from engine.policy.valuation import MAX_MARK_AGE, fresh_price, fresh_prices
 from ledger import store
@@ -37,9 +37,9 @@ class Payout:
     event: Withdrawal
     evidence: Evidence
     value: Decimal
-    equity: Change
-    net_basis: Change
-    total_pnl: Change
+    equity: BeforeAfter
+    net_basis: BeforeAfter
+    total_pnl: BeforeAfter
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def withdraw(
     max_mark_age: timedelta = MAX_MARK_AGE,
     late: bool = False,
     dry_run: bool = False,
-) -> Done[Payout]:
+) -> RequestOutcome[Payout]:
     """Take capital out, divided into profit and principal by the book's policy from the equity and basis before it.
 
     `prices`: per asset, before the newest marks; every asset held needs one. `late`: decide it on the state of now although
@@ -187,14 +187,14 @@ def _classified(
     basis_delta = negate(evidence.principal)
     decided = {"price": price, "basis_delta": basis_delta, "evidence": evidence}
     basis, starting_value = state.basis.net_basis, state.engine_state.starting_value
-    equity = Change(evidence.equity_before, subtract(evidence.equity_before, worth))
+    equity = BeforeAfter(evidence.equity_before, subtract(evidence.equity_before, worth))
     return Payout(
         event=undeclared(event.model_copy(update=decided), *decided),
         evidence=evidence,
         value=worth,
         equity=equity,
-        net_basis=Change(basis, add(basis, basis_delta)),
-        total_pnl=Change(
+        net_basis=BeforeAfter(basis, add(basis, basis_delta)),
+        total_pnl=BeforeAfter(
             subtract(equity.before, starting_value), subtract(equity.after, subtract(starting_value, worth))
         ),
     )

@@ -11,7 +11,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, func, select
 
-from engine.paper.quoting import Traded
+from engine.paper.quoting import TradedLots
 from engine.paper.tape import Tape, Tick
 from ledger.book import Book
 from ledger.database.tables import events
@@ -46,7 +46,7 @@ class Scribe:
         key = connection.scalar(greatest)
         return 0 if key is None else int(key.removeprefix(self._prefix)[:_ROW_DIGITS])
 
-    def fill(self, tick: Tick, traded: Traded) -> Fill:
+    def fill(self, tick: Tick, traded: TradedLots) -> Fill:
         """The fill of a quote by a row of the tape."""
         side: Literal["buy", "sell"] = "buy" if traded.side == "bid" else "sell"
         return Fill(

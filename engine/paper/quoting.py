@@ -57,7 +57,7 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class Traded:
+class TradedLots:
     """What a filled quote exchanged; `fee` in the numeraire, negative for a rebate."""
 
     side: QuoteSide
@@ -134,7 +134,7 @@ class Quoter:
         worth = value(base, price)
         return None if worth.is_zero() else Quote(side, price, base, worth)
 
-    def trade(self, quote: Quote, tick: Tick) -> Traded | None:
+    def trade(self, quote: Quote, tick: Tick) -> TradedLots | None:
         """What a standing quote exchanges when a row of the tape trades through it; None when it does not."""
         is_through = tick.sold_at < quote.price if quote.side == "bid" else tick.bought_at > quote.price
         if not is_through:
@@ -143,13 +143,13 @@ class Quoter:
         if tick.size is not None and tick.size < base:
             base = _down_to_smallest(tick.size)
             worth = value(base, quote.price)
-        return None if worth.is_zero() else Traded(quote.side, base, worth, self._fee(worth))
+        return None if worth.is_zero() else TradedLots(quote.side, base, worth, self._fee(worth))
 
     def _fee(self, quote_amount: Decimal) -> Decimal:
         return value(quote_amount, self._fee_rate)
 
 
-def settle(balances: Balances, traded: Traded) -> Balances:
+def settle(balances: Balances, traded: TradedLots) -> Balances:
     """The balances after a trade."""
     if traded.side == "bid":
         return Balances(

@@ -33,7 +33,7 @@ from ledger.event_types import EventType, require_readable
 from ledger.events import Event
 from ledger.integrity.findings import Finding
 from ledger.integrity.log_rules import LOG_RULES, LogRules
-from ledger.integrity.prover import CHAIN, UNREADABLE, Proved, Prover, check_orphans
+from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover, check_orphans
 from ledger.integrity.raw_rows import any_text, raw_columns, shown_raw
 from ledger.stored import StoredEvent
 from ledger.times import time_text
@@ -57,7 +57,7 @@ class ExpectedHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckReport:
     """A check's outcome for a book: all that does not hold, and notes on what is unusual but allowed.
 
     `head`: the end of what was proved; version 0 where the book could not be read. `book`: None where none could be found.
@@ -75,11 +75,11 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedLedger:
+class LedgerReport:
     """A check's outcome for a ledger: what does not hold of the ledger as a whole, and each book's own outcome."""
 
     findings: list[Finding]
-    books: list[Checked]
+    books: list[CheckReport]
 
     @property
     def ok(self) -> bool:
@@ -95,7 +95,7 @@ class SeveralBooks(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CheckRequest:
     """What a check is to prove. `only`: names of `NAMES`; `now`: what the clock says, None for the system's."""
 
     only: Collection[str] = NAMES
@@ -112,7 +112,7 @@ def check(
     expected_head: ExpectedHead | None = None,
     on_progress: OnProgress | None = None,
     now: datetime | None = None,
-) -> Checked:
+) -> CheckReport:
     """Check a book; what does not hold of the ledger as a whole comes first.
 
     `only` names invariants of `NAMES`; `on_progress` gets the version reached; `now`: what the clock says, None for the
@@ -120,12 +120,12 @@ def check(
 
     Raises StorageError `database_damaged` when the file itself is, and when there is no ledger; Refused `book_unknown`.
     """
-    ledger = check_ledger(database, name, Wanted(only, expected_head, on_progress, now))
+    ledger = check_ledger(database, name, CheckRequest(only, expected_head, on_progress, now))
     (book,) = ledger.books
-    return Checked(book.book, book.head, [*ledger.findings, *book.findings], book.notes)
+    return CheckReport(book.book, book.head, [*ledger.findings, *book.findings], book.notes)
 
 
-def check_ledger(database: Database, name: str | None, wanted: Wanted) -> CheckedLedger:
+def check_ledger(database: Database, name: str | None, wanted: CheckRequest) -> LedgerReport:
     """Check the ledger as a whole and one of its books, or all of them for None.
 
     Raises StorageError `database_damaged` when the file itself is, and when there is no ledger; Refused `book_unknown`;
@@ -136,7 +136,7 @@ def check_ledger(database: Database, name: str | None, wanted: Wanted) -> Checke
         of_indexes = list(check_indexes(connection))
         of_schema = [*of_indexes, *check_schema(connection)]
         there = tables_of(connection)
-        ledger = CheckedLedger(of_schema if SCHEMA in wanted.only else [], [])
+        ledger = LedgerReport(of_schema if SCHEMA in wanted.only else [], [])
         with _unless_damaged(of_schema, ledger.findings, connection):
             ledger.findings.extend(_check_orphans(connection, there, wanted.only))
         names = [] if name is None else [name]
@@ -148,7 +148,7 @@ def check_ledger(database: Database, name: str | None, wanted: Wanted) -> Checke
             known = _known_forms(connection) if "event_types" in there else None
         ledger.books.extend(_check_book(connection, book, wanted, known, of_schema) for book in names)
         if not ledger.books:
-            ledger.books.append(Checked(None, Head(0, GENESIS_HASH, BEGINNING), [], []))
+            ledger.books.append(CheckReport(None, Head(0, GENESIS_HASH, BEGINNING), [], []))
         return ledger
 
 
@@ -198,7 +198,7 @@ def _book_names(connection: Connection, findings: list[Finding]) -> list[str]:
     return names
 
 
-def _require_answerable(names: list[str], ledger: CheckedLedger, wanted: Wanted) -> None:
+def _require_answerable(names: list[str], ledger: LedgerReport, wanted: CheckRequest) -> None:
     if not names and ledger.ok:
         raise Refused(Refusal.BOOK_UNKNOWN, "the ledger has no book yet", advice="open one with `netbasis init`")
     if len(names) > 1 and wanted.expected_head is not None:
@@ -213,20 +213,26 @@ def _known_forms(connection: Connection) -> frozenset[EventType]:
 
 
 def _check_book(
-    connection: Connection, name: str, wanted: Wanted, known: frozenset[EventType] | None, of_schema: list[Finding]
-) -> Checked:
+    connection: Connection,
+    name: str,
+    wanted: CheckRequest,
+    known: frozenset[EventType] | None,
+    of_schema: list[Finding],
+) -> CheckReport:
     head, findings, notes = Head(0, GENESIS_HASH, BEGINNING), list[Finding](), list[str]()
     with _unless_damaged(of_schema, findings, connection):
         run = _Run(connection, name, wanted, known)
         findings.extend(run.findings(wanted.expected_head, wanted.on_progress))
         head, notes = run.prover.head, list(run.notes.lines(run.state))
-    return Checked(name, head, findings, notes)
+    return CheckReport(name, head, findings, notes)
 
 
 class _Run:
     """One pass over a book's log; `state` is what the proved events add up to so far."""
 
-    def __init__(self, connection: Connection, name: str, wanted: Wanted, known: frozenset[EventType] | None) -> None:
+    def __init__(
+        self, connection: Connection, name: str, wanted: CheckRequest, known: frozenset[EventType] | None
+    ) -> None:
         self.prover = Prover(connection, name)
         self.state = EMPTY
         self._connection = connection
@@ -252,7 +258,7 @@ class _Run:
         if PROJECTIONS_MATCH in self._only:
             yield from _compare_projections(self._connection, self.prover.book, self.state)
 
-    def _judge(self, proved: Proved) -> Iterator[Finding]:
+    def _judge(self, proved: ProvedRow) -> Iterator[Finding]:
         """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
         if CHAIN in self._only:
             yield from proved.findings

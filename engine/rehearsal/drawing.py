@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from engine.rehearsal.simulation import Present
-from engine.rehearsal.wishes import Backfill, Plan, Reverse, Withdraw, WithdrawLate
+from engine.rehearsal.wishes import BackfillWish, LateWithdrawWish, Plan, ReverseWish, WithdrawWish
 from ledger.amounts import ZERO, negate
 from ledger.book import Book
 from ledger.events import REVERSIBLE, Adjustment, Baseline, BasisCommit, Deposit, Fill, Mark, Withdrawal
@@ -45,9 +45,9 @@ def _plans(present: Present, amount: _Amounts) -> st.SearchStrategy[Plan]:
         (1, st.builds(Adjustment, asset=draw.asset, amount=_signed(amount), reason=st.just("reconciliation"), at=at)),
         (1, st.builds(Baseline, starting_value=_signed(amount), at=at)),
         (1, st.builds(BasisCommit, basis_delta=_signed(amount), at=at)),
-        (1, st.builds(Backfill, amount)),
+        (1, st.builds(BackfillWish, amount)),
         (1, draw.recorded_withdrawal()),
-        (1, st.builds(WithdrawLate, draw.withdraw())),
+        (1, st.builds(LateWithdrawWish, draw.withdraw())),
     )
 
 
@@ -103,21 +103,21 @@ class _Draws:
             at=self.at,
         )
 
-    def withdraw(self) -> st.SearchStrategy[Withdraw]:
+    def withdraw(self) -> st.SearchStrategy[WithdrawWish]:
         """A wish to take capital out."""
         given_prices = st.lists(_prices(), min_size=1, max_size=3).map(tuple)
         return st.builds(
-            Withdraw,
+            WithdrawWish,
             asset=st.integers(0, 7),
             aim=st.sampled_from(["share", "more", "profit", "more", "dust", "more"]),
             share=_whole(1, _THOUSAND),
             prices=_mostly(given_prices, st.just(())),
         )
 
-    def reverse(self) -> st.SearchStrategy[Reverse]:
+    def reverse(self) -> st.SearchStrategy[ReverseWish]:
         """A wish to take an event back."""
         kind = st.sampled_from([*sorted(REVERSIBLE), "reversal", "opened"])
-        return st.builds(Reverse, st.booleans(), kind, st.integers(0, 7), _mostly(st.just(False), st.just(True)))
+        return st.builds(ReverseWish, st.booleans(), kind, st.integers(0, 7), _mostly(st.just(False), st.just(True)))
 
     def _priced(self) -> st.SearchStrategy[tuple[str, Decimal | None]]:
         """An asset and its price; the numeraire has none, but for a few that the rules refuse."""

@@ -16,7 +16,7 @@ from engine.proof.invariants import INVARIANTS, Invariant, Step
 from engine.rehearsal.drawing import futures
 from engine.rehearsal.simulation import Present, Simulation, present_of
 from engine.rehearsal.statistics import Statistics
-from engine.rehearsal.wishes import Plan, Policies, Withdraw
+from engine.rehearsal.wishes import Plan, Policies, WithdrawWish
 from ledger.book import Book, Head
 from ledger.database.connections import Database
 from ledger.errors import Refused
@@ -195,7 +195,7 @@ class _Play:
             event = plan if plan is None or isinstance(plan, Event) else plan.event(simulation, self._policies)
             if event is None:
                 return
-            step = _recorded(event, simulation, is_decided=isinstance(plan, Withdraw))
+            step = _recorded(event, simulation, is_decided=isinstance(plan, WithdrawWish))
         except Refused as refused:
             statistics.refused[refused.code] += 1
             return

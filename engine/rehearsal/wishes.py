@@ -32,7 +32,7 @@ Policies = Mapping[str, Policy]
 
 
 @dataclass(frozen=True)
-class Withdraw:
+class WithdrawWish:
     """A wish to take capital out, which the engine classifies.
 
     `asset`: the how manieth of those held. `aim`: a `share` of its balance in thousandths, or `dust`; or, of the asset that
@@ -87,10 +87,10 @@ class Withdraw:
 
 
 @dataclass(frozen=True)
-class WithdrawLate:
+class LateWithdrawWish:
     """A withdrawal that was decided before the newest event, by a caller who does not know of that."""
 
-    wish: Withdraw
+    wish: WithdrawWish
 
     def event(self, simulation: Simulation, policies: Policies) -> Withdrawal:
         """The event, which the log refuses when the newest event moved what it was decided from."""
@@ -98,7 +98,7 @@ class WithdrawLate:
 
 
 @dataclass(frozen=True)
-class Reverse:
+class ReverseWish:
     """A reversal of the how manieth event back, of the log's or of the invented ones, of a kind.
 
     Where there is none such, of any: so what is reversed seldom changes when other plans are taken out. `may_be_refused`:
@@ -120,7 +120,7 @@ class Reverse:
 
 
 @dataclass(frozen=True)
-class Backfill:
+class BackfillWish:
     """A synthetic initial basis, where none stands."""
 
     amount: Decimal
@@ -135,4 +135,4 @@ class Backfill:
 
 
 # None is a quiet hour. It is there for the shrinking, which turns what does not matter into it, and then drops it.
-Plan: TypeAlias = Event | Withdraw | WithdrawLate | Reverse | Backfill | None
+Plan: TypeAlias = Event | WithdrawWish | LateWithdrawWish | ReverseWish | BackfillWish | None

@@ -13,7 +13,7 @@ from functools import partial
 
 from engine import projection_store
 from engine.projection_store import stored_state
-from engine.retrying import always, repeated
+from engine.retrying import always, retry
 from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, require_terms
@@ -28,7 +28,7 @@ OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyReport:
     """A book's copy: how many events were copied now, how many were there or came from another copy, and the head.
 
     `is_ahead`: the target has more than the source had; else the head is that of both.
@@ -41,21 +41,21 @@ class Copied:
     is_ahead: bool
 
 
-def copy_book(source: Database, target: Database, name: str, *, on_progress: OnProgress | None = None) -> Copied:
+def copy_book(source: Database, target: Database, name: str, *, on_progress: OnProgress | None = None) -> CopyReport:
     """Copy a book as it stands now, from where an earlier copy ended.
 
     Raises Refused `book_unknown`, `copy_differs`; StorageError.
     """
-    book, end = repeated(partial(_read_book, source, name), repeatable=always)
-    head = repeated(partial(_begin, target, book, end), repeatable=always)
+    book, end = retry(partial(_read_book, source, name), safe_to_repeat=always)
+    head = retry(partial(_begin, target, book, end), safe_to_repeat=always)
     copied = 0
     while head.version < end.version:
-        head, adopted = repeated(partial(_copy_batch, source, target, book, end, head), repeatable=always)
+        head, adopted = retry(partial(_copy_batch, source, target, book, end, head), safe_to_repeat=always)
         copied += adopted
         if on_progress is not None:
             on_progress(copied)
-    head = repeated(partial(_compare, source, target, book, end), repeatable=always)
-    return Copied(book, copied, end.version - copied, head, is_ahead=head.version > end.version)
+    head = retry(partial(_compare, source, target, book, end), safe_to_repeat=always)
+    return CopyReport(book, copied, end.version - copied, head, is_ahead=head.version > end.version)
 
 
 def _read_book(source: Database, name: str) -> tuple[Book, Head]:

@@ -12,7 +12,7 @@ from functools import partial
 
 from engine.projection_store import count_rebuild, replace_rows
 from engine.refolding import OnProgress, changes_of, folded, require_head
-from engine.retrying import always, repeated
+from engine.retrying import always, retry
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database.connections import Database
@@ -21,7 +21,7 @@ from projections.state import EMPTY
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuildReport:
     """A rebuild's outcome: how many events were folded, what differed, and how long it took in seconds."""
 
     book: Book
@@ -31,16 +31,18 @@ class Rebuilt:
     seconds: float
 
 
-def rebuild(database: Database, name: str, *, dry_run: bool = False, on_progress: OnProgress | None = None) -> Rebuilt:
+def rebuild(
+    database: Database, name: str, *, dry_run: bool = False, on_progress: OnProgress | None = None
+) -> RebuildReport:
     """Fold the book's log anew and swap the projections in; the dry run only says what would change.
 
     `on_progress` is called with the number of events folded so far. Raises Refused `book_unknown`; StorageError.
     """
     work = partial(_rebuild, database, name, dry_run=dry_run, on_progress=on_progress)
-    return repeated(work, repeatable=always)
+    return retry(work, safe_to_repeat=always)
 
 
-def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnProgress | None) -> Rebuilt:
+def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnProgress | None) -> RebuildReport:
     started = time.perf_counter()
     with database.reading() as connection:
         book, head = store.require_book(connection, name)
@@ -48,7 +50,7 @@ def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnPro
         require_head(state, head)
         if dry_run:
             changes = changes_of(connection, rows_of(state, book), name)
-            return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
+            return RebuildReport(book, head, state.version, changes, time.perf_counter() - started)
     with database.writing() as connection:
         book, head = store.require_book(connection, name, lock=True)
         state = folded(connection, name, state, on_progress)
@@ -58,4 +60,4 @@ def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnPro
         if changes:
             replace_rows(connection, name, wanted)
             count_rebuild(connection, name)
-    return Rebuilt(book, head, state.version, changes, time.perf_counter() - started)
+    return RebuildReport(book, head, state.version, changes, time.perf_counter() - started)

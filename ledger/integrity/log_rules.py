@@ -23,9 +23,9 @@ from ledger.database.tables import events
 from ledger.event_types import EventType
 from ledger.events import REVERSIBLE, BasisCommit, Event, Reversal
 from ledger.integrity.findings import Finding
-from ledger.integrity.prover import Proved, Prover
+from ledger.integrity.prover import ProvedRow, Prover
 from ledger.integrity.raw_rows import shown_raw
-from ledger.stored import Sealed, seal_body
+from ledger.stored import SealedEvent, seal_body
 
 LOG_RULES = "log_rules"
 _SHOWN_CHARACTERS = 200
@@ -41,7 +41,7 @@ class LogRules:
         self._known = known
         self._reversals: dict[int, int] = {}
 
-    def observe(self, proved: Proved) -> Iterator[Finding]:
+    def observe(self, proved: ProvedRow) -> Iterator[Finding]:
         """What of a row is against the rules."""
         if proved.sealed is not None:
             yield from self._check(proved.version, proved.sealed, proved.body)
@@ -49,7 +49,7 @@ class LogRules:
         if reverses is not None:
             self._reversals.setdefault(reverses, proved.version)
 
-    def _check(self, version: int, sealed: Sealed, body: bytes) -> Iterator[Finding]:
+    def _check(self, version: int, sealed: SealedEvent, body: bytes) -> Iterator[Finding]:
         event = sealed.event
         if isinstance(event, Reversal):
             yield from self._check_reversal(version, event.reverses)
@@ -112,7 +112,7 @@ class LogRules:
             yield _finding(last if isinstance(last, int) else None, detail, "once", count)
 
 
-def _reverses(proved: Proved) -> int | None:
+def _reverses(proved: ProvedRow) -> int | None:
     """The version that a row reverses: as its bytes say, or its columns where the bytes are not what was hashed."""
     event: Event | None = None if proved.sealed is None else proved.sealed.event
     if isinstance(event, Reversal):
@@ -120,7 +120,7 @@ def _reverses(proved: Proved) -> int | None:
     return None if proved.stored is None else proved.stored.reverses
 
 
-def _check_canonical(version: int, sealed: Sealed, body: bytes) -> Iterator[Finding]:
+def _check_canonical(version: int, sealed: SealedEvent, body: bytes) -> Iterator[Finding]:
     """The bytes are those that sealing the event gives: amounts above all, which have one text each."""
     expected = seal_body(
         sealed.event,

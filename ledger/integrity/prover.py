@@ -31,7 +31,7 @@ from ledger.events import Event, Opened, Reversal
 from ledger.integrity.findings import Finding
 from ledger.integrity.raw_rows import raw_columns, shown_raw
 from ledger.mapper import row_of, stored_event
-from ledger.stored import Sealed, StoredEvent, chain_hash, open_body
+from ledger.stored import SealedEvent, StoredEvent, chain_hash, open_body
 from ledger.times import time_text
 
 CHAIN = "chain"
@@ -45,7 +45,7 @@ UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeErr
 
 
 @dataclass(frozen=True, slots=True)
-class Proved:
+class ProvedRow:
     """One row of the log, proved: the event as its bytes give it, its stored form, and what was found.
 
     `event` is None when the bytes are unreadable. `stored` is recomputed from the bytes, or from the columns when the
@@ -57,7 +57,7 @@ class Proved:
     stored: StoredEvent | None
     event: Event | None
     findings: tuple[Finding, ...]
-    sealed: Sealed | None = None
+    sealed: SealedEvent | None = None
     body: bytes = b""
 
 
@@ -101,14 +101,14 @@ class Prover:
         except UNREADABLE:
             return None
 
-    def run(self) -> Iterator[Proved]:
+    def run(self) -> Iterator[ProvedRow]:
         """Each row of the log, proved; at last what is found about the book's row."""
         query = select(*raw_columns(events)).where(events.c.book == self.book.name).order_by(events.c.version)
         with store.stream(self._connection, query) as rows:
             for row in rows:
                 stray = self._stray(row)
-                yield self._prove(row) if stray is None else Proved(self.head.version, None, None, (stray,))
-        yield Proved(self.head.version, None, None, tuple(self._check_book_row()))
+                yield self._prove(row) if stray is None else ProvedRow(self.head.version, None, None, (stray,))
+        yield ProvedRow(self.head.version, None, None, tuple(self._check_book_row()))
 
     def _stray(self, row: Row[Any]) -> Finding | None:
         """A finding for a row that has no place in the chain; the versions are unique, so it is a forged one."""
@@ -118,7 +118,7 @@ class Prover:
         detail = "a row whose version is not a whole number from 1"
         return Finding(CHAIN, place, detail, str(self.head.version + 1), shown_raw(row.version))
 
-    def _prove(self, row: Row[Any]) -> Proved:
+    def _prove(self, row: Row[Any]) -> ProvedRow:
         broken = list(self._check_hash(row))
         findings = [*self._check_gap(row), *broken]
         body = _bytes(row.body)
@@ -141,7 +141,7 @@ class Prover:
         self.head = Head(row.version, _bytes(row.hash), recorded_at)
         if stored is not None:
             self._history.passed(stored)
-        return Proved(row.version, stored, event, tuple(findings), None if broken else sealed, body)
+        return ProvedRow(row.version, stored, event, tuple(findings), None if broken else sealed, body)
 
     def _check_gap(self, row: Row[Any]) -> Iterator[Finding]:
         expected = self.head.version + 1
@@ -160,14 +160,14 @@ class Prover:
         detail = "the hash does not follow from the event's bytes and its predecessor's hash"
         yield Finding(CHAIN, row.version, detail, computed[0].hex(), shown_raw(row.hash))
 
-    def _learn_terms(self, sealed: Sealed) -> None:
+    def _learn_terms(self, sealed: SealedEvent) -> None:
         """The book's terms are those that its first event gives; its row may have been changed."""
         if isinstance(sealed.event, Opened) and self._opened is None:
             self._opened = sealed.event
             self.book = Book(self.book.name, *(getattr(self._opened, term) for term in _TERMS))
             self._history.book = self.book
 
-    def _recompute(self, row: Row[Any], sealed: Sealed) -> StoredEvent:
+    def _recompute(self, row: Row[Any], sealed: SealedEvent) -> StoredEvent:
         """The stored form as the bytes give it, hash included."""
         event = sealed.event
         if isinstance(event, Reversal) and not event.reverses < sealed.version:

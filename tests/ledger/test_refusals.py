@@ -20,7 +20,7 @@ import pytest
 from cli.main import run
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, backfill_basis, withdraw
-from engine.importers.legacy.importing import Request, import_legacy
+from engine.importers.legacy.importing import ImportRequest, import_legacy
 from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
@@ -199,7 +199,7 @@ def _import_of_a_mixed_ledger(keeper: Bookkeeper) -> object:
             engine.capital("deposit", "RLUSD", "30", basis="30", is_booked=False)
             trade(engine)
             engine.keep_starting_value()
-        return import_legacy(keeper, BOOK, Request(str(path), {}))
+        return import_legacy(keeper, BOOK, ImportRequest(str(path), {}))
 
 
 SMALLEST_STRATEGY = parse_strategy(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from engine.importers.legacy.chain import Chain, Step, moved, noise_of
+from engine.importers.legacy.chain import BalanceChain, BalanceStep, moved, noise_of
 from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER
 from engine.importers.legacy.pairing import fee_in
 from engine.importers.legacy.rows import CapitalRow, FillRow
@@ -82,7 +82,7 @@ class Causes:
 Posted = Callable[[FillRow], Decimal]
 
 
-def find_causes(causes: Causes, chain: Chain, posted: Posted, opening: Decimal) -> None:
+def find_causes(causes: Causes, chain: BalanceChain, posted: Posted, opening: Decimal) -> None:
     """Take a chain apart. `posted`: what a fill's event moved of the asset; `opening`: the sum of the book's openings."""
     if chain.steps:
         first = chain.steps[0]
@@ -102,7 +102,7 @@ def find_causes(causes: Causes, chain: Chain, posted: Posted, opening: Decimal) 
         causes.add(Kind.FILL_WITHOUT_ROW, posted(fill), f"{FILLS} row {fill.id}")
 
 
-def _step_causes(causes: Causes, asset: str, step: Step, posted: Posted, noise: Decimal) -> None:
+def _step_causes(causes: Causes, asset: str, step: BalanceStep, posted: Posted, noise: Decimal) -> None:
     """What a row's fill and its change differ by."""
     place = f"{LEDGER} row {step.row.id}"
     fill = step.fill
@@ -121,7 +121,7 @@ def _step_causes(causes: Causes, asset: str, step: Step, posted: Posted, noise: 
         causes.add(Kind.FILL_DIFFERS, off, f"{FILLS} row {fill.id}, {place}")
 
 
-def _jump_causes(causes: Causes, step: Step, capital: Iterable[CapitalRow], noise: Decimal) -> None:
+def _jump_causes(causes: Causes, step: BalanceStep, capital: Iterable[CapitalRow], noise: Decimal) -> None:
     """What a balance moved by beyond its row's change and the capital before it."""
     place = f"{LEDGER} row {step.row.id}"
     if step.jump.copy_abs() <= noise:

@@ -42,7 +42,7 @@ class Holds(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BalanceStep:
     """A ledger row. `change`: what it did itself. `capital`: the events between the row before and this one.
 
     `jump`: new balance − balance before − change − Σ capital. `fill`: the one that it belongs to, None without one.
@@ -59,7 +59,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class BalanceChain:
     """One asset's ledger; all in the asset's own unit.
 
     `opening`: the balance before the first row; the capital of the first step is in it. `capital_after`: events later than
@@ -68,7 +68,7 @@ class Chain:
     """
 
     asset: str
-    steps: tuple[Step, ...] = ()
+    steps: tuple[BalanceStep, ...] = ()
     opening: Decimal = ZERO
     capital_after: tuple[CapitalRow, ...] = ()
     fills_in_opening: tuple[FillRow, ...] = ()
@@ -93,7 +93,7 @@ def noise_of(*sizes: Decimal) -> Decimal:
     return value(total(size.copy_abs() for size in sizes), _FLOAT_NOISE)
 
 
-def chains_of(rows: LegacyRows, holds: Holds = Holds.TOTAL) -> dict[str, Chain]:
+def chains_of(rows: LegacyRows, holds: Holds = Holds.TOTAL) -> dict[str, BalanceChain]:
     """The chain of each asset that is named anywhere, sorted by asset."""
     assets = {row.asset for row in rows.ledger} | {
         row.asset for row in rows.capital if row.event_type != "basis_commit"
@@ -103,7 +103,7 @@ def chains_of(rows: LegacyRows, holds: Holds = Holds.TOTAL) -> dict[str, Chain]:
     return {asset: _chain(asset, rows, holds) for asset in sorted(assets)}
 
 
-def _chain(asset: str, rows: LegacyRows, holds: Holds) -> Chain:
+def _chain(asset: str, rows: LegacyRows, holds: Holds) -> BalanceChain:
     ledger = [row for row in rows.ledger if row.asset == asset]
     capital = [row for row in rows.capital if row.asset == asset]
     moves = moves_of(rows.fills, asset)
@@ -133,7 +133,7 @@ class _Builder:
             place = bisect_right(reached, event.time)
             self._before[place if place < self._holding else len(rows)].append(event)
 
-    def build(self) -> Chain:
+    def build(self) -> BalanceChain:
         candidates = [PairingRow(row, self._candidates(i), self._noise(i)) for i, row in enumerate(self._rows)]
         pairs = pair(candidates, self._moves)
         changes = [self._told_change(candidate, pairs.get(i)) for i, candidate in enumerate(candidates)]
@@ -142,10 +142,10 @@ class _Builder:
                 self._settle_ties(i, change)
         return self._with_fills(tuple(self._step(i, change, pairs.get(i)) for i, change in enumerate(changes)))
 
-    def _step(self, i: int, told: Decimal | None, move: Move | None) -> Step:
+    def _step(self, i: int, told: Decimal | None, move: Move | None) -> BalanceStep:
         by_ledger = i > 0 or self._rows[i].change is not None
         change = self._beyond(i, ZERO) if told is None else told
-        return Step(
+        return BalanceStep(
             row=self._rows[i],
             change=change,
             capital=tuple(self._before[i]),
@@ -154,12 +154,12 @@ class _Builder:
             told_by="nothing" if told is None else "ledger" if by_ledger else "fill",
         )
 
-    def _with_fills(self, steps: tuple[Step, ...]) -> Chain:
+    def _with_fills(self, steps: tuple[BalanceStep, ...]) -> BalanceChain:
         paired = {step.fill.id for step in steps if step.fill is not None}
         alone = [move.fill for move in self._moves if move.fill.id not in paired]
         start = steps[0].row.time if steps and steps[0].told_by != "nothing" else None
         is_earlier = [start is not None and fill.time < start for fill in alone]
-        return Chain(
+        return BalanceChain(
             asset=self._asset,
             steps=steps,
             opening=subtract(steps[0].row.new_balance, steps[0].change) if steps else ZERO,

@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import partial
 
-from engine.importers.legacy.chain import Chain, Step, moved, noise_of
+from engine.importers.legacy.chain import BalanceChain, BalanceStep, moved, noise_of
 from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER, STATE
 from engine.importers.legacy.pairing import fee_in, moves_of, own_quote
 from engine.importers.legacy.rows import CapitalRow, FillRow, LegacyRows
@@ -34,7 +34,7 @@ _SHORTENING = Context(prec=150, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownColumns:
     """What earlier imports left in the book: all keys of theirs, and per asset the sum of the openings."""
 
     keys: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedEvent:
     """An event and the old row that it stands for, such as `fills row 7`."""
 
     event: Event
@@ -50,13 +50,13 @@ class Planned:
 
 
 @dataclass(slots=True)
-class Plan:
+class ImportPlan:
     """What an import appends, those events included that are there already; and what is worth knowing of them.
 
     `quotes` counts how the fills' quote amounts came about: `kept`, `from_ledger`, `computed`; and those `rounded`.
     """
 
-    events: list[Planned] = field(default_factory=list)
+    events: list[PlannedEvent] = field(default_factory=list)
     quotes: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
@@ -66,12 +66,12 @@ def key_of(table: str, row_id: str) -> str:
     return f"{PREFIX}{table}:{row_id}"
 
 
-def plan_events(rows: LegacyRows, chains: Mapping[str, Chain], book: Book, known: Known) -> Plan:
+def plan_events(rows: LegacyRows, chains: Mapping[str, BalanceChain], book: Book, known: KnownColumns) -> ImportPlan:
     """The events of an old database, sorted by time: openings first, then fills, then capital; the baseline last.
 
     Raises Refused, naming the old row, for what cannot be an event.
     """
-    plan = Plan()
+    plan = ImportPlan()
     steps = {(chain.asset, step.fill.id): step for chain in chains.values() for step in chain.steps if step.fill}
     for row in rows.capital:
         _add(plan, CAPITAL, row.id, partial(_capital_event, row, book, plan))
@@ -83,23 +83,23 @@ def plan_events(rows: LegacyRows, chains: Mapping[str, Chain], book: Book, known
     return plan
 
 
-def _add(plan: Plan, table: str, row_id: str, build: Callable[[], Event]) -> None:
+def _add(plan: ImportPlan, table: str, row_id: str, build: Callable[[], Event]) -> None:
     source = f"{table} row {row_id}"
     try:
-        plan.events.append(Planned(build(), source))
+        plan.events.append(PlannedEvent(build(), source))
     except Refused as refused:
         refused.where = source
         raise
 
 
-def _place(planned: Planned) -> tuple[datetime, int]:
+def _place(planned: PlannedEvent) -> tuple[datetime, int]:
     """Where an event stands; of one time, openings come before fills and fills before capital."""
     event = planned.event
     assert event.at is not None  # every old row has a time
     return event.at, {"adjustment": 0, "fill": 1}.get(event.kind, 2)
 
 
-def _capital_event(row: CapitalRow, book: Book, plan: Plan) -> Event:
+def _capital_event(row: CapitalRow, book: Book, plan: ImportPlan) -> Event:
     fields = {"key": key_of(CAPITAL, row.id), "at": row.time, "source_note": row.source_note, "tx_hash": row.tx_hash}
     given = {name: field for name, field in fields.items() if field is not None}
     if row.event_type == "basis_commit":
@@ -118,7 +118,7 @@ def _capital_event(row: CapitalRow, book: Book, plan: Plan) -> Event:
     return Deposit.model_validate({**given, "basis_delta": row.basis_delta})
 
 
-def _basis_commit(row: CapitalRow, given: dict[str, object], plan: Plan) -> BasisCommit:
+def _basis_commit(row: CapitalRow, given: dict[str, object], plan: ImportPlan) -> BasisCommit:
     if row.basis_delta is None:
         raise Refused(Refusal.FIELD_REQUIRED, "a basis commit without a basis delta", expected="a basis delta")
     if row.amount != row.basis_delta.copy_abs():
@@ -131,7 +131,7 @@ def _basis_commit(row: CapitalRow, given: dict[str, object], plan: Plan) -> Basi
     return undeclared(BasisCommit.model_validate(initial), "at", "tx_hash")
 
 
-def _fill_event(fill: FillRow, step: Step | None, plan: Plan) -> Fill:
+def _fill_event(fill: FillRow, step: BalanceStep | None, plan: ImportPlan) -> Fill:
     quote, how = _quote_amount(fill, step)
     rounded = value(quote, _ONE)
     exact = Fraction(fill.quantity) * Fraction(fill.price) if how == "computed" and fill.price else Fraction(quote)
@@ -155,7 +155,7 @@ def _fill_event(fill: FillRow, step: Step | None, plan: Plan) -> Fill:
     return event if how == "kept" else undeclared(event, "quote_amount")
 
 
-def _quote_amount(fill: FillRow, step: Step | None) -> tuple[Decimal, str]:
+def _quote_amount(fill: FillRow, step: BalanceStep | None) -> tuple[Decimal, str]:
     """A fill's quote amount without the fee, before it is rounded to an amount; and where it comes from."""
     if fill.quote_amount is not None:
         return fill.quote_amount, "kept"
@@ -183,7 +183,7 @@ def _without_fee(fill: FillRow, change: Decimal) -> Decimal:
     return add(change, fee) if is_in_it else change
 
 
-def opening_beyond(chain: Chain) -> Decimal:
+def opening_beyond(chain: BalanceChain) -> Decimal:
     """What an opening holds beyond the capital and the fills before it: the shortest decimal that its floats allow."""
     first = chain.steps[0]
     fills = [move.amounts[-1] for move in moves_of(chain.fills_in_opening, chain.asset) if move.amounts]
@@ -196,7 +196,7 @@ def opening_beyond(chain: Chain) -> Decimal:
     return value(beyond, _ONE)
 
 
-def _plan_openings(plan: Plan, chains: Mapping[str, Chain], known: Known) -> None:
+def _plan_openings(plan: ImportPlan, chains: Mapping[str, BalanceChain], known: KnownColumns) -> None:
     """An adjustment for each opening that holds more than what came before it; at a later import, for what is new of it."""
     gone = gone_keys(plan, known)
     if gone:
@@ -212,14 +212,14 @@ def _plan_openings(plan: Plan, chains: Mapping[str, Chain], known: Known) -> Non
                 _add(plan, LEDGER, chain.steps[0].row.id, partial(_opening, chain, new, known))
 
 
-def gone_keys(plan: Plan, known: Known) -> set[str]:
+def gone_keys(plan: ImportPlan, known: KnownColumns) -> set[str]:
     """The keys of imported rows that the old database no longer has; a correction's key, `…#2`, is none of them."""
     missing = known.keys - {planned.event.key for planned in plan.events}
     others = (OPENINGS, f"{PREFIX}{STATE}:")
     return {key for key in missing if not key.startswith(others) and key.rpartition("#")[0] not in known.keys}
 
 
-def _opening(chain: Chain, amount: Decimal, known: Known) -> Adjustment:
+def _opening(chain: BalanceChain, amount: Decimal, known: KnownColumns) -> Adjustment:
     first = chain.steps[0].row
     key, number = key_of(LEDGER, first.id), 1
     while key in known.keys:
@@ -230,7 +230,7 @@ def _opening(chain: Chain, amount: Decimal, known: Known) -> Adjustment:
     return Adjustment.model_validate({**fields, "key": key})
 
 
-def _plan_baseline(plan: Plan, rows: LegacyRows, book: Book, known: Known) -> None:
+def _plan_baseline(plan: ImportPlan, rows: LegacyRows, book: Book, known: KnownColumns) -> None:
     """The first import ends with the old engine's starting value; later the deposits and withdrawals move it."""
     name = starting_value_key(book.numeraire)
     key = key_of(STATE, name)
@@ -240,4 +240,4 @@ def _plan_baseline(plan: Plan, rows: LegacyRows, book: Book, known: Known) -> No
         at = plan.events[-1].event.at if plan.events else None
         reason = "the old engine's starting value"
         baseline = Baseline(starting_value=rows.starting_value, reason=reason, at=at, key=key)
-        plan.events.append(Planned(baseline, f"{STATE} key {name}"))
+        plan.events.append(PlannedEvent(baseline, f"{STATE} key {name}"))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from engine.importers.legacy.chain import Chain, Holds, Step, moved, noise_of
+from engine.importers.legacy.chain import BalanceChain, BalanceStep, Holds, moved, noise_of
 from engine.importers.legacy.columns import CAPITAL, LEDGER
 from engine.importers.legacy.pairing import PairingRow, agreed_change, moves_of
 from engine.importers.legacy.rows import CapitalRow
@@ -36,7 +36,7 @@ class _Found:
     untold: list[str] = field(default_factory=list)
 
 
-def read_holds(chains: Mapping[str, Chain]) -> Holds:
+def read_holds(chains: Mapping[str, BalanceChain]) -> Holds:
     """What the ledger holds, by its chains as of a ledger that holds all; that one where it makes no difference.
 
     Raises Refused `ledger_unclear`, naming the events, where the rows do not tell, or say the one of some and the other of
@@ -44,7 +44,7 @@ def read_holds(chains: Mapping[str, Chain]) -> Holds:
     """
     found = _Found()
     for chain in chains.values():
-        unexplained: list[Step] | None = None
+        unexplained: list[BalanceStep] | None = None
         for previous, step in zip(chain.steps, chain.steps[1:], strict=False):
             if not moved(step.capital).is_zero():
                 unexplained = _unexplained(chain) if unexplained is None else unexplained
@@ -73,7 +73,9 @@ def _names(places: list[str]) -> str:
     return ", ".join(places[:_NAMED]) + more
 
 
-def _look(found: _Found, chain: Chain, previous: Step, step: Step, unexplained: list[Step]) -> None:
+def _look(
+    found: _Found, chain: BalanceChain, previous: BalanceStep, step: BalanceStep, unexplained: list[BalanceStep]
+) -> None:
     """Say of each capital event between two rows whether the later one holds it."""
     missing = list(_missing(step)) if _is_told(chain, previous, step) else []
     place = f"{LEDGER} row {step.row.id}"
@@ -90,7 +92,7 @@ def _look(found: _Found, chain: Chain, previous: Step, step: Step, unexplained: 
             found.left_out.append(where)
 
 
-def _missing(step: Step) -> Iterator[tuple[CapitalRow, ...]]:
+def _missing(step: BalanceStep) -> Iterator[tuple[CapitalRow, ...]]:
     """The selections of the events before a row that are the row's jump, when its balance does not have them."""
     noise = noise_of(step.row.new_balance, step.change, *(event.moved for event in step.capital))
     for selection in _selections([event for event in step.capital if not event.moved.is_zero()]):
@@ -104,18 +106,18 @@ def _selections(events: list[CapitalRow]) -> Iterable[tuple[CapitalRow, ...]]:
     return [selection for count in range(len(events) + 1) for selection in combinations(events, count)]
 
 
-def _unexplained(chain: Chain) -> list[Step]:
+def _unexplained(chain: BalanceChain) -> list[BalanceStep]:
     """The rows whose balances moved by something that is neither their change nor capital before them, held or not."""
     return [step for step in chain.steps if not step.jump.is_zero() and not any(True for _ in _missing(step))]
 
 
-def _is_jump_of(event: CapitalRow, step: Step) -> bool:
+def _is_jump_of(event: CapitalRow, step: BalanceStep) -> bool:
     """Whether a row's balance moved by an event's amount."""
     noise = noise_of(step.row.new_balance, step.change, event.moved)
     return subtract(step.jump, event.moved).copy_abs() <= noise
 
 
-def _is_told(chain: Chain, previous: Step, step: Step) -> bool:
+def _is_told(chain: BalanceChain, previous: BalanceStep, step: BalanceStep) -> bool:
     """Whether a row's own change is known without taking the capital before it for held or for not held."""
     if step.row.change is not None:
         return True

@@ -14,10 +14,10 @@ from itertools import chain as chained
 from sqlalchemy import Connection, select
 
 from engine.bookkeeper import Bookkeeper, View
-from engine.importers.legacy.chain import Chain, Holds, chains_of
+from engine.importers.legacy.chain import BalanceChain, Holds, chains_of
 from engine.importers.legacy.columns import Mapped
 from engine.importers.legacy.copying import copied_aside
-from engine.importers.legacy.events import OPENINGS, PREFIX, Known, Plan, Planned, plan_events
+from engine.importers.legacy.events import OPENINGS, PREFIX, ImportPlan, KnownColumns, PlannedEvent, plan_events
 from engine.importers.legacy.holding import read_holds
 from engine.importers.legacy.movements import Recorded, movements_recorded_before
 from engine.importers.legacy.reconciliation import Reconciliation, reconcile
@@ -39,7 +39,7 @@ from projections.engine_state import starting_value_key
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ImportRequest:
     """What to import. `mapped`: columns of other names; `engine_start`: the time of rows that have none, UTC.
 
     `holds`: what the ledger's balances hold of the capital events after its first row; None to read it from the rows.
@@ -52,7 +52,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportReport:
     """What an import did, or would do. `existed[i]`: whether the plan's event i was there already.
 
     `recorded`: the movements that were recorded by others before, each for the old row of the same transaction. `holds`:
@@ -61,7 +61,7 @@ class Imported:
 
     book: Book
     head: Head
-    plan: Plan
+    plan: ImportPlan
     existed: Sequence[bool]
     recorded: Sequence[Recorded]
     holds: Holds
@@ -70,8 +70,13 @@ class Imported:
 
 
 def import_legacy(
-    keeper: Bookkeeper, name: str, request: Request, *, dry_run: bool = False, on_progress: OnProgress | None = None
-) -> Imported:
+    keeper: Bookkeeper,
+    name: str,
+    request: ImportRequest,
+    *,
+    dry_run: bool = False,
+    on_progress: OnProgress | None = None,
+) -> ImportReport:
     """Import what is new of an old database into a book, in one transaction; a dry run only reads.
 
     `on_progress` gets the number of events gone through. Raises Refused, naming the old row; KeyConflict for a row that was
@@ -97,10 +102,10 @@ def import_legacy(
         reconciliation = reconcile(rows, chains, view.book.numeraire, log, plan, recorded)
     after = view if dry_run else keeper.view(name)
     notes = _notes(rows, chains, plan, view)
-    return Imported(view.book, after.head, plan, existed, recorded, holds, reconciliation, notes)
+    return ImportReport(view.book, after.head, plan, existed, recorded, holds, reconciliation, notes)
 
 
-def _read(book: Book, request: Request) -> LegacyRows:
+def _read(book: Book, request: ImportRequest) -> LegacyRows:
     how = Reading(
         numeraire=book.numeraire,
         base_asset=book.base_asset,
@@ -112,7 +117,7 @@ def _read(book: Book, request: Request) -> LegacyRows:
         return read_legacy(copy, request.file, how)
 
 
-def _known(connection: Connection, name: str) -> Known:
+def _known(connection: Connection, name: str) -> KnownColumns:
     """What earlier imports left; the events' columns are enough for it."""
     query = select(events.c.key, events.c.type, events.c.asset, events.c.asset_delta)
     keys: set[str] = set()
@@ -123,11 +128,11 @@ def _known(connection: Connection, name: str) -> Known:
         keys.add(key)
         if kind == "adjustment" and key.startswith(OPENINGS):
             openings[asset] = add(openings.get(asset, ZERO), delta)
-    return Known(frozenset(keys), openings)
+    return KnownColumns(frozenset(keys), openings)
 
 
 def _append(
-    keeper: Bookkeeper, name: str, planned: Sequence[Planned], on_progress: OnProgress | None
+    keeper: Bookkeeper, name: str, planned: Sequence[PlannedEvent], on_progress: OnProgress | None
 ) -> tuple[list[bool], list[Recorded]]:
     """Which of the events existed, and which movements were recorded by others before."""
     appended: list[bool] = []
@@ -171,7 +176,7 @@ class _Rehearsal:
 
 
 def _rehearse(
-    connection: Connection, view: View, now: datetime, planned: Sequence[Planned], recorded: Sequence[Recorded]
+    connection: Connection, view: View, now: datetime, planned: Sequence[PlannedEvent], recorded: Sequence[Recorded]
 ) -> Iterator[StoredEvent | None]:
     """What each event would be stored as, but for its bytes; None for one that is there. Raises as appending does."""
     history = _Rehearsal(store.starting_value(connection, view.book.name))
@@ -197,7 +202,7 @@ def _rehearse(
                 raise
 
 
-def _rehearsed(item: Planned, book: Book, history: _Rehearsal, version: int, now: datetime) -> StoredEvent:
+def _rehearsed(item: PlannedEvent, book: Book, history: _Rehearsal, version: int, now: datetime) -> StoredEvent:
     event = complete(item.event, book)
     effects = effects_of(event, book, history)
     history.passed(effects)
@@ -214,7 +219,7 @@ def _rehearsed(item: Planned, book: Book, history: _Rehearsal, version: int, now
     )
 
 
-def _notes(rows: LegacyRows, chains: dict[str, Chain], plan: Plan, view: View) -> list[str]:
+def _notes(rows: LegacyRows, chains: dict[str, BalanceChain], plan: ImportPlan, view: View) -> list[str]:
     """What a person should know beyond the figures."""
     notes = [*rows.notes, *plan.notes]
     unknown = sum(getattr(item.event, "basis_unknown", False) for item in plan.events)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from engine.importers.legacy.events import PREFIX, Planned
+from engine.importers.legacy.events import PREFIX, PlannedEvent
 from ledger import store
 from ledger.errors import MovementConflict
 from ledger.events import Deposit, Withdrawal
@@ -27,16 +27,16 @@ _Movement = tuple[str, str, str]
 class Recorded:
     """An event of the import that is not appended, since `stored` is its movement."""
 
-    planned: Planned
+    planned: PlannedEvent
     stored: StoredEvent
 
 
-def movements_recorded_before(connection: Connection, book: str, planned: Sequence[Planned]) -> list[Recorded]:
+def movements_recorded_before(connection: Connection, book: str, planned: Sequence[PlannedEvent]) -> list[Recorded]:
     """The planned movements that the book has under other keys than an import's, in the plan's order.
 
     Raises MovementConflict, naming the old row, where a movement of the same transaction stands with another amount.
     """
-    asked: defaultdict[_Movement, list[Planned]] = defaultdict(list)
+    asked: defaultdict[_Movement, list[PlannedEvent]] = defaultdict(list)
     for item in planned:
         movement = _movement(item)
         if movement is not None:
@@ -53,7 +53,7 @@ def movements_recorded_before(connection: Connection, book: str, planned: Sequen
     return found
 
 
-def _movement(item: Planned) -> _Movement | None:
+def _movement(item: PlannedEvent) -> _Movement | None:
     event = item.event
     if not isinstance(event, Deposit | Withdrawal):
         return None
@@ -61,15 +61,15 @@ def _movement(item: Planned) -> _Movement | None:
     return (event.kind, tx_hash, event.asset) if tx_hash else None
 
 
-def _not_imported(connection: Connection, book: str, items: Sequence[Planned]) -> list[Planned]:
+def _not_imported(connection: Connection, book: str, items: Sequence[PlannedEvent]) -> list[PlannedEvent]:
     keys = store.find_keys(connection, book, [item.event.key for item in items if item.event.key is not None])
     return [item for item in items if item.event.key not in keys]
 
 
-def _matched(movement: _Movement, items: Sequence[Planned], there: list[StoredEvent]) -> list[Recorded]:
+def _matched(movement: _Movement, items: Sequence[PlannedEvent], there: list[StoredEvent]) -> list[Recorded]:
     """Each old row with the movement of its amount; a row and a movement that are left over contradict each other."""
     found: list[Recorded] = []
-    others: list[Planned] = []
+    others: list[PlannedEvent] = []
     for item in items:
         amount = getattr(item.event, "amount", None)
         same = next((stored for stored in there if _amount(stored) == amount), None)

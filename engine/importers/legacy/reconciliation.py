@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.importers.legacy.causes import Cause, Causes, Kind, find_causes
-from engine.importers.legacy.chain import Chain, noise_of
+from engine.importers.legacy.chain import BalanceChain, noise_of
 from engine.importers.legacy.columns import CAPITAL, FILLS, STATE
-from engine.importers.legacy.events import OPENINGS, PREFIX, Plan, key_of
+from engine.importers.legacy.events import OPENINGS, PREFIX, ImportPlan, key_of
 from engine.importers.legacy.movements import Recorded
 from engine.importers.legacy.rows import CapitalRow, FillRow, LegacyRows
 from ledger.amounts import ZERO, add, negate, subtract, total, value
@@ -177,10 +177,10 @@ class Tally:
 
 def reconcile(
     rows: LegacyRows,
-    chains: Mapping[str, Chain],
+    chains: Mapping[str, BalanceChain],
     numeraire: str,
     log: Iterable[StoredEvent],
-    plan: Plan,
+    plan: ImportPlan,
     recorded: Sequence[Recorded] = (),
 ) -> Reconciliation:
     """Compare an old database with a book's log, in which the import of `plan` is done."""
@@ -193,7 +193,7 @@ def reconcile(
     return Reconciliation((*totals, *_figure_lines(rows, numeraire, tally)))
 
 
-def _total_line(chain: Chain, tally: Tally) -> Line:
+def _total_line(chain: BalanceChain, tally: Tally) -> Line:
     asset, old = chain.asset, chain.total
     imported, here = tally.imported.balances[asset], tally.here.balances[asset]
     difference = None if old is None else subtract(imported, old)

@@ -14,7 +14,17 @@ import projections.basis
 import projections.engine_state
 from engine import projection_store
 from engine.bookkeeper import Bookkeeper
-from engine.capital import Backfill, Done, Injection, Movement, Payout, backfill_basis, inject, plan_payout, withdraw
+from engine.capital import (
+    InitialBasisPlan,
+    Injection,
+    Movement,
+    Payout,
+    RequestOutcome,
+    backfill_basis,
+    inject,
+    plan_payout,
+    withdraw,
+)
 from engine.policy.valuation import MAX_MARK_AGE
 from engine.proof.check import check
 from ledger.appender import Outcome
@@ -50,19 +60,19 @@ def desk(keeper: Bookkeeper) -> Bookkeeper:
     return keeper
 
 
-def planned(done: Done[Any]) -> Any:
+def planned(done: RequestOutcome[Any]) -> Any:
     """The plan of what was done or would be."""
     assert done.plan is not None
     return done.plan
 
 
-def written(done: Done[Any]) -> Outcome:
+def written(done: RequestOutcome[Any]) -> Outcome:
     """What was written."""
     assert done.outcome is not None
     return done.outcome
 
 
-def parts(done: Done[Payout]) -> tuple[str, str]:
+def parts(done: RequestOutcome[Payout]) -> tuple[str, str]:
     """Profit and principal."""
     evidence: Evidence = planned(done).evidence
     return str(evidence.profit.normalize()), str(evidence.principal.normalize())
@@ -730,7 +740,7 @@ def test_the_initial_basis_moves_neither_inventory_nor_starting_value(before_bas
     before = pnl_now(before_basis, prices)
     done = backfill_basis(before_basis, BOOK, FIRST_BASIS, actor="owner", at="2026-01-01T00:00:00Z")
     after = pnl_now(before_basis, prices)
-    plan: Backfill = planned(done)
+    plan: InitialBasisPlan = planned(done)
     assert (plan.net_basis.before, plan.net_basis.after, plan.net_deposits) == (
         ZERO,
         Decimal(FIRST_BASIS),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.paper.anchor import Anchor, Observation, observations
 from engine.paper.exposure import trace
-from engine.paper.quoting import Balances, Intents, Quote, Quoter, Reason, Traded, settle
+from engine.paper.quoting import Balances, Intents, Quote, Quoter, Reason, TradedLots, settle
 from engine.paper.tape import Tick
 from tests.engine.paper.paper_support import TAPE_START, strategy
 
@@ -221,7 +221,7 @@ def test_in_a_book_the_other_side_must_pass_through(made: Quote, bid: str, ask: 
 
 def test_a_fill_is_at_the_quotes_price_and_pays_the_fee() -> None:
     fee = Decimal("0.00299999987")
-    assert QUOTER.trade(BID, tick("1.30")) == Traded("bid", BID.base_amount, BID.quote_amount, fee)
+    assert QUOTER.trade(BID, tick("1.30")) == TradedLots("bid", BID.base_amount, BID.quote_amount, fee)
 
 
 def test_a_fill_takes_no_more_than_the_tape_traded() -> None:
@@ -244,9 +244,9 @@ def test_a_fill_that_is_worth_nothing_is_none() -> None:
 def test_settling_moves_both_balances_and_takes_the_fee_from_the_quote_asset() -> None:
     before = Balances(Decimal(100), Decimal(100))
     amounts = Decimal(10), Decimal(13)
-    assert settle(before, Traded("bid", *amounts, Decimal("0.5"))) == Balances(Decimal(110), Decimal("86.5"))
-    assert settle(before, Traded("ask", *amounts, Decimal("0.5"))) == Balances(Decimal(90), Decimal("112.5"))
-    assert settle(before, Traded("ask", *amounts, Decimal("-0.5"))) == Balances(Decimal(90), Decimal("113.5"))
+    assert settle(before, TradedLots("bid", *amounts, Decimal("0.5"))) == Balances(Decimal(110), Decimal("86.5"))
+    assert settle(before, TradedLots("ask", *amounts, Decimal("0.5"))) == Balances(Decimal(90), Decimal("112.5"))
+    assert settle(before, TradedLots("ask", *amounts, Decimal("-0.5"))) == Balances(Decimal(90), Decimal("113.5"))
 
 
 amounts = st.decimals(min_value=0, max_value=200, places=18)

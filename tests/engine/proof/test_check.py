@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import NAMES, Checked, ExpectedHead, check
+from engine.proof.check import NAMES, CheckReport, ExpectedHead, check
 from engine.upkeep.rebuild import rebuild
 from ledger.book import GENESIS_HASH
 from ledger.database.tables import books, events
@@ -229,7 +229,7 @@ def test_a_rewritten_chain_shows_only_against_a_head_that_was_kept(ledger: Path)
     assert [finding.version for finding in against(ledger, ExpectedHead(kept)).findings] == [None]
 
 
-def against(ledger: Path, head: ExpectedHead) -> Checked:
+def against(ledger: Path, head: ExpectedHead) -> CheckReport:
     """The check of a ledger against a head that was kept elsewhere."""
     with Bookkeeper.open(str(ledger), "read") as keeper:
         return check(keeper.database, BOOK, expected_head=head)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import Checked, Wanted, check, check_ledger
+from engine.proof.check import CheckReport, CheckRequest, check, check_ledger
 from engine.schema_proof import check_schema, expected_facts
 from ledger.database.connections import Database
 from ledger.database.postgres import is_url
@@ -31,7 +31,7 @@ def ledger(location: str, tmp_path: Path) -> str:
     return location
 
 
-def checked(location: str) -> Checked:
+def checked(location: str) -> CheckReport:
     with Database.open(location, "read") as database:
         return check(database, BOOK)
 
@@ -120,7 +120,7 @@ def test_a_projection_replaced_by_a_view_is_found(ledger: str) -> None:
 def test_a_ledger_that_cannot_be_read_has_its_findings_all_the_same(ledger: str, table: str) -> None:
     execute(ledger, f"DROP TABLE {table}{' CASCADE' if is_url(ledger) else ''}")
     with Database.open(ledger, "read") as database:
-        found = check_ledger(database, None, Wanted())
+        found = check_ledger(database, None, CheckRequest())
     assert f"the table {table} is missing" in [finding.detail for finding in found.findings]
 
 

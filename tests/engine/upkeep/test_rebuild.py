@@ -11,7 +11,7 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
-from engine.upkeep.rebuild import Rebuilt, rebuild
+from engine.upkeep.rebuild import RebuildReport, rebuild
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
 from projections import tables as projection_tables
@@ -44,7 +44,7 @@ KEYS = [
 ]
 
 
-def rebuilt(path: Path, *, dry_run: bool = False) -> Rebuilt:
+def rebuilt(path: Path, *, dry_run: bool = False) -> RebuildReport:
     with Bookkeeper.open(str(path), "read" if dry_run else "write") as keeper:
         return rebuild(keeper.database, BOOK, dry_run=dry_run)
 

@@ -14,13 +14,13 @@ from engine.bookkeeper import Bookkeeper
 from ledger.book import GENESIS_HASH
 from ledger.errors import Refused, StorageError
 from ledger.integrity.file_damage import damaged_indexes, require_sound_file
-from ledger.integrity.prover import Proved, Prover, check_orphans
+from ledger.integrity.prover import ProvedRow, Prover, check_orphans
 from ledger.integrity.raw_rows import any_text
 from tests.ledger.database.store_support import SAMPLE_VERSIONS, fill, sample_file, tamper
 from tests.support import BOOK, event, ledger_file, log_of, open_keeper
 
 
-def proofs_of(ledger: Path, book: str = BOOK) -> list[Proved]:
+def proofs_of(ledger: Path, book: str = BOOK) -> list[ProvedRow]:
     with Bookkeeper.open(str(ledger), "read") as keeper, keeper.database.reading() as connection:
         return list(Prover(connection, book).run())
 

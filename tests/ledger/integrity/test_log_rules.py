@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.proof.check import Checked, check
+from engine.proof.check import CheckReport, check
 from ledger.book import GENESIS_HASH
 from ledger.database.connections import Database
 from ledger.database.postgres import is_url
@@ -28,7 +28,7 @@ def ledger(location: str, tmp_path: Path) -> str:
     return location
 
 
-def checked(location: str) -> Checked:
+def checked(location: str) -> CheckReport:
     with Database.open(location, "read") as database:
         return check(database, BOOK)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.importers.legacy.chain import Chain, chains_of
+from engine.importers.legacy.chain import BalanceChain, chains_of
 from engine.importers.legacy.rows import CapitalRow, FillRow, LedgerRow, LegacyRows
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -53,7 +53,7 @@ def fill(row_id: str, minute: str, paid: str, *, price: str | None = "1", fee: s
     )
 
 
-def chain(*rows: CapitalRow | LedgerRow | FillRow) -> Chain:
+def chain(*rows: CapitalRow | LedgerRow | FillRow) -> BalanceChain:
     """The chain of RLUSD."""
     return chains_of(
         LegacyRows(
@@ -68,7 +68,7 @@ def ids(rows: tuple[CapitalRow, ...] | tuple[FillRow, ...]) -> str:
     return " ".join(one.id for one in rows)
 
 
-def pairs(found: Chain) -> dict[str, str | None]:
+def pairs(found: BalanceChain) -> dict[str, str | None]:
     return {step.row.id: step.fill.id if step.fill else None for step in found.steps}
 
 

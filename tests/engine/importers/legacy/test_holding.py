@@ -10,7 +10,7 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.importers.legacy.chain import Holds
-from engine.importers.legacy.importing import Imported, Request, import_legacy
+from engine.importers.legacy.importing import ImportReport, ImportRequest, import_legacy
 from ledger.errors import Refusal, Refused
 from tests.engine.importers.legacy.legacy_databases import OldEngine, Shape, first_deposits, trade
 from tests.support import BOOK
@@ -75,17 +75,17 @@ def dust_among_others(engine: OldEngine) -> None:
 PLAYS: list[Play] = [of_the_issue, in_and_out, two_at_once, of_another_asset, after_the_last_row, dust_among_others]
 
 
-def imported(keeper: Bookkeeper, folder: Path, play: Play, shape: Shape, holds: Holds | None = None) -> Imported:
+def imported(keeper: Bookkeeper, folder: Path, play: Play, shape: Shape, holds: Holds | None = None) -> ImportReport:
     """An old database, invented and imported."""
     path = folder / "old.db"
     path.unlink(missing_ok=True)
     with OldEngine(path, shape) as engine:
         play(engine)
         engine.keep_starting_value()
-    return import_legacy(keeper, BOOK, Request(str(path), {}, holds=holds))
+    return import_legacy(keeper, BOOK, ImportRequest(str(path), {}, holds=holds))
 
 
-def old_totals(found: Imported) -> dict[str | None, Decimal | None]:
+def old_totals(found: ImportReport) -> dict[str | None, Decimal | None]:
     return {line.asset: line.old for line in found.reconciliation.lines if line.asset is not None}
 
 
@@ -100,7 +100,7 @@ def test_it_is_read_from_the_rows(
     assert found.reconciliation.holds
     expected = Holds.FILLS_ONLY if fills_only and play is not after_the_last_row else Holds.TOTAL
     assert found.holds is expected
-    again = import_legacy(keeper, BOOK, Request(str(tmp_path / "old.db"), {}))
+    again = import_legacy(keeper, BOOK, ImportRequest(str(tmp_path / "old.db"), {}))
     assert (set(again.existed), again.reconciliation) == ({True}, found.reconciliation)
 
 
@@ -108,7 +108,7 @@ def test_the_example_of_the_issue_in_numbers(keeper: Bookkeeper, tmp_path: Path)
     found = imported(keeper, tmp_path, of_the_issue, FILLS_ALONE)
     assert old_totals(found)["RLUSD"] == D(109)
     assert keeper.view(BOOK).state.inventory.balance("RLUSD") == D(109)
-    wrong = import_legacy(keeper, BOOK, Request(str(tmp_path / "old.db"), {}, holds=Holds.TOTAL))
+    wrong = import_legacy(keeper, BOOK, ImportRequest(str(tmp_path / "old.db"), {}, holds=Holds.TOTAL))
     assert (old_totals(wrong)["RLUSD"], wrong.reconciliation.holds) == (D(59), False), "what is said counts"
 
 

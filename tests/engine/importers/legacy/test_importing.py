@@ -16,7 +16,7 @@ from engine.capital import Movement, backfill_basis, inject
 from engine.importers.legacy.causes import Kind
 from engine.importers.legacy.chain import Holds
 from engine.importers.legacy.columns import parse_mapping
-from engine.importers.legacy.importing import Imported, Request, import_legacy
+from engine.importers.legacy.importing import ImportReport, ImportRequest, import_legacy
 from engine.proof.check import check
 from ledger.errors import KeyConflict, Refusal, Refused
 from ledger.events import Adjustment, Baseline, BasisCommit, Deposit, Event, Fill, Withdrawal
@@ -39,20 +39,20 @@ D = Decimal
 INITIAL = "synthetic_initial_basis"
 
 
-def run(keeper: Bookkeeper, old: Path, *mapped: str, dry_run: bool = False, start: str | None = None) -> Imported:
+def run(keeper: Bookkeeper, old: Path, *mapped: str, dry_run: bool = False, start: str | None = None) -> ImportReport:
     engine_start = None if start is None else parse_time(start)
-    return import_legacy(keeper, BOOK, Request(str(old), parse_mapping(mapped), engine_start), dry_run=dry_run)
+    return import_legacy(keeper, BOOK, ImportRequest(str(old), parse_mapping(mapped), engine_start), dry_run=dry_run)
 
 
 def by_key(keeper: Bookkeeper) -> dict[str, Event]:
     return {stored.key: stored.event for stored in log_of(keeper)}
 
 
-def differences(imported: Imported) -> dict[str, Decimal | None]:
+def differences(imported: ImportReport) -> dict[str, Decimal | None]:
     return {line.figure: line.difference for line in imported.reconciliation.lines}
 
 
-def causes(imported: Imported, figure: str) -> dict[Kind, tuple[Decimal, int, tuple[str, ...]]]:
+def causes(imported: ImportReport, figure: str) -> dict[Kind, tuple[Decimal, int, tuple[str, ...]]]:
     """The causes of a line's difference but for what floats leave over."""
     (line,) = [line for line in imported.reconciliation.lines if line.figure == figure]
     return {
@@ -482,13 +482,13 @@ def test_without_a_starting_value_nothing_is_compared(keeper: Bookkeeper, tmp_pa
 
 def explained(
     keeper: Bookkeeper, tmp_path: Path, play: Callable[[OldEngine], None], shape: Shape | None = None
-) -> Imported:
+) -> ImportReport:
     with engine(tmp_path, shape) as old:
         first_deposits(old)
         trade(old)
         play(old)
         old.keep_starting_value()
-    return import_legacy(keeper, BOOK, Request(str(tmp_path / "old.db"), {}, holds=Holds.TOTAL))
+    return import_legacy(keeper, BOOK, ImportRequest(str(tmp_path / "old.db"), {}, holds=Holds.TOTAL))
 
 
 def test_a_deposit_that_no_balance_has_is_on_the_wrong_side_of_the_boundary(keeper: Bookkeeper, tmp_path: Path) -> None:
@@ -666,7 +666,7 @@ def test_two_books_of_one_ledger_take_the_same_history(keeper: Bookkeeper, tmp_p
     EXACT["plain"](tmp_path / "old.db")
     run(keeper, tmp_path / "old.db")
     keeper.open_book("second", event("opened", mode="paper"))  # type: ignore[arg-type]
-    assert import_legacy(keeper, "second", Request(str(tmp_path / "old.db"), {})).existed.count(True) == 0
+    assert import_legacy(keeper, "second", ImportRequest(str(tmp_path / "old.db"), {})).existed.count(True) == 0
 
 
 def test_a_book_that_was_in_use_is_warned_about_its_starting_value(keeper: Bookkeeper, tmp_path: Path) -> None:
@@ -729,7 +729,7 @@ def test_a_book_in_another_numeraire_does_not_take_prices_in_rlusd(tmp_path: Pat
     EXACT["plain"](tmp_path / "old.db")
     keeper.open_book("usd", event("opened", mode="live", numeraire="USD"))  # type: ignore[arg-type]
     with pytest.raises(Refused, match="price_usd"):
-        import_legacy(keeper, "usd", Request(str(tmp_path / "old.db"), {}))
+        import_legacy(keeper, "usd", ImportRequest(str(tmp_path / "old.db"), {}))
 
 
 def test_where_times_are_absent_the_engines_start_stands_for_them(keeper: Bookkeeper, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject
 from engine.importers.legacy.causes import Kind
-from engine.importers.legacy.importing import Imported, Request, import_legacy
+from engine.importers.legacy.importing import ImportReport, ImportRequest, import_legacy
 from engine.proof.check import check
 from ledger.errors import MovementConflict
 from ledger.events import Deposit, Reversal, Withdrawal
@@ -36,15 +36,15 @@ def old_database(folder: Path, *hashes: str, basis: str | None = "70", price: st
     return path
 
 
-def run(keeper: Bookkeeper, path: Path, *, dry_run: bool = False) -> Imported:
-    return import_legacy(keeper, BOOK, Request(str(path), {}), dry_run=dry_run)
+def run(keeper: Bookkeeper, path: Path, *, dry_run: bool = False) -> ImportReport:
+    return import_legacy(keeper, BOOK, ImportRequest(str(path), {}), dry_run=dry_run)
 
 
 def deposit(amount: str = "70", tx_hash: str = "FEED", **fields: str) -> Deposit:
     return Deposit(asset="RLUSD", amount=amount, tx_hash=tx_hash, **fields)  # type: ignore[arg-type]
 
 
-def named(found: Imported) -> list[tuple[str, int]]:
+def named(found: ImportReport) -> list[tuple[str, int]]:
     return [(each.planned.source, each.stored.version) for each in found.recorded]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.importers.legacy.causes import Kind
 from engine.importers.legacy.chain import Holds
-from engine.importers.legacy.importing import Imported, Request, import_legacy
+from engine.importers.legacy.importing import ImportReport, ImportRequest, import_legacy
 from engine.importers.legacy.reconciliation import TOLERANCE
 from engine.proof.check import check
 from ledger.errors import Refusal, Refused
@@ -109,7 +109,7 @@ def kind_of(shape: Shape) -> Holds:
     return Holds.FILLS_ONLY if shape.fills_only else Holds.TOTAL
 
 
-def require_explained(imported: Imported) -> None:
+def require_explained(imported: ImportReport) -> None:
     """The causes of every difference add up to it, and none of them is that nobody knows."""
     for line in imported.reconciliation.lines:
         assert sum(cause.amount for cause in line.causes) == (line.difference or 0), line
@@ -124,7 +124,7 @@ def test_what_comes_over_is_the_truth_and_comes_over_once(
     """Also when the old engine writes more between two imports."""
     with tempfile.TemporaryDirectory() as folder:
         old = Path(folder) / "old.db"
-        request = Request(str(old), {}, holds=kind_of(shape))
+        request = ImportRequest(str(old), {}, holds=kind_of(shape))
         with OldEngine(old, shape, openings=opened) as engine, open_keeper(Path(folder)) as keeper:
             for script in (before, after):
                 play(engine, script)
@@ -151,7 +151,7 @@ def test_what_the_ledger_holds_is_read_rightly_or_asked_for(
         with OldEngine(old, shape, openings=opened) as engine, open_keeper(Path(folder)) as keeper:
             play(engine, script)
             try:
-                imported = import_legacy(keeper, BOOK, Request(str(old), {}), dry_run=True)
+                imported = import_legacy(keeper, BOOK, ImportRequest(str(old), {}), dry_run=True)
             except Refused as refused:
                 assert refused.refusal is Refusal.LEDGER_UNCLEAR  # noqa: PT017  to ask is as good
                 seen("asked for")
@@ -206,7 +206,7 @@ def test_every_difference_is_taken_apart_to_the_last_digit(
                 slip(engine, name, fields)
             engine.keep_starting_value()
             engine.connection.commit()
-            request = Request(str(old), {}, holds=kind_of(shape))
+            request = ImportRequest(str(old), {}, holds=kind_of(shape))
             imported = import_legacy(keeper, BOOK, request)
             require_explained(imported)
             seen("reconciled" if imported.reconciliation.holds else "not reconciled")
