@@ -123,7 +123,7 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
     code = result if isinstance(result, int) else 0
     if code == EXIT_INTERRUPTED:
         return _stopped(target)
-    if target.commits is not None and target.commits.last is not None and answer_was_lost():
+    if target.commits is not None and target.commits.last and answer_was_lost():
         _say(f"note: nobody reads the answer; {'; '.join(_what_stays(target))}")
     return code
 
@@ -155,15 +155,19 @@ def _what_stays(target: Target) -> list[str]:
     commits = target.commits
     if commits is None:
         return []
-    if commits.pending is not None:
-        place = _place(commits.pending)
+    if commits.pending:
+        place = _places(commits.pending)
         return [f"it is not known whether {place} was committed: look with `netbasis register` before you repeat it"]
-    if commits.last is None:
+    if not commits.last:
         return ["no event was written"]
-    last = commits.last
+    last = _places(commits.last)
     if commits.events == 1:
-        return [f"{_place(last)} is committed: do not repeat it"]
-    return [f"{commits.events} events are committed, the last of them {_place(last)}: do not repeat them"]
+        return [f"{last} is committed: do not repeat it"]
+    return [f"{commits.events} events are committed, the last of them {last}: do not repeat them"]
+
+
+def _places(commits: list[Commit]) -> str:
+    return " and ".join(_place(commit) for commit in commits)
 
 
 def _place(commit: Commit) -> str:

@@ -29,8 +29,9 @@ from engine.projection_store import stored_state
 from engine.projector import CommitSnapshot, Projector, projector_at
 from engine.retrying import Replayable, always, retry
 from engine.schema_proof import require_no_strangers
+from engine.transaction import Transaction
 from ledger import store
-from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, book_of, open_book
+from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, open_book
 from ledger.book import Book, Head
 from ledger.database.connections import BUSY_TIMEOUT_S, Database
 from ledger.database.faults import Mode
@@ -87,7 +88,7 @@ class Bookkeeper:
         self._event_types = event_types
         self._clock = clock
         self._new_id = new_id
-        self._kept: dict[str, CommitSnapshot] = {}
+        self._snapshots: dict[str, CommitSnapshot] = {}
         self.commits = Commits()
 
     @classmethod
@@ -172,7 +173,7 @@ class Bookkeeper:
 
         def work() -> Outcome:
             with self.database.writing() as connection:
-                projector = Projector(connection, book_of(name, opened), EMPTY, {})
+                projector = Projector(connection, Book.on_terms_of(name, opened), EMPTY, {})
                 outcome = open_book(
                     connection,
                     name,
@@ -184,9 +185,8 @@ class Bookkeeper:
                 )
                 if not outcome.existed:
                     projector.save(connection)
-                    self.commits.begin(Commit(name, 1, outcome.version, outcome.stored.key))
-            if not outcome.existed:
-                self.commits.end()
+                    self.commits.begin([Commit(name, 1, outcome.version, outcome.stored.key)])
+            self.commits.end()
             return outcome
 
         return retry(work, safe_to_repeat=always)
@@ -239,33 +239,54 @@ class Bookkeeper:
 
         Raises Refused `book_unknown`; StorageError.
         """
+        with self.transactions(name) as (transaction,):
+            yield transaction
+
+    @contextmanager
+    def transactions(self, *names: str) -> Iterator[tuple[Transaction, ...]]:
+        """Several books, locked until the end: what is appended to them is committed together, or nothing of it.
+
+        Yields a Transaction for each of the names (one name, one transaction), in the order given. They are locked in the
+        order of their names, so that two who want the same books never wait for each other. Raises Refused `book_unknown`;
+        StorageError.
+        """
         with self.database.writing() as connection:
-            book, head = store.require_book(connection, name, lock=True)
-            projector = projector_at(connection, book, head, self._kept.get(name))
-            appender = Appender(
-                connection,
-                book,
-                head,
-                clock=self._clock,
-                new_id=self._new_id,
-                on_recorded=projector.observe,
-                event_types=self._event_types,
-            )
-            yield Transaction(connection, appender, projector)
-            appender.require_all_written()
-            if appender.last is not None:
-                projector.save(connection)
-                last = appender.last
-                self.commits.begin(Commit(name, last.version - head.version, last.version, last.key))
-        if appender.last is not None:
-            self.commits.end()
-        self._kept[name] = projector.kept(appender.head)
-        self._event_types |= appender.event_types
+            opened = {name: self._locked(connection, name) for name in sorted(set(names))}
+            yield tuple(opened[name] for name in names)
+            commits = [commit for transaction in opened.values() if (commit := transaction.save()) is not None]
+            self.commits.begin(commits)
+        self.commits.end()
+        for name, transaction in opened.items():
+            self._snapshots[name] = transaction.snapshot()
+            self._event_types |= transaction.event_types
+
+    def _locked(self, connection: Connection, name: str) -> Transaction:
+        book, head = store.require_book(connection, name, lock=True)
+        projector = projector_at(connection, book, head, self._snapshots.get(name))
+        appender = Appender(
+            connection,
+            book,
+            head,
+            clock=self._clock,
+            new_id=self._new_id,
+            on_recorded=projector.observe,
+            event_types=self._event_types,
+        )
+        return Transaction(connection, appender, projector)
 
     def find_repeated(self, name: str, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
         """The event that this one is a repeat of; raises as `ledger.idempotency.find_repeated`."""
         with self.database.reading() as connection:
             return find_repeated(given, StoredLog(connection, name), refuse_reversed=refuse_reversed)
+
+    def terms(self, name: str | None = None) -> Book:
+        """A book's terms, without loading its projections; for None those of the one book there is.
+
+        Raises Refused `book_unknown`, `book_required`; StorageError.
+        """
+        resolved = self.resolve(name)
+        with self.database.reading() as connection:
+            return store.require_book(connection, resolved)[0]
 
     def now(self) -> datetime:
         """The time by this bookkeeper's clock."""
@@ -290,46 +311,3 @@ def _require_sound_file(location: str) -> None:
     """Checked read-only: the last one that closes a file opened for writing moves the WAL into it, sound or not."""
     with Database.open(location, "read") as database, database.reading() as connection:
         require_sound_file(connection)
-
-
-class Transaction:
-    """A locked book: its terms, its head, what it adds up to, and appending to it. See `Bookkeeper.transaction`."""
-
-    def __init__(self, connection: Connection, appender: Appender, projector: Projector) -> None:
-        self.connection = connection
-        self._appender = appender
-        self._projector = projector
-
-    @property
-    def book(self) -> Book:
-        """The book's terms."""
-        return self._appender.book
-
-    @property
-    def head(self) -> Head:
-        """The end of the log, with what this transaction appended."""
-        return self._appender.head
-
-    @property
-    def state(self) -> BookState:
-        """What the log adds up to, with what this transaction appended."""
-        return self._projector.state
-
-    def find_repeated(self, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
-        """The event that this one is a repeat of; raises as `ledger.idempotency.find_repeated`."""
-        return find_repeated(given, self._appender, refuse_reversed=refuse_reversed)
-
-    def append(self, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False) -> Outcome:
-        """Append one event; it is there when the transaction ends without an exception."""
-        (outcome,) = self._appender.append([event], expected_version=expected_version, refuse_reversed=refuse_reversed)
-        return outcome
-
-    def append_all(
-        self,
-        events: Iterable[Event],
-        *,
-        expected_version: int | None = None,
-        on_refused: OnRefused | None = None,
-    ) -> Iterator[Outcome]:
-        """Append events, a stream that is to be run to its end."""
-        return self._appender.append(events, expected_version=expected_version, on_refused=on_refused)

@@ -6,7 +6,7 @@ write it a second time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,20 @@ class Commit:
 class Commits:
     """The commits of a bookkeeper so far.
 
-    `events`: appended by all of them. `last`: None before the first. `pending`: one that has begun to be committed and of
-    which it is not known yet whether it was; None otherwise.
+    `events`: appended by all of them. `last`: those of the last transaction that wrote, one for each of its books; empty
+    before the first. `pending`: of a transaction whose commit has begun, and of which it is not known whether it was done.
     """
 
     events: int = 0
-    last: Commit | None = None
-    pending: Commit | None = None
+    last: list[Commit] = field(default_factory=list)
+    pending: list[Commit] = field(default_factory=list)
 
-    def begin(self, commit: Commit) -> None:
-        """The transaction is about to be committed."""
-        self.pending = commit
+    def begin(self, commits: list[Commit]) -> None:
+        """The transaction is about to be committed; `commits` is empty when it wrote nothing."""
+        self.pending = commits
 
     def end(self) -> None:
         """It was committed."""
-        assert self.pending is not None
-        self.events += self.pending.events
-        self.last, self.pending = self.pending, None
+        if self.pending:
+            self.events += sum(commit.events for commit in self.pending)
+            self.last, self.pending = self.pending, []

@@ -58,7 +58,7 @@ class Projector:
         projection_store.save_rows(connection, self._book.name, self._rows, wanted)
         self._rows = wanted
 
-    def kept(self, head: Head) -> CommitSnapshot:
+    def snapshot(self, head: Head) -> CommitSnapshot:
         """What is left when the transaction has committed with this head."""
         return CommitSnapshot(head, self._rebuilds, self.state, self._rows)
 

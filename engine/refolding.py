@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection
 
@@ -12,12 +12,11 @@ from ledger import store
 from ledger.book import Head
 from ledger.errors import StorageError, StorageFault
 from ledger.integrity.raw_rows import any_text
+from ledger.progress import OnProgress
 from ledger.stored import StoredEvent
 from projections.marks import Selection, Standing
 from projections.rows import Difference, Rows, differences, rows_of
 from projections.state import EMPTY, BookState, fold
-
-OnProgress = Callable[[int], None]
 
 
 def refold_all(connection: Connection) -> None:

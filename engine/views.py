@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, and_, true
@@ -23,14 +23,15 @@ from ledger.book import Book, Head
 from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.errors import Refusal, Refused
-from ledger.times import CLOCK_TOLERANCE
+from ledger.events import MOVES_BASIS
+from ledger.times import BEGINNING, CLOCK_TOLERANCE
 from projections.audit import AuditRow, audit_rows
 from projections.marks import Marks, Selection
 from projections.pnl import Pnl, change, pnl
 from projections.register import RegisterRow, register_rows
 from projections.state import fold
 
-_MOVES_BASIS = events.c.effect_of.in_(("deposit", "withdrawal", "basis_commit"))
+_MOVES_BASIS = events.c.effect_of.in_(MOVES_BASIS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,6 @@ class Moment:
 
 
 NOW = Moment()
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def view_at(database: Database, name: str, moment: Moment = NOW, *, now: datetime | None = None) -> View:
@@ -146,7 +146,7 @@ def pnl_of_period(
     now = now or utc_now()
     with database.reading() as connection:
         book, head = _require(connection, name, NOW)
-        first = _view(connection, book, head, Moment(before=start or _BEGINNING, known_at=known_at), now)
+        first = _view(connection, book, head, Moment(before=start or BEGINNING, known_at=known_at), now)
         last = _view(connection, book, head, Moment(before=end, known_at=known_at), now)
     at_start = pnl(first.state, first.state.marks, book.numeraire)
     at_end = pnl(last.state, {**last.state.marks, **prices}, book.numeraire)

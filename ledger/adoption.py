@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, update
 
 from ledger import store
 from ledger.appender import insert_book
-from ledger.book import GENESIS_HASH, Book, Head
+from ledger.book import GENESIS_HASH, TERMS, Book, Head
 from ledger.database.connections import Write, write_together
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
@@ -39,7 +39,7 @@ def before_copy(source_head: Head) -> Head:
 
 def require_terms(there: Book, book: Book) -> None:
     """Raises Refused `copy_differs` when the target's book is on other terms."""
-    for term in ("mode", "numeraire", "base_asset", "withdrawal_policy"):
+    for term in TERMS:
         if getattr(there, term) != getattr(book, term):
             raise Refused(
                 Refusal.COPY_DIFFERS,
@@ -56,8 +56,8 @@ def require_prefix(head: Head, source: StoredEvent | None) -> None:
         raise Refused(
             Refusal.COPY_DIFFERS,
             "the target holds another history of this book",
-            expected=f"{source.version}:{source.hash.hex()}" if source else "a copy that is not longer than its source",
-            actual=f"{head.version}:{head.hash.hex()}",
+            expected=str(source) if source else "a copy that is not longer than its source",
+            actual=str(head),
             advice="copy into another database; compare the two with `netbasis head` and `netbasis check`",
         )
 

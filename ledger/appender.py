@@ -302,11 +302,6 @@ def seal(
     )
 
 
-def book_of(name: str, opened: Opened) -> Book:
-    """The book that an opening event opens."""
-    return Book(name, opened.mode, opened.numeraire, opened.base_asset, opened.withdrawal_policy)
-
-
 def open_book(
     connection: Connection,
     name: str,
@@ -323,7 +318,7 @@ def open_book(
     """
     found = store.find_book(connection, name)
     if found is None:
-        found = insert_book(connection, book_of(name, opened), Head(0, GENESIS_HASH, clock()))
+        found = insert_book(connection, Book.on_terms_of(name, opened), Head(0, GENESIS_HASH, clock()))
     appender = Appender(
         connection, *found, clock=clock, new_id=new_id, on_recorded=on_recorded, event_types=event_types
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Self
 
 GENESIS_HASH = bytes(32)
 
@@ -16,6 +17,10 @@ class Head:
     hash: bytes
     recorded_at: datetime
 
+    def __str__(self) -> str:
+        """As it is shown and as `check --expect-head` takes it: `VERSION:HASH`, the hash in hex."""
+        return f"{self.version}:{self.hash.hex()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -26,3 +31,11 @@ class Book:
     numeraire: str
     base_asset: str
     withdrawal_policy: str
+
+    @classmethod
+    def on_terms_of(cls, name: str, opened: Any) -> Self:
+        """The book of a name on the terms that an opening event, a row or another book has as attributes."""
+        return cls(name, *(getattr(opened, term) for term in TERMS))
+
+
+TERMS = ("mode", "numeraire", "base_asset", "withdrawal_policy")

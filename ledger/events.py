@@ -368,6 +368,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for model in (Opened, Fill, Deposit, Withdrawal, BasisCommit, Mark, Adjustment, Baseline, Reversal)
 }
 
+# Capital: the types that move a book's basis.
+MOVES_BASIS = ("deposit", "withdrawal", "basis_commit")
 REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline", "mark"})
 
 

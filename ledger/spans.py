@@ -17,14 +17,13 @@ from typing import NoReturn
 from zoneinfo import ZoneInfo, available_timezones
 
 from ledger.errors import Refusal, Refused
-from ledger.times import parse_time
+from ledger.times import BEGINNING, END, parse_time
 
 FORMS = "a time (2026-01-31T14:30:00Z), a date (2026-01-31), a month (2026-01), a year (2026), today or yesterday"
 _CALENDAR = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d))?)?", re.ASCII)
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 _DECEMBER = 12
 _MICROSECOND = timedelta(microseconds=1)
-_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,11 @@ def _following(first: date, length: str) -> date | None:
 def _midnight(day: date | None, zone: tzinfo) -> datetime:
     """When a day begins. Where the clocks leave midnight out, that is when they are set."""
     if day is None:
-        return _LATEST
+        return END
     try:
         return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     except OverflowError:
-        return _EARLIEST if day.year == 1 else _LATEST
+        return BEGINNING if day.year == 1 else END
 
 
 def _time(given: str, zone: tzinfo | None) -> datetime:

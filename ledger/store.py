@@ -80,7 +80,7 @@ def unknown_book(connection: Connection, name: str) -> Refused:
 
 def _book_of(row: Row[Any]) -> tuple[Book, Head]:
     require_sound(row, books)
-    book = Book(row.book, row.mode, row.numeraire, row.base_asset, row.withdrawal_policy)
+    book = Book.on_terms_of(row.book, row)
     return book, Head(row.head_version, row.head_hash, row.head_recorded_at)
 
 

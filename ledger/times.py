@@ -20,6 +20,8 @@ _SINCE_1970 = re.compile(r"\d{9,19}", re.ASCII)
 _UNITS = ((11, "seconds", 1), (14, "milliseconds", 10**3), (17, "microseconds", 10**6), (19, "nanoseconds", 10**9))
 # By how much two clocks may differ: what is dated further ahead is not so yet.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+# Before and after every time that can be given.
+BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def parse_time(given: object) -> datetime:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ledger.amounts import ZERO, add, subtract
+from ledger.events import MOVES_BASIS
 from ledger.stored import StoredEvent
 
 INITIAL_BASIS_KEY = "synthetic_initial_basis"
@@ -40,13 +41,12 @@ class Basis:
 
 
 EMPTY = Basis()
-_MOVES_BASIS = frozenset({"deposit", "withdrawal", "basis_commit"})
 
 
 def apply(basis: Basis, event: StoredEvent) -> Basis:
     """The basis after an event."""
     effects = event.effects
-    if effects.effect_of not in _MOVES_BASIS:
+    if effects.effect_of not in MOVES_BASIS:
         return basis
     # Each type's basis_delta − value goes into one term of the bridge.
     excess = subtract(effects.basis_delta, effects.net_deposits_delta)

@@ -18,10 +18,10 @@ from decimal import Decimal
 
 from ledger.amounts import ZERO, add
 from ledger.effects import Posting
+from ledger.events import MOVES_BASIS
 from ledger.stored import StoredEvent
 from projections.inventory import PART_OF
 
-_MOVES_BASIS = frozenset({"deposit", "withdrawal", "basis_commit"})
 _MOVES_STARTING_VALUE = frozenset({"deposit", "withdrawal", "baseline"})
 
 
@@ -102,7 +102,7 @@ def _row(
         reversed_by=reversed_by,
         strategy=event.strategy,
         price=event.price,
-        basis_delta=effects.basis_delta if moves in _MOVES_BASIS and not effects.unknown_bases else None,
+        basis_delta=effects.basis_delta if moves in MOVES_BASIS and not effects.unknown_bases else None,
         starting_value=starting_value if moves in _MOVES_STARTING_VALUE else None,
         reason=event.reason,
     )

@@ -128,7 +128,7 @@ def _command(model: type[Event]) -> Callable[..., None]:
         given = {name: value for name, value in fields.items() if value is not None and value not in (False, [])}
         named = target(context)
         with refusals_on_stdout(output), named.open("write") as keeper:
-            book = keeper.view(keeper.resolve(named.book)).book
+            book = keeper.terms(named.book)
             event = model.model_validate(_with_defaults(model, given, book))
             outcome = keeper.append(book.name, event, expected_version=expect_version, refuse_reversed=True)
             # What was written is answered without asking the database again: it may have gone meanwhile.

@@ -144,4 +144,4 @@ def head(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     with named.open("read") as keeper:
         view = keeper.view(keeper.resolve(named.book))
     document = {"book": view.book.name, "version": view.head.version, "hash": view.head.hash}
-    emit(output, document, [f"{view.head.version}:{view.head.hash.hex()}"])
+    emit(output, document, [str(view.head)])

@@ -67,7 +67,7 @@ def inject(
     named = target(context)
     movement = Movement(the_amount(amount, amount_option, "inject"), asset, source_note, tx_hash, at, actor, key)
     with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
-        book = keeper.view(keeper.resolve(named.book)).book
+        book = keeper.terms(named.book)
         prices = parse_prices(price or (), book, keeper.now())
         injected = asset or book.numeraire
         require_no_other_price(dict(prices), injected, book.numeraire)

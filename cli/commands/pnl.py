@@ -154,7 +154,7 @@ def _show_period(
     from engine.views import pnl_of_period
 
     with named.open("read") as keeper:
-        book = keeper.view(keeper.resolve(named.book)).book
+        book = keeper.terms(named.book)
         prices = parse_prices(price, book, min(bounds.end or named.now, named.now))
         found = pnl_of_period(keeper.database, book.name, bounds.start, bounds.end, known_at, prices, now=named.now)
     document = {

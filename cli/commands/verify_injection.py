@@ -39,7 +39,7 @@ def verify_injection(
     how_much = the_amount(amount, amount_option, "verify-injection")
     named = target(context)
     with named.open("read") as keeper:
-        book = keeper.view(keeper.resolve(named.book)).book
+        book = keeper.terms(named.book)
         prices = parse_prices(price or (), book, keeper.now())
         verification = run(keeper, book.name, how_much, prices)
     rows = [(delta.name, delta.expected, delta.actual, delta.holds) for delta in verification.deltas]

@@ -83,7 +83,7 @@ def withdraw(
     movement = Movement(the_amount(amount, amount_option, "withdraw"), asset, source_note, tx_hash, at, actor, key)
     age = _age(max_mark_age)
     with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
-        book = keeper.view(keeper.resolve(named.book)).book
+        book = keeper.terms(named.book)
         prices = parse_prices(price or (), book, keeper.now())
         done = run(keeper, book.name, movement, prices=prices, max_mark_age=age, late=late, dry_run=dry_run)
     emit(output, _document(done), _lines(done))

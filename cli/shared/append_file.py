@@ -11,7 +11,7 @@ import select
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from itertools import islice
@@ -28,6 +28,7 @@ from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event
 from ledger.idempotency import has_key
 from ledger.parsing import LINE_BYTES, parse_line
+from ledger.progress import OnProgress
 from ledger.rules import complete
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def append_file(
 ) -> None:
     """Append a whole file in one transaction: all of its new events or none; with `rejects` all that are not bad."""
     with _opened(file) as given, target.open("write") as keeper, _seekable(given) as source:
-        book = keeper.view(keeper.resolve(target.book)).book
+        book = keeper.terms(target.book)
         if rejects is None:
             with progress("validating") as on_progress:
                 for count, _ in enumerate(_validated(numbered_lines(source), keeper, book), 1):
@@ -62,7 +63,7 @@ def append_file(
 def append_stream(target: Target, file: str, batch: int, output: Output, rejects: Rejects | None) -> None:
     """Append in batches of `batch` lines; what a quiet second leaves is a batch, too. Each batch is answered."""
     with _opened(file) as source, target.open("write") as keeper:
-        book = keeper.view(keeper.resolve(target.book)).book
+        book = keeper.terms(target.book)
         committed = 0
         for lines in _batches(source, batch):
             if committed == 0:
@@ -194,7 +195,7 @@ class _EventsOf(Replayable):
         source: IO[bytes],
         keeper: Bookkeeper,
         book: Book,
-        on_progress: Callable[[int], None] | None,
+        on_progress: OnProgress | None,
         rejects: Rejects | None,
     ) -> None:
         self._source = source

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ import typer
 
 from cli.shared.options import Output
 from ledger.amounts import amount_text, shown_amount
+from ledger.progress import OnProgress
 from ledger.times import time_text
 
 NOTHING = "-"
@@ -278,7 +279,7 @@ def pairs(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int], None] | None]:
+def progress(what: str) -> Iterator[OnProgress | None]:
     """A callback that takes the number of events done so far, and shows it on stderr when that is a terminal."""
     if not sys.stderr.isatty():
         yield None

@@ -127,7 +127,7 @@ def carry_out(keeper: Bookkeeper, name: str, request: Request[PlanT], *, dry_run
     """
     if dry_run:
         return retry(partial(_plan, keeper, name, request), safe_to_repeat=lambda: True)
-    given = request.event(keeper.view(name).book)
+    given = request.event(keeper.terms(name))
     return retry(partial(_record, keeper, name, request), safe_to_repeat=lambda: has_key(given))
 
 

@@ -6,10 +6,10 @@ was named, or all of them. Where the schema is so damaged that a book cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -35,17 +35,16 @@ from ledger.integrity.findings import Finding
 from ledger.integrity.log_rules import LOG_RULES, LogRules
 from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover, check_orphans
 from ledger.integrity.raw_rows import any_text, raw_columns, shown_raw
+from ledger.progress import OnProgress
 from ledger.stored import StoredEvent
-from ledger.times import time_text
+from ledger.times import BEGINNING, time_text
 from projections import tables as projection_tables
 from projections.marks import Selection
 from projections.rows import differences, rows_of
 from projections.state import EMPTY, BookState, apply
 
-BEGINNING = datetime.min.replace(tzinfo=UTC)
 PROJECTIONS_MATCH = "projections_match"
 NAMES = (CHAIN, LOG_RULES, SCHEMA, *INVARIANTS, PROJECTIONS_MATCH)
-OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +289,7 @@ def _stands_at(expected: ExpectedHead | None, head: Head) -> bool:
 def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
     place = "the chain" if expected.version is None else f"the chain at version {expected.version}"
     detail = f"the head that was kept elsewhere does not stand in {place}: the log was cut or rewritten"
-    return Finding(CHAIN, expected.version, detail, expected.hash.hex(), f"head {head.version}:{head.hash.hex()}")
+    return Finding(CHAIN, expected.version, detail, expected.hash.hex(), f"head {head}")
 
 
 def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:

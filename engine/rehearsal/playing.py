@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -22,12 +22,11 @@ from ledger.database.connections import Database
 from ledger.errors import Refused
 from ledger.events import Event
 from ledger.integrity.findings import Finding
+from ledger.progress import OnProgress
 from ledger.stored import json_value
 
 EXAMPLES = 200
 ATTEMPTS_TO_SIMPLIFY = 300
-
-OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -31,6 +31,7 @@ from ledger.effects import Effects, effects_of
 from ledger.events import REVERSIBLE, Event, Mark, Reversal, Withdrawal
 from ledger.integrity.findings import Finding
 from ledger.integrity.prover import CHAIN
+from ledger.progress import OnProgress
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, open_body, seal_body
 from ledger.times import CLOCK_TOLERANCE
@@ -39,8 +40,6 @@ from projections.state import EMPTY, BookState, apply
 
 RECENT_EVENTS = 50
 TICK = timedelta(seconds=1)
-
-OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ longer than a batch: a log only grows. At the end both heads are read again and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,11 +19,11 @@ from ledger.adoption import adopt, before_copy, begin_copy, require_prefix, requ
 from ledger.book import Book, Head
 from ledger.database.connections import Database
 from ledger.errors import StorageError, StorageFault
+from ledger.progress import OnProgress
 from projections.rows import rows_of
 from projections.state import EMPTY, fold
 
 EVENTS_AT_ONCE = 2000
-OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _ends_early(found: Head, end: Head) -> StorageError:
     return StorageError(
         StorageFault.EVENT_UNREADABLE,
         "the source's last event is not the one at its head",
-        expected=f"{end.version}:{end.hash.hex()}",
-        actual=f"{found.version}:{found.hash.hex()}",
+        expected=str(end),
+        actual=str(found),
         advice="run `netbasis check` on the source",
     )

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.projection_store import count_rebuild, replace_rows
-from engine.refolding import OnProgress, changes_of, folded, require_head
+from engine.refolding import changes_of, folded, require_head
 from engine.retrying import always, retry
 from ledger import store
 from ledger.book import Book, Head
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.rows import Difference, rows_of
 from projections.state import EMPTY
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from ledger.database.columns import EXACT_TEXT, ExactDecimal, UtcTime, exact_sum
+from ledger.events import MOVES_BASIS
 
 metadata = MetaData()
 
@@ -115,5 +116,5 @@ Index(
     sqlite_where=_marks,
     postgresql_where=_marks,
 )
-_capital = events.c.effect_of.in_(("deposit", "withdrawal", "basis_commit"))
+_capital = events.c.effect_of.in_(MOVES_BASIS)
 Index("idx_events_capital", events.c.book, events.c.version, sqlite_where=_capital, postgresql_where=_capital)

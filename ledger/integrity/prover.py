@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +22,7 @@ from sqlalchemy import Connection, LargeBinary, Row, Table, func, literal, selec
 
 from ledger import store
 from ledger.amounts import ZERO, add
-from ledger.book import GENESIS_HASH, Book, Head
+from ledger.book import GENESIS_HASH, TERMS, Book, Head
 from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, StorageError, StorageFault
@@ -32,14 +31,12 @@ from ledger.integrity.findings import Finding
 from ledger.integrity.raw_rows import raw_columns, shown_raw
 from ledger.mapper import row_of, stored_event
 from ledger.stored import SealedEvent, StoredEvent, chain_hash, open_body
-from ledger.times import time_text
+from ledger.times import BEGINNING, time_text
 
 CHAIN = "chain"
 _PROVED_BY_HASH = frozenset({"body", "hash"})
-_TERMS = ("mode", "numeraire", "base_asset", "withdrawal_policy")
 # Of neighbours that were all changed, each leaves one more hash that its successor may follow from.
 _HASHES_KEPT = 8
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
 # What bytes and columns that somebody else wrote can raise.
 UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
 
@@ -83,9 +80,9 @@ class Prover:
         row = connection.execute(select(*raw_columns(books)).where(books.c.book == name)).one_or_none()
         if row is None:
             raise store.unknown_book(connection, name)
-        self.book = Book(name, *(shown_raw(getattr(row, term)) for term in _TERMS))
-        self.head = Head(0, GENESIS_HASH, _BEGINNING)
-        self._recorded_at = _BEGINNING
+        self.book = Book(name, *(shown_raw(getattr(row, term)) for term in TERMS))
+        self.head = Head(0, GENESIS_HASH, BEGINNING)
+        self._recorded_at = BEGINNING
         self._book_row = row
         self._connection = connection
         self._hashes: tuple[bytes, ...] = (GENESIS_HASH,)
@@ -164,7 +161,7 @@ class Prover:
         """The book's terms are those that its first event gives; its row may have been changed."""
         if isinstance(sealed.event, Opened) and self._opened is None:
             self._opened = sealed.event
-            self.book = Book(self.book.name, *(getattr(self._opened, term) for term in _TERMS))
+            self.book = Book.on_terms_of(self.book.name, self._opened)
             self._history.book = self.book
 
     def _recompute(self, row: Row[Any], sealed: SealedEvent) -> StoredEvent:
@@ -205,7 +202,7 @@ class Prover:
         self._recorded_at = max(stored.recorded_at, self._recorded_at)
 
     def _check_book_row(self) -> Iterator[Finding]:
-        for term in _TERMS if self._opened is not None else ():
+        for term in TERMS if self._opened is not None else ():
             yield from self._compare_book_row(term, getattr(self._opened, term), "the first event", 1)
         stored, last = self._book_row.head_version, self.head.version
         if stored != last or last == 0:

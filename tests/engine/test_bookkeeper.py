@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -278,3 +279,60 @@ def test_a_rebuild_elsewhere_is_not_undone_by_what_is_kept_in_memory(tmp_path: P
         assert rebuild(other.database, BOOK).changes != []
         bot.append(BOOK, fill("f:9"))
         assert check(other.database, BOOK).findings == []
+
+
+# Several books in one transaction
+
+
+@pytest.fixture
+def two_books(keeper: Bookkeeper) -> Bookkeeper:
+    """The books `main` and `cold`, both at version 1."""
+    keeper.open_book("cold", Opened(mode="live"))
+    return keeper
+
+
+def test_two_books_are_written_together(two_books: Bookkeeper) -> None:
+    with two_books.transactions("main", "cold") as (main, cold):
+        main.append(event("deposit", asset="RLUSD", amount="5", key="in"))
+        cold.append(event("deposit", asset="RLUSD", amount="7", key="in"))
+        assert (main.book.name, cold.book.name) == ("main", "cold")
+    assert [two_books.view(name).state.inventory.balance("RLUSD") for name in ("main", "cold")] == [5, 7]
+    assert [(commit.book, commit.version) for commit in two_books.commits.last] == [("cold", 2), ("main", 2)]
+    assert two_books.commits.events == 4  # with the two that opened them
+
+
+def test_a_refusal_in_one_book_leaves_nothing_in_the_other(two_books: Bookkeeper) -> None:
+    def move() -> None:
+        with two_books.transactions("cold", "main") as (cold, main):
+            cold.append(event("deposit", asset="RLUSD", amount="7", key="in"))
+            main.append(event("reversal", reverses=9, key="r"))
+
+    with pytest.raises(Refused):
+        move()
+    assert [two_books.view(name).head.version for name in ("main", "cold")] == [1, 1]
+    assert [(commit.book, commit.version) for commit in two_books.commits.last] == [("cold", 1)]
+
+
+def test_those_who_want_the_same_books_in_another_order_do_not_wait_for_each_other(
+    two_books: Bookkeeper, location: str
+) -> None:
+    """Locked as given, a server would end one of them as a deadlock, and a file's second writer would give up."""
+
+    def move(names: tuple[str, str], count: int = 20) -> None:
+        with Bookkeeper.open(location) as keeper:
+            for number in range(count):
+                with keeper.transactions(*names) as both:
+                    for transaction in both:
+                        transaction.append(event("deposit", asset="RLUSD", amount="1", key=f"{names[0]} {number}"))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(move, [("main", "cold"), ("cold", "main")]))
+    assert [two_books.view(name).state.inventory.balance("RLUSD") for name in ("main", "cold")] == [40, 40]
+
+
+def test_a_books_terms(two_books: Bookkeeper) -> None:
+    assert two_books.terms("cold") == two_books.view("cold").book
+    with pytest.raises(Refused, match="several books"):
+        two_books.terms()
+    with pytest.raises(Refused, match="no such book"):
+        two_books.terms("warm")

@@ -22,7 +22,6 @@ from engine.importers.legacy.holding import read_holds
 from engine.importers.legacy.movements import Recorded, movements_recorded_before
 from engine.importers.legacy.reconciliation import Reconciliation, reconcile
 from engine.importers.legacy.rows import LegacyRows, Reading, read_legacy
-from engine.proof.check import OnProgress
 from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.appender import EVENTS_AT_ONCE
@@ -32,6 +31,7 @@ from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError
 from ledger.idempotency import require_same
 from ledger.mapper import stored_event
+from ledger.progress import OnProgress
 from ledger.rules import complete
 from ledger.stored import StoredEvent
 from projections.basis import INITIAL_BASIS_KEY

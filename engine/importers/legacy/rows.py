@@ -14,8 +14,8 @@ from engine.importers.legacy.copying import reading
 from engine.importers.legacy.values import OldRow, parse_label
 from ledger.amounts import ZERO, negate
 from ledger.errors import Refusal, Refused
+from ledger.events import MOVES_BASIS
 
-EVENT_TYPES = ("deposit", "withdrawal", "basis_commit")
 SIDES = ("buy", "sell")
 
 
@@ -122,7 +122,7 @@ def read_legacy(copy: Path, source: str, how: Reading) -> LegacyRows:
 def _capital(row: OldRow, how: Reading) -> CapitalRow:
     return CapitalRow(
         id=row.id,
-        event_type=row.choice("event_type", EVENT_TYPES),
+        event_type=row.choice("event_type", MOVES_BASIS),
         asset=row.text("asset"),
         amount=row.amount("amount"),
         price=row.optional_amount("price_rlusd"),

@@ -17,8 +17,9 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import String, cast, delete, insert, literal, select, true, update
 
-from engine.bookkeeper import Bookkeeper, Transaction
+from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
+from engine.transaction import Transaction
 from engine.upkeep.rebuild import rebuild
 from ledger import store
 from ledger.appender import EVENTS_AT_ONCE, Appender
