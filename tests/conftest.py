@@ -43,11 +43,36 @@ def location(engine: Engine, tmp_path: Path) -> Iterator[str]:
     forget(made)
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """A test that asks for it runs on SQLite and on PostgreSQL."""
-    given: Engine = request.param
-    return given
+    """SQLite or PostgreSQL, as `pytest_generate_tests` or the test itself names it."""
+    named: Engine = request.param
+    return named
+
+
+# What the tests of these rooms are about does not depend on the engine: they run on SQLite, and on both where a test or a
+# module is marked `both_engines`. `tests/cli/test_both_engines.py` runs every command on both and compares the answers.
+ON_ONE_ENGINE = (
+    "tests/cli/",
+    "tests/projections/",
+    "tests/ledger/test_refusals.py",
+    "tests/engine/capital/",
+    "tests/engine/importers/",
+    "tests/engine/paper/",
+    "tests/engine/policy/",
+    "tests/engine/rehearsal/",
+    "tests/engine/reports/",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On which engines a test runs that asks for `engine`, itself or through `keeper`, `location` or `cli`."""
+    marks = list(metafunc.definition.iter_markers("parametrize"))
+    if "engine" not in metafunc.fixturenames or any("engine" in mark.args[0] for mark in marks):
+        return
+    is_marked = metafunc.definition.get_closest_marker("both_engines") is not None
+    on_both = is_marked or not metafunc.definition.nodeid.startswith(ON_ONE_ENGINE)
+    metafunc.parametrize("engine", ENGINES if on_both else ENGINES[:1], indirect=True)
 
 
 @pytest.fixture
