@@ -136,13 +136,13 @@ def hour(number: int) -> datetime:
 
 
 def newest_of(selection: list[StoredEvent]) -> Newest:
-    """By asset, version and price of the newest mark of a list of events that none of them reverses."""
+    """By asset, version and price (the version and a half) of the newest mark of a list that nothing in it reverses."""
     reversed_versions = [stored.reverses for stored in selection]
     found: Newest = {}
     # Of the same hour the one that comes last in the list.
     for stored in sorted(selection, key=lambda stored: stored.at):
         if stored.type == "mark" and stored.version not in reversed_versions:
-            found[str(stored.asset)] = (stored.version, stored.event.price)
+            found[str(stored.asset)] = (stored.version, Decimal(f"{stored.version}.5"))
     return found
 
 
