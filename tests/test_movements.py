@@ -452,24 +452,17 @@ def test_a_withdrawal_by_hand_and_by_the_engine_are_one(cli: Cli) -> None:
 # Any sequence, against a plain list
 
 
-# How each of a few transactions is written.
-SPELLINGS = {
-    "C0FE": ("C0FE", "c0fe", " C0 fe", "c0FE\u2003"),
-    "0xbe": ("0xbe", "0XBE", "0x BE"),
-    BASE58: (BASE58, f" {BASE58}"),
-}
-HASH = st.sampled_from(["C0FE", "C0FE", "C0FE", "0xbe", BASE58, None]).flatmap(
-    lambda name: st.none() if name is None else st.sampled_from(SPELLINGS[name])
-)
+# Few transactions, most of them one, written in several ways.
+HASH = st.sampled_from(["C0FE", "c0fe", " C0 fe", "c0FE\u2003", "0xbe", "0x BE", BASE58, None])
 KIND = st.sampled_from(["deposit", "deposit", "deposit", "deposit", "withdrawal"])
 ASSET = st.sampled_from(["RLUSD", "RLUSD", "RLUSD", "RLUSD", "XRP"])
-AMOUNT = st.sampled_from(["1", "2", "2.0"])
-KEY = st.sampled_from(["k1", "k2", "k3", None, None, None, "C0FE:deposit:RLUSD"])
+AMOUNT = st.sampled_from(["1", "1.00", "2"])
+KEY = st.none() | st.sampled_from(["k1", "k2", "k3", "k4", "k5", "C0FE:deposit:RLUSD"])
 GIVE = st.tuples(st.just("give"), KIND, ASSET, AMOUNT, HASH, KEY)
 REVERSE = st.tuples(st.just("reverse"), st.integers(0, 9))
 CORRECT = st.tuples(st.just("correct"), st.integers(0, 9), AMOUNT, HASH)
-STEPS = st.lists(st.one_of(GIVE, GIVE, GIVE, GIVE, REVERSE, CORRECT), min_size=3, max_size=6)
-MOVES = st.lists(st.tuples(st.booleans(), STEPS), min_size=6, max_size=8)
+STEPS = st.lists(st.one_of(GIVE, GIVE, GIVE, GIVE, GIVE, REVERSE, CORRECT), min_size=5, max_size=12)
+MOVES = st.lists(st.tuples(st.booleans(), STEPS), min_size=3, max_size=5)
 
 
 @dataclass
@@ -569,7 +562,7 @@ def test_any_movements_are_answered_as_a_plain_list_answers(tmp_path: Path) -> N
     reached: Counter[str] = Counter()
     with open_keeper(tmp_path, book=None) as keeper:
 
-        @settings(max_examples=settings().max_examples // 2)
+        @settings(max_examples=settings().max_examples // 3)
         @drawn(MOVES)
         def run(batches: list[tuple[bool, list[tuple[Any, ...]]]]) -> None:
             reached["books"] += 1
@@ -577,9 +570,7 @@ def test_any_movements_are_answered_as_a_plain_list_answers(tmp_path: Path) -> N
             keeper.open_book(book, Opened.model_validate({"mode": "live"}))
             movements = Movements()
             for is_command, steps in batches:
-                play(
-                    keeper, book, movements, steps[:1] if is_command else steps, is_command=is_command, reached=reached
-                )
+                play(keeper, book, movements, steps, is_command=is_command, reached=reached)
             log = log_of(keeper, book)
             assert [stored.version for stored in log] == list(range(1, movements.version + 1))
             for told in movements.there:
@@ -590,7 +581,7 @@ def test_any_movements_are_answered_as_a_plain_list_answers(tmp_path: Path) -> N
         for number in (1, reached["books"] // 2, reached["books"]):
             assert check(keeper.database, f"book {number}").ok
     for answered in ("appended", "exists", "exists_with_different_amount", "exists_reversed", "correct", "other key"):
-        assert reached[answered] >= 2, reached
+        assert reached[answered] >= 5, reached
 
 
 def play(
