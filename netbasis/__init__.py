@@ -12,9 +12,9 @@ from importlib.metadata import version
 
 from engine.bookkeeper import AppendReport, Bookkeeper, View
 from engine.capital import Movement, backfill_basis, inject, reverse, withdraw
+from engine.proof.check import check
 from engine.transaction import Transaction
 from engine.upkeep.rebuild import rebuild
-from engine.proof.check import check
 from engine.views import Moment, view_at
 from ledger.appender import Outcome
 from ledger.book import Book, Head
@@ -36,3 +36,40 @@ from projections.pnl import Pnl, pnl
 from projections.state import BookState
 
 __version__ = version("netbasis")
+
+__all__ = [
+    "Adjustment",
+    "AppendReport",
+    "Baseline",
+    "BasisCommit",
+    "Book",
+    "BookState",
+    "Bookkeeper",
+    "Conflict",
+    "Deposit",
+    "Event",
+    "Fill",
+    "Head",
+    "Mark",
+    "Moment",
+    "Movement",
+    "NetbasisError",
+    "Opened",
+    "Outcome",
+    "Pnl",
+    "Refused",
+    "Reversal",
+    "StorageError",
+    "StoredEvent",
+    "Transaction",
+    "View",
+    "Withdrawal",
+    "backfill_basis",
+    "check",
+    "inject",
+    "pnl",
+    "rebuild",
+    "reverse",
+    "view_at",
+    "withdraw",
+]

@@ -31,7 +31,9 @@ def check(
     ] = None,
     expect_head: Annotated[
         str | None,
-        typer.Option(metavar="[VERSION:]HASH", help="A head kept elsewhere (see `head`): it must stand in the chain."),
+        typer.Option(
+            metavar="[VERSION:]HASH", help="A head of one book kept elsewhere (see `head`): it must stand in the chain."
+        ),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:

@@ -9,6 +9,7 @@ in the same transaction, so that nothing can come between what was read and what
 from engine.capital.initial_basis import InitialBasisPlan, backfill_basis
 from engine.capital.injection import Injection, inject
 from engine.capital.request import BeforeAfter, Movement, RequestOutcome
+from engine.capital.reversal import ReversalPreview, preview_reversal, reverse
 from engine.capital.withdrawal import Payout, plan_payout, withdraw
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "Movement",
     "Payout",
     "RequestOutcome",
+    "ReversalPreview",
     "backfill_basis",
     "inject",
     "plan_payout",
+    "preview_reversal",
+    "reverse",
     "withdraw",
 ]

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 from sqlalchemy.event import listen, remove
 
 from engine.bookkeeper import Bookkeeper
+from engine.proof.check import check
 from ledger import store
+from ledger.errors import NetbasisError
+from ledger.events import Event, Opened
 from ledger.texts import normal_tx_hash
 from tests.cli_support import Cli, assert_refused, ndjson
 from tests.engine.ways_in import SINGLE, WAYS, Given, answer, by_append, event_of, options
 from tests.engines import raw_access
-from tests.support import BOOK, START, event, log_of
+from tests.support import BOOK, START, event, log_of, open_keeper
 
 IN: Given = {"type": "deposit", "asset": "RLUSD"}
 OUT: Given = {"type": "withdrawal", "asset": "RLUSD", "basis_delta": "-5"}
@@ -438,6 +447,206 @@ def test_a_withdrawal_by_hand_and_by_the_engine_are_one(cli: Cli) -> None:
     assert by_append(cli, {**OUT, "amount": "5", "tx_hash": "DD"}) == "exists"
     assert by_append(cli, {**OUT, "amount": "5", "tx_hash": "EE"}) == "appended"
     assert answer(cli.here("withdraw", "5", "--tx-hash=ee", "-O", "json")) == "exists"
+
+
+# Any sequence, against a plain list
+
+
+# Few transactions, most of them one, written in several ways.
+HASH = st.sampled_from(["C0FE", "c0fe", " C0 fe", "c0FE\u2003", "0xbe", "0x BE", BASE58, None])
+KIND = st.sampled_from(["deposit", "deposit", "deposit", "deposit", "withdrawal"])
+ASSET = st.sampled_from(["RLUSD", "RLUSD", "RLUSD", "RLUSD", "XRP"])
+AMOUNT = st.sampled_from(["1", "1.00", "2"])
+KEY = st.none() | st.sampled_from(["k1", "k2", "k3", "k4", "k5", "C0FE:deposit:RLUSD"])
+GIVE = st.tuples(st.just("give"), KIND, ASSET, AMOUNT, HASH, KEY)
+REVERSE = st.tuples(st.just("reverse"), st.integers(0, 9))
+CORRECT = st.tuples(st.just("correct"), st.integers(0, 9), AMOUNT, HASH)
+STEPS = st.lists(st.one_of(GIVE, GIVE, GIVE, GIVE, GIVE, REVERSE, CORRECT), min_size=5, max_size=12)
+MOVES = st.lists(st.tuples(st.booleans(), STEPS), min_size=3, max_size=5)
+
+
+@dataclass
+class Told:
+    """A movement as it was given, its hash written in one way, and where it stands."""
+
+    kind: str
+    asset: str
+    amount: float
+    tx_hash: str | None
+    key: str | None = None
+    corrects: int | None = None
+    version: int = 0
+    is_reversed: bool = False
+
+    def differing(self, other: Told) -> set[str]:
+        """The names of what is not the same, of what the other one gives."""
+        names = {"type": "kind", "asset": "asset", "price": "asset", "amount": "amount"}
+        found = {name for name, mine in names.items() if getattr(self, mine) != getattr(other, mine)}
+        return found | ({"tx_hash"} if other.tx_hash not in (None, self.tx_hash) else set())
+
+
+@dataclass
+class Movements:
+    """The movements of a book, and what is answered to another one: (answer, version)."""
+
+    there: list[Told] = field(default_factory=list)
+    version: int = 1
+
+    def answers(self, given: Told, *, is_command: bool) -> tuple[set[str], int]:
+        """The answers that are right, and the version that they are about; 0 for no matter which."""
+        standing: list[Told] = []
+        if given.tx_hash is not None and given.key is None and given.corrects is None:
+            given.key = f"{given.tx_hash}:{given.kind}:{given.asset}"
+            same = ("kind", "asset", "tx_hash", "is_reversed")
+            standing = [
+                told for told in self.there if all(getattr(told, name) == getattr(given, name) for name in same)
+            ]
+        own = next((told for told in self.there if given.key is not None and told.key == given.key), None)
+        equal = [told for told in standing if told.amount == given.amount]
+        if equal:
+            return {"exists"}, equal[0].version if own not in equal or own is None else own.version
+        # One that was taken back is there all the same, whatever stands of its transaction by now.
+        was_there = own is not None and own.is_reversed and (is_command or own.amount == given.amount)
+        if standing and not was_there:
+            return {"exists_with_different_amount"}, 0
+        if own is None:
+            return {"appended"}, self.version + 1
+        if own.is_reversed and is_command:
+            return {"exists_reversed"}, own.version
+        return {f"exists_with_different_{name}" for name in own.differing(given)} or {"exists"}, own.version
+
+    def add(self, given: Told) -> None:
+        """It was appended."""
+        self.version += 1
+        given.version = self.version
+        self.there.append(given)
+
+    def next_key(self, corrected: Told) -> str | None:
+        """The key of a correction; a movement without key or hash has one that nobody knows."""
+        if corrected.key is None:
+            return None
+        base, _, count = corrected.key.rpartition("#")
+        return f"{base}#{int(count) + 1}" if corrected.corrects else f"{corrected.key}#2"
+
+
+def step_of(movements: Movements, step: tuple[Any, ...]) -> Told | int | None:
+    """A movement to give, the version of one to reverse, or None where there is none."""
+    of_step, *drawn_fields = step
+    if of_step == "give":
+        kind, asset, amount, tx_hash, key = drawn_fields
+        return Told(kind, asset, float(amount), tx_hash and normal_tx_hash(tx_hash), key)
+    pick, *more = drawn_fields
+    chosen = [told for told in movements.there if told.is_reversed == (of_step == "correct")]
+    target = chosen[pick % len(chosen)] if chosen else None
+    if target is None or of_step == "reverse":
+        return target and target.version
+    key = movements.next_key(target)
+    if key is None:
+        return None
+    amount, tx_hash = more
+    return Told(target.kind, target.asset, float(amount), tx_hash and normal_tx_hash(tx_hash), key, target.version)
+
+
+def given_as(told: Told, step: tuple[Any, ...]) -> Event:
+    """The event that a step gives, its hash and amount as the step writes them."""
+    amount, tx_hash = step[3:5] if step[0] == "give" else step[2:4]
+    key = step[5] if step[0] == "give" else None
+    fields = {"asset": told.asset, "amount": amount, "tx_hash": tx_hash, "key": key, "corrects": told.corrects}
+    fields |= {"price": "2"} if told.asset == "XRP" else {}
+    fields |= {"basis_delta": "-1"} if told.kind == "withdrawal" else {}
+    return event(told.kind, **{name: given for name, given in fields.items() if given is not None})
+
+
+def test_any_movements_are_answered_as_a_plain_list_answers(tmp_path: Path) -> None:
+    """Singly, as a command or a bot gives them, and in lists of one transaction, of which the bad ones are left out."""
+    reached: Counter[str] = Counter()
+    with open_keeper(tmp_path, book=None) as keeper:
+
+        @settings(max_examples=settings().max_examples // 3)
+        @drawn(MOVES)
+        def run(batches: list[tuple[bool, list[tuple[Any, ...]]]]) -> None:
+            reached["books"] += 1
+            book = f"book {reached['books']}"
+            keeper.open_book(book, Opened.model_validate({"mode": "live"}))
+            movements = Movements()
+            for is_command, steps in batches:
+                play(keeper, book, movements, steps, is_command=is_command, reached=reached)
+            log = log_of(keeper, book)
+            assert [stored.version for stored in log] == list(range(1, movements.version + 1))
+            for told in movements.there:
+                assert (log[told.version - 1].tx_hash, log[told.version - 1].type) == (told.tx_hash, told.kind)
+                assert told.key in (None, log[told.version - 1].key)
+
+        run()
+        for number in (1, reached["books"] // 2, reached["books"]):
+            assert check(keeper.database, f"book {number}").ok
+    for answered in ("appended", "exists", "exists_with_different_amount", "exists_reversed", "correct", "other key"):
+        assert reached[answered] >= 5, reached
+
+
+def play(
+    keeper: Bookkeeper,
+    book: str,
+    movements: Movements,
+    steps: list[tuple[Any, ...]],
+    *,
+    is_command: bool,
+    reached: Counter[str],
+) -> None:
+    """Give a list to the model and to the program, and compare."""
+    events: list[Event] = []
+    expected: list[tuple[set[str], int]] = []
+    for step in steps:
+        wanted = step_of(movements, step)
+        if wanted is None:
+            continue
+        if isinstance(wanted, int):
+            events.append(event("reversal", reverses=wanted))
+            next(told for told in movements.there if told.version == wanted).is_reversed = True
+            movements.version += 1
+            expected.append(({"appended"}, movements.version))
+            continue
+        events.append(given_as(wanted, step))
+        own_key = wanted.key
+        answers, version = movements.answers(wanted, is_command=is_command)
+        if answers == {"appended"}:
+            movements.add(wanted)
+            reached["correct"] += step[0] == "correct"
+        found = next((told for told in movements.there if told.version == version), None)
+        reached["other key"] += answers == {"exists"} and found is not None and found.key != wanted.key != own_key
+        reached[min(answers)] += 1
+        expected.append((answers, version))
+    for given_event, (right, about), (answer_given, version) in zip(
+        events, expected, answered(keeper, book, events, is_command=is_command), strict=True
+    ):
+        assert answer_given in right, (given_event, right)
+        assert 0 in (about, version) or version == about, (given_event, right)
+
+
+def answered(keeper: Bookkeeper, book: str, events: list[Event], *, is_command: bool) -> list[tuple[str, int]]:
+    """What the program says to each: the answer and the version; 0 where a refusal is about none."""
+    answers: dict[int, tuple[str, int]] = {}
+
+    def refused(error: NetbasisError) -> None:
+        assert error.index is not None
+        answers[error.index] = error.code, getattr(error, "version", 0)
+
+    if is_command:
+        for index, given_event in enumerate(events):
+            try:
+                outcome = keeper.append(book, given_event, refuse_reversed=True)
+                answers[index] = "exists" if outcome.existed else "appended", outcome.version
+            except NetbasisError as error:
+                error.index = index
+                refused(error)
+    else:
+        with keeper.transaction(book) as transaction:
+            outcomes = list(transaction.append_all(events, on_refused=refused))
+        for index in range(len(events)):
+            if index not in answers:
+                outcome = outcomes.pop(0)
+                answers[index] = "exists" if outcome.existed else "appended", outcome.version
+    return [answers[index] for index in range(len(events))]
 
 
 # The look-ups use their indexes

@@ -264,6 +264,60 @@ def test_every_event_of_before_is_read_as_it_was_written(first: str) -> None:
                 assert json_value(getattr(stored.event, name)) == fields.get(name), (stored.key, name)
 
 
+# An asset that is a pair, which nobody may give any more
+
+
+PAIR = "XRP/USDT"
+
+
+def test_a_pair_that_was_taken_for_an_asset_is_shown_and_can_be_taken_back(old_cli: Cli) -> None:
+    """The first release accepted it: a deposit of 2 at 0.5, and a mark of 0.9. As something new it is refused."""
+    upgrade(old_cli.location)
+    assert (old_cli.here("check").code, old_cli.here("check").out) == (0, "")
+    rows = old_cli.here("register", "--asset", PAIR, "-O", "json").json["rows"]
+    assert [(row["version"], row["type"], row["asset"], row["delta"], row["balance"]) for row in rows] == [
+        (15, "deposit", PAIR, "2", "2")
+    ]
+    marks = old_cli.here("register", "--asset", PAIR, "--type", "mark", "-O", "json").json["rows"]
+    assert [(row["version"], row["price"]) for row in marks] == [(37, "0.9")]
+    before = {row["asset"]: row["total"] for row in old_cli.here("balance", "-O", "json").json["balances"]}
+    assert before[PAIR] == "2"
+    pnl = old_cli.here("pnl", "-O", "json").json
+    assert {mark["asset"]: mark["price"] for mark in pnl["marks"]}[PAIR] == "0.9"
+    assert [row["asset"] for row in old_cli.here("audit", "basis", "-O", "json").json["rows"]].count(PAIR) == 1
+    unchanged = old_cli.unchanged()
+    for line in (
+        ["deposit", f"--asset={PAIR}", "--amount=2", "--price=0.5"],
+        ["mark", f"--asset={PAIR}", "--price=0.9"],
+        ["fill", "--side=buy", f"--base-asset={PAIR}", "--base-amount=1", "--quote-amount=1"],
+    ):
+        assert_refused(old_cli.here("append", *line), 1, "asset_is_pair", PAIR)
+    again = old_cli.here("append", "deposit", f"--asset={PAIR}", "--amount=2", "--price=0.5", "--key=k#2")
+    assert (again.code, again.out.startswith("exists: deposit at version 15")) == (0, True)
+    assert old_cli.unchanged() == unchanged
+    for version, price in ((37, None), (15, None)):
+        assert old_cli.here("reverse", str(version)).code == 0
+        marks_now = old_cli.here("pnl", "-O", "json").json["marks"]
+        assert {mark["asset"]: mark["price"] for mark in marks_now}.get(PAIR) == price
+    after = {row["asset"]: row["total"] for row in old_cli.here("balance", "-O", "json").json["balances"]}
+    assert after == before | {PAIR: "0"}
+    assert (old_cli.here("check").code, old_cli.here("rebuild", "--dry-run").code) == (0, 0)
+
+
+def test_a_copy_has_the_pair(old_cli: Cli, engine: Engine, tmp_path: Path) -> None:
+    upgrade(old_cli.location)
+    target = new_ledger(engine, tmp_path, "copied.db")
+    try:
+        ran = old_cli.here("copy", "--to", target)
+        assert ran.code == 0, ran.err
+        copied = [old_cli.here(*line, target=("--db", target, "--book", "main")) for line in (["balance"], ["check"])]
+        assert [ran.code for ran in copied] == [0, 0]
+        assert copied[0].out == old_cli.here("balance").out
+        assert PAIR in copied[0].out
+    finally:
+        forget(target)
+
+
 # The command
 
 
@@ -443,6 +497,37 @@ def test_a_role_that_does_not_own_the_tables_is_told(old_cli: Cli) -> None:
         with connect(name) as server:
             server.execute(f"DROP OWNED BY {role}")
             server.execute(f"DROP ROLE {role}")
+
+
+STRANGE = {
+    "sqlite": "CREATE TRIGGER z AFTER INSERT ON {table} BEGIN UPDATE inventory SET total = '9'; END",
+    "postgres": "CREATE TRIGGER z AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION z()",
+}
+
+
+@pytest.mark.parametrize("table", ["events", "inventory"])
+@pytest.mark.parametrize("is_newest", [False, True], ids=["old", "newest"])
+def test_a_strange_trigger_stops_the_upgrade_and_nothing_is_changed(
+    old_cli: Cli, engine: Engine, table: str, is_newest: bool
+) -> None:
+    """Of either schema: it would see what the upgrade does. When it is gone the upgrade is what it always is."""
+    if is_newest:
+        upgrade(old_cli.location)
+    with raw_access(old_cli.location) as raw:
+        if engine == "postgres":
+            raw.execute("CREATE FUNCTION z() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        raw.execute(STRANGE[engine].format(table=table))
+    before = old_cli.contents()
+    target = ("--db", old_cli.location)
+    ran = old_cli.here("db", "upgrade", target=target)
+    assert_refused(ran, 4, "schema_altered", "trigger z", table)
+    assert old_cli.contents() == before
+    with raw_access(old_cli.location) as raw:
+        raw.execute(f"DROP TRIGGER z{f' ON {table}' if engine == 'postgres' else ''}")
+        if engine == "postgres":
+            raw.execute("DROP FUNCTION z()")
+    assert old_cli.here("db", "upgrade", target=target).code == 0
+    assert old_cli.here("check").code == 0
 
 
 def test_a_guard_that_is_missing_is_made_again(first: str) -> None:

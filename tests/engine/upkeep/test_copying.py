@@ -11,9 +11,9 @@ from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
 from engine.upkeep import copying
 from engine.upkeep.copying import copy_book
-from ledger.errors import Refused
+from ledger.errors import Refused, StorageError
 from ledger.events import Opened
-from tests.engines import Engine, forget, new_ledger
+from tests.engines import Engine, contents, forget, new_ledger, raw_access
 from tests.ledger.database.store_support import append_sample
 from tests.support import BOOK, event, log_of, open_keeper
 
@@ -67,3 +67,36 @@ def test_a_copy_that_went_on_by_itself_is_refused(tmp_path: Path, target: str) -
         with pytest.raises(Refused) as raised:
             copy_book(source.database, copy.database, BOOK)
         assert raised.value.code == "copy_differs"
+
+
+@pytest.mark.parametrize("events_at_once", [1, 2000], ids=["one a batch", "all in one"])
+@pytest.mark.parametrize("table", ["events", "books", "inventory"])
+def test_a_target_that_swallows_what_is_copied_has_nothing_of_the_batch(
+    tmp_path: Path, target: str, engine: Engine, monkeypatch: pytest.MonkeyPatch, table: str, events_at_once: int
+) -> None:
+    """The rows that were written are counted: of the log, of the book's head, of the projections."""
+    with open_keeper(tmp_path) as source, Bookkeeper.open(target) as copy:
+        append_sample(source)
+        copy_book(source.database, copy.database, BOOK)
+        for number in range(30):
+            source.append(BOOK, event("deposit", asset="RLUSD", amount="1", key=f"later:{number}"))
+        before = contents(target)
+        operation = "INSERT" if table == "events" else "UPDATE"
+        with raw_access(target) as raw:
+            if engine == "postgres":
+                raw.execute("CREATE FUNCTION z() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+                raw.execute(f"CREATE TRIGGER z BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION z()")
+            else:
+                raw.execute(f"CREATE TRIGGER z BEFORE {operation} ON {table} BEGIN SELECT RAISE(IGNORE); END")
+        monkeypatch.setattr(copying, "EVENTS_AT_ONCE", events_at_once)
+        with pytest.raises(StorageError) as raised:
+            copy_book(source.database, copy.database, BOOK)
+        assert raised.value.code == "schema_altered"
+        with raw_access(target) as raw:
+            raw.execute(f"DROP TRIGGER z{f' ON {table}' if engine == 'postgres' else ''}")
+            if engine == "postgres":
+                raw.execute("DROP FUNCTION z()")
+        assert contents(target) == before
+        assert copy_book(source.database, copy.database, BOOK).copied == 30
+        assert log_of(copy) == log_of(source)
+        assert check(copy.database, BOOK).ok
