@@ -14,8 +14,7 @@ from cli.shared.refusals import refusals_on_stdout
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:
-    from engine.capital.reversal import ReversalPreview
-    from ledger.appender import Outcome
+    from engine.capital import RequestOutcome, ReversalPlan
     from ledger.stored import StoredEvent
 
 FIGURES = ("net_basis", "net_deposits", "starting_value", "total_pnl", "retained_profit", "withdrawn_profit")
@@ -50,8 +49,7 @@ def reverse(
 
     Example: netbasis --db live.db reverse 18 --reason "sent twice" --dry-run
     """
-    from engine.capital.reversal import preview_reversal
-    from engine.capital.reversal import reverse as run
+    from engine.capital import reverse as run
     from ledger.events import Reversal
 
     named = target(context)
@@ -60,13 +58,12 @@ def reverse(
     reversal = Reversal.model_validate({"reverses": version, **fields})
     with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.resolve(named.book)
-        existing = keeper.find_repeated(book, reversal)
-        if existing is not None:
-            emit(output, _existing_document(book, existing), [exists_line(existing)])
-            return
-        preview = preview_reversal(keeper, book, version, at=reversal.at)
-        outcome = None if dry_run else run(keeper, preview, reversal)
-    emit(output, _document(preview, outcome), _lines(preview, outcome))
+        done = run(keeper, book, reversal, dry_run=dry_run)
+    if done.plan is None:
+        assert done.existing is not None
+        emit(output, _existing_document(book, done.existing), [exists_line(done.existing)])
+    else:
+        emit(output, _document(done, done.plan), _lines(done, done.plan))
 
 
 def _existing_document(book: str, existing: StoredEvent) -> dict[str, Any]:
@@ -74,33 +71,34 @@ def _existing_document(book: str, existing: StoredEvent) -> dict[str, Any]:
     return {"book": book, "written": False, "existed": True, **place}
 
 
-def _document(preview: ReversalPreview, outcome: Outcome | None) -> dict[str, Any]:
-    parts = {"before": preview.pnl_before, "after": preview.pnl_after}
+def _document(done: RequestOutcome[ReversalPlan], plan: ReversalPlan) -> dict[str, Any]:
+    outcome = done.outcome
+    parts = {"before": plan.pnl_before, "after": plan.pnl_after}
     return {
-        "book": preview.book.name,
+        "book": done.book.name,
         "written": outcome is not None,
         "existed": False,
-        "reverses": preview.target.version,
+        "reverses": plan.target.version,
         "version": outcome.stored.version if outcome else None,
-        "balances": preview.balances,
+        "balances": plan.balances,
         **{when: {name: getattr(part, name) for name in FIGURES} for when, part in parts.items()},
-        "missing_marks": preview.missing_marks,
-        "warnings": list(_warnings(preview)),
+        "missing_marks": plan.missing_marks,
+        "warnings": list(_warnings(plan)),
     }
 
 
-def _lines(preview: ReversalPreview, outcome: Outcome | None) -> Iterator[str]:
-    target = preview.target
+def _lines(done: RequestOutcome[ReversalPlan], plan: ReversalPlan) -> Iterator[str]:
+    outcome, target = done.outcome, plan.target
     title = "reversal" if outcome else "reversal, dry run"
     yield f"{title} of version {target.version}: {target.type} of {shown(target.at)}"
-    rows = [(change.asset, change.before, change.after) for change in preview.balances]
-    before, after = preview.pnl_before, preview.pnl_after
+    rows = [(change.asset, change.before, change.after) for change in plan.balances]
+    before, after = plan.pnl_before, plan.pnl_after
     rows += [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in FIGURES]
     columns = ("", "before", "after", "Δ")
     yield from text_table(Table(columns, [(*row, _difference(row[1], row[2])) for row in rows]))
-    if preview.missing_marks:
-        yield f"unknown for want of a mark: {', '.join(preview.missing_marks)}"
-    for warning in _warnings(preview):
+    if plan.missing_marks:
+        yield f"unknown for want of a mark: {', '.join(plan.missing_marks)}"
+    for warning in _warnings(plan):
         yield f"warning: {warning}"
     yield f"recorded at version {outcome.stored.version}" if outcome else "No changes made."
 
@@ -109,11 +107,11 @@ def _difference(before: Any, after: Any) -> Any:
     return None if before is None or after is None else signed(subtract(after, before))
 
 
-def _warnings(preview: ReversalPreview) -> Iterator[str]:
-    if preview.basis_falls_below_zero:
-        yield f"net basis falls below 0, to {shown(preview.pnl_after.net_basis)}"
-    if preview.classified_later:
-        versions = ", ".join(str(version) for version in preview.classified_later)
+def _warnings(plan: ReversalPlan) -> Iterator[str]:
+    if plan.basis_falls_below_zero:
+        yield f"net basis falls below 0, to {shown(plan.pnl_after.net_basis)}"
+    if plan.classified_later:
+        versions = ", ".join(str(version) for version in plan.classified_later)
         yield (
             f"later withdrawals were classified on top of it and stay as they are: {versions}; to have them classified "
             "anew, reverse them first, the newest one first, and withdraw again"

@@ -1,15 +1,15 @@
-"""Capital in and out: `inject`, `withdraw` and `backfill_basis`, each one transaction.
+"""Capital in and out: `inject`, `withdraw`, `backfill_basis` and `reverse`, each one transaction.
 
 A request is what a person asked for, as a frozen value; a plan is the event that it becomes in a book's present state, with
 the figures before and after. The dry run plans from a read-only view; the real run plans under the book's lock and appends
 in the same transaction, so that nothing can come between what was read and what is recorded. `request` carries both out;
-`injection`, `withdrawal` and `initial_basis` are the requests.
+`injection`, `withdrawal`, `initial_basis` and `reversal` are the requests.
 """
 
 from engine.capital.initial_basis import InitialBasisPlan, backfill_basis
 from engine.capital.injection import Injection, inject
 from engine.capital.request import BeforeAfter, Movement, RequestOutcome
-from engine.capital.reversal import ReversalPreview, preview_reversal, reverse
+from engine.capital.reversal import ReversalPlan, reverse
 from engine.capital.withdrawal import Payout, plan_payout, withdraw
 
 __all__ = [
@@ -19,11 +19,10 @@ __all__ = [
     "Movement",
     "Payout",
     "RequestOutcome",
-    "ReversalPreview",
+    "ReversalPlan",
     "backfill_basis",
     "inject",
     "plan_payout",
-    "preview_reversal",
     "reverse",
     "withdraw",
 ]

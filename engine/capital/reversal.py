@@ -1,19 +1,20 @@
-"""`reverse`: take an earlier event back, having seen what that does.
+"""`reverse`: take an earlier event back, and show what that does.
 
-A preview is computed from the present state; carrying it out names the version that the preview was made at, so that what
-was shown is what is done.
+The figures before and after are those of the state that the reversal is appended to: both are read under the book's lock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy import Connection
+
 from engine.bookkeeper import Bookkeeper
-from engine.standing_marks import MarksOfLog, marks_now, marks_without
+from engine.capital.request import RequestOutcome, Situation, carry_out
+from engine.standing_marks import MarksOfLog, marks_without
 from ledger import store
-from ledger.appender import Outcome, require_reversible
+from ledger.appender import require_reversible
 from ledger.book import Book
 from ledger.database.tables import events
 from ledger.effects import negated
@@ -34,14 +35,14 @@ class BalanceChange:
 
 
 @dataclass(frozen=True, slots=True)
-class ReversalPreview:
-    """What reversing an event does; `pnl_before` and `pnl_after` are valued with the newest marks.
+class ReversalPlan:
+    """A reversal and what it does.
 
-    `classified_later`: versions of later withdrawals that were classified on top of the event and still stand.
+    `target`: the event that is taken back. `balances`: those that change. `pnl_before`, `pnl_after`: valued with the newest
+    marks. `classified_later`: versions of later withdrawals that were classified on top of the target and still stand.
     """
 
-    book: Book
-    head_version: int
+    event: Reversal
     target: StoredEvent
     balances: list[BalanceChange]
     pnl_before: Pnl
@@ -59,39 +60,55 @@ class ReversalPreview:
         return self.pnl_before.net_basis >= 0 > self.pnl_after.net_basis
 
 
-def preview_reversal(keeper: Bookkeeper, name: str, version: int, *, at: datetime | None = None) -> ReversalPreview:
-    """What reversing the event at a version would do. `at`: the reversal's own, None for the reversed event's.
+@dataclass(frozen=True, slots=True)
+class ReversalRequest:
+    """Take the event at `reversal.reverses` back; `reversal.at` None: at the event's own time."""
 
-    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`, `at_in_future`; StorageError.
+    reversal: Reversal
+
+    def event(self, book: Book) -> Reversal:
+        """The reversal as it was given; it is the same in every book."""
+        return self.reversal
+
+    def plan(self, situation: Situation) -> ReversalPlan:
+        """What the reversal does. Raises Refused, as `reverse` does."""
+        require_not_ahead(self.reversal.at, situation.now)
+        connection, book, state = situation.connection, situation.book, situation.state
+        version = self.reversal.reverses
+        target = require_reversible(
+            version,
+            store.find_event(connection, book.name, version),
+            store.find_reversal(connection, book.name, version),
+            state.version,
+        )
+        after = apply(state, _as_reversal(target, state.version + 1), MarksOfLog(connection, book.name))
+        marks = situation.marks(None)
+        marks_after = marks_without(connection, book.name, marks, target.version)
+        return ReversalPlan(
+            event=self.reversal,
+            target=target,
+            balances=_balance_changes(state, after),
+            pnl_before=pnl(state, marks, book.numeraire),
+            pnl_after=pnl(after, marks_after, book.numeraire),
+            classified_later=_classified_after(connection, book.name, version),
+        )
+
+
+def reverse(
+    keeper: Bookkeeper, name: str, reversal: Reversal, *, dry_run: bool = False
+) -> RequestOutcome[ReversalPlan]:
+    """Append an event that negates an earlier one's effects; a dry run only shows what that would do.
+
+    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`, `at_in_future`; KeyConflict;
+    StorageError.
     """
-    require_not_ahead(at, keeper.now())
-    view = keeper.view(name)
-    with keeper.database.reading() as connection:
-        target = store.find_event(connection, name, version)
-        reversal = store.find_reversal(connection, name, version)
-        target = require_reversible(version, target, reversal, view.head.version)
-        later = store.read_events(connection, name, after=version, where=events.c.type == "withdrawal")
-        reversed_versions = store.reversals(connection, name)
-        classified = [
-            event.version for event in later if _is_classified(event) and event.version not in reversed_versions
-        ]
-        after = apply(view.state, _as_reversal(target, view.head.version + 1), MarksOfLog(connection, name))
-        marks = marks_now(connection, name, view.state.marks, keeper.now())
-        marks_after = marks_without(connection, name, marks, target.version)
-    return ReversalPreview(
-        book=view.book,
-        head_version=view.head.version,
-        target=target,
-        balances=_balance_changes(view.state, after),
-        pnl_before=pnl(view.state, marks, view.book.numeraire),
-        pnl_after=pnl(after, marks_after, view.book.numeraire),
-        classified_later=classified,
-    )
+    return carry_out(keeper, name, ReversalRequest(reversal), dry_run=dry_run)
 
 
-def reverse(keeper: Bookkeeper, preview: ReversalPreview, reversal: Reversal) -> Outcome:
-    """Carry out what was previewed. Raises VersionPassed when the book has moved on since; Refused; StorageError."""
-    return keeper.append(preview.book.name, reversal, expected_version=preview.head_version)
+def _classified_after(connection: Connection, name: str, version: int) -> list[int]:
+    later = store.read_events(connection, name, after=version, where=events.c.type == "withdrawal")
+    reversed_versions = store.reversals(connection, name)
+    return [event.version for event in later if _is_classified(event) and event.version not in reversed_versions]
 
 
 def _is_classified(event: StoredEvent) -> bool:

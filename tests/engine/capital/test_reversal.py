@@ -10,11 +10,11 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.capital.reversal import ReversalPreview, preview_reversal, reverse
+from engine.capital.reversal import ReversalPlan, reverse
 from engine.proof.check import check
 from engine.views import Moment, audit_basis, register, view_at
 from ledger.appender import Outcome
-from ledger.errors import Refused, VersionPassed
+from ledger.errors import Refused
 from ledger.events import Event, Reversal
 from projections.state import BookState
 from tests.engine.capital.capital_support import FIRST_BASIS, open_desk, pnl_now, pnl_of
@@ -31,10 +31,20 @@ def desk(keeper: Bookkeeper) -> Bookkeeper:
     return keeper
 
 
-def undo(keeper: Bookkeeper, version: int, **fields: Any) -> tuple[ReversalPreview, Outcome]:
-    """Preview a reversal and carry it out."""
-    preview = preview_reversal(keeper, BOOK, version)
-    return preview, reverse(keeper, preview, Reversal.model_validate({"reverses": version, **fields}))
+def shown(keeper: Bookkeeper, version: int) -> ReversalPlan:
+    """What reversing a version would do."""
+    done = reverse(keeper, BOOK, Reversal(reverses=version), dry_run=True)
+    assert done.plan is not None
+    assert done.outcome is None
+    return done.plan
+
+
+def undo(keeper: Bookkeeper, version: int, **fields: Any) -> tuple[ReversalPlan, Outcome]:
+    """Reverse a version."""
+    done = reverse(keeper, BOOK, Reversal.model_validate({"reverses": version, **fields}))
+    assert done.plan is not None
+    assert done.outcome is not None
+    return done.plan, done.outcome
 
 
 def figures(state: BookState) -> tuple[Any, ...]:
@@ -79,12 +89,12 @@ def test_what_the_preview_shows_is_what_is_done(desk: Bookkeeper, kind: str) -> 
         BOOK, [fill("later"), event("mark", asset="BTC", price="50000"), event("mark", asset="BNB", price="7")]
     )
     before = desk.view(BOOK).state
-    preview, _ = undo(desk, version)
+    plan, _ = undo(desk, version)
     after = desk.view(BOOK).state
-    assert (preview.pnl_before, preview.pnl_after) == (pnl_of(before), pnl_of(after))
+    assert (plan.pnl_before, plan.pnl_after) == (pnl_of(before), pnl_of(after))
     moved = {asset for asset in after.inventory if before.inventory.balance(asset) != after.inventory.balance(asset)}
-    assert [change.asset for change in preview.balances] == sorted(moved)
-    for change in preview.balances:
+    assert [change.asset for change in plan.balances] == sorted(moved)
+    for change in plan.balances:
         assert change.before == before.inventory.balance(change.asset)
         assert change.after == after.inventory.balance(change.asset)
 
@@ -92,7 +102,7 @@ def test_what_the_preview_shows_is_what_is_done(desk: Bookkeeper, kind: str) -> 
 def test_the_preview_alone_writes_nothing(desk: Bookkeeper) -> None:
     version = inject(desk, BOOK, Movement("50")).outcome.stored.version  # type: ignore[union-attr]
     before = content(desk.database)
-    preview_reversal(desk, BOOK, version)
+    shown(desk, version)
     assert content(desk.database) == before
 
 
@@ -143,28 +153,24 @@ def test_the_reversal_stays_at_the_reversed_events_time_so_that_no_earlier_view_
         (7, "reversal_not_allowed"),  # a reversal
         (6, "already_reversed"),
         (8, "reversed_version_unknown"),
-        (0, "reversed_version_unknown"),
-        (-1, "reversed_version_unknown"),
     ],
 )
 def test_what_cannot_be_reversed_is_refused_before_it_is_shown(desk: Bookkeeper, version: int, code: str) -> None:
     inject(desk, BOOK, Movement("50"))
     undo(desk, 6)
     with pytest.raises(Refused, match=code):
-        preview_reversal(desk, BOOK, version)
+        shown(desk, version)
 
 
-def test_a_book_that_moved_on_after_the_preview_is_not_reversed(desk: Bookkeeper) -> None:
-    """What was shown is not what would be done any more."""
+def test_what_is_shown_is_what_is_done_although_the_book_moved_on_since_a_dry_run(desk: Bookkeeper) -> None:
+    """The figures of the real run are read under the lock that it appends under."""
     inject(desk, BOOK, Movement("50"))
-    preview = preview_reversal(desk, BOOK, 6)
+    before = shown(desk, 6)
     inject(desk, BOOK, Movement("1"))
-    before = content(desk.database)
-    with pytest.raises(VersionPassed) as passed:
-        reverse(desk, preview, Reversal(reverses=6))
-    assert (passed.value.expected, passed.value.actual) == ("6", "7")
-    assert content(desk.database) == before
-    undo(desk, 6)
+    plan, outcome = undo(desk, 6)
+    assert outcome.version == 8
+    assert plan.pnl_before.net_basis == before.pnl_before.net_basis + 1
+    assert plan.pnl_after == pnl_now(desk)
 
 
 # -------------------------------------------------------------------------------------------------- warnings
@@ -172,9 +178,9 @@ def test_a_book_that_moved_on_after_the_preview_is_not_reversed(desk: Bookkeeper
 
 def test_a_net_basis_that_falls_below_zero_is_warned_of_and_allowed(desk: Bookkeeper) -> None:
     withdraw(desk, BOOK, Movement("80"))
-    preview, _ = undo(desk, 4)  # the initial basis
-    assert preview.basis_falls_below_zero
-    assert (preview.pnl_before.net_basis > 0, preview.pnl_after.net_basis < 0) == (True, True)
+    plan, _ = undo(desk, 4)  # the initial basis
+    assert plan.basis_falls_below_zero
+    assert (plan.pnl_before.net_basis > 0, plan.pnl_after.net_basis < 0) == (True, True)
     checked = check(desk.database, BOOK)
     assert checked.ok
     assert any("net basis is negative" in note for note in checked.notes)
@@ -186,12 +192,12 @@ def test_zero_itself_is_not_below_it(keeper: Bookkeeper, commit: str, warned: bo
     open_desk(keeper)
     inject(keeper, BOOK, Movement("10"))
     keeper.append(BOOK, event("basis_commit", basis_delta=commit))
-    assert preview_reversal(keeper, BOOK, 6).basis_falls_below_zero is warned
+    assert shown(keeper, 6).basis_falls_below_zero is warned
 
 
 def test_what_was_below_zero_already_does_not_fall_below_it(keeper: Bookkeeper) -> None:
     keeper.append_all(BOOK, [event("deposit", asset="RLUSD", amount="5"), event("basis_commit", basis_delta="-6")])
-    assert not preview_reversal(keeper, BOOK, 2).basis_falls_below_zero
+    assert not shown(keeper, 2).basis_falls_below_zero
 
 
 def test_later_withdrawals_that_were_classified_on_top_of_it_are_named(desk: Bookkeeper) -> None:
@@ -203,9 +209,9 @@ def test_later_withdrawals_that_were_classified_on_top_of_it_are_named(desk: Boo
     withdraw(desk, BOOK, Movement("3"))  # 10
     withdraw(desk, BOOK, Movement("4"))  # 11
     undo(desk, 10)  # 12
-    assert preview_reversal(desk, BOOK, 7).classified_later == [8, 11]
-    assert preview_reversal(desk, BOOK, 8).classified_later == [11]
-    assert preview_reversal(desk, BOOK, 11).classified_later == []
+    assert shown(desk, 7).classified_later == [8, 11]
+    assert shown(desk, 8).classified_later == [11]
+    assert shown(desk, 11).classified_later == []
 
 
 def test_undone_newest_first_they_are_classified_anew(desk: Bookkeeper) -> None:
@@ -222,13 +228,13 @@ def test_undone_newest_first_they_are_classified_anew(desk: Bookkeeper) -> None:
 
 def test_without_a_mark_the_figures_that_need_it_are_unknown_and_it_is_named(keeper: Bookkeeper) -> None:
     open_desk(keeper, mark=None)
-    preview = preview_reversal(keeper, BOOK, 3)
-    assert preview.missing_marks == ("XRP",)
-    assert (preview.pnl_before.total_pnl, preview.pnl_after.total_pnl) == (None, None)
+    plan = shown(keeper, 3)
+    assert plan.missing_marks == ("XRP",)
+    assert (plan.pnl_before.total_pnl, plan.pnl_after.total_pnl) == (None, None)
     # Held only before the reversal, it is missing all the same.
-    preview = preview_reversal(keeper, BOOK, 2)
-    assert (preview.pnl_before.missing_marks, preview.pnl_after.missing_marks) == (("XRP",), ())
-    assert preview.missing_marks == ("XRP",)
+    plan = shown(keeper, 2)
+    assert (plan.pnl_before.missing_marks, plan.pnl_after.missing_marks) == (("XRP",), ())
+    assert plan.missing_marks == ("XRP",)
 
 
 # ---------------------------------------------------------------------------------- both rows name each other
