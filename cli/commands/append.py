@@ -16,9 +16,10 @@ from pydantic.fields import FieldInfo
 
 from cli.shared.append_file import append_file, append_stream
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import counted, emit, shown
+from cli.shared.output import emit, shown
 from cli.shared.refusals import Rejects, refusals_on_stdout
 from cli.shared.usage import WrongUsage
+from engine.reports.report import counted
 from ledger.events import (
     Adjustment,
     Baseline,

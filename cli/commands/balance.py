@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import typer
 
 from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, counted, emit, text_table
+from cli.shared.output import emit_report
 
 
 def register(app: typer.Typer) -> None:
@@ -30,29 +28,9 @@ def balance(
 
     Example: netbasis --db live.db balance --as-of 2026-03
     """
-    from engine.views import view_at
+    from engine.reports.balances import balances
 
     named = target(context)
     moment = moment_of(named, as_of, known_at, zone)
     with named.open("read") as keeper:
-        view = view_at(keeper.database, keeper.resolve(named.book), moment, now=named.now)
-    columns = ("asset", "total", "fills", "capital", "adjustments")
-    rows = [
-        (asset, holding.total, holding.fills, holding.capital, holding.adjustments)
-        for asset, holding in sorted(view.state.inventory.items())
-    ]
-    unknown_fees = view.state.fees.unknown
-    table = Table(columns, rows)
-    document = {
-        "book": view.book.name,
-        "version": view.state.version,
-        "unknown_fees": unknown_fees,
-        "balances": table.as_dicts(),
-    }
-
-    def text() -> Iterator[str]:
-        yield from text_table(table)
-        if unknown_fees:
-            yield f"not counted: {counted(unknown_fees, 'fee')} not reported"
-
-    emit(output, document, text(), table)
+        emit_report(output, balances(keeper.database, keeper.resolve(named.book), moment, now=named.now))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, emit, harmless, json_text, print_lines, progress
+from cli.shared.output import emit, harmless, json_text, print_lines, progress
 from cli.shared.usage import WrongUsage
+from engine.reports.report import Table
 
 if TYPE_CHECKING:
     from engine.proof.check import CheckReport, ExpectedHead, LedgerReport

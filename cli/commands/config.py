@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from cli.shared.options import Output, OutputOption
-from cli.shared.output import Table, emit, text_table
+from cli.shared.output import emit, text_table
 from cli.shared.usage import WrongUsage
+from engine.reports.report import Table
 
 if TYPE_CHECKING:
     from engine.paper.strategy_config import Strategy

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, counted, emit, progress, shown
+from cli.shared.output import emit, progress, shown
+from engine.reports.report import Table, counted
 from ledger.errors import NetbasisError, StorageError
 
 

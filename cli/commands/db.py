@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, emit, text_table
+from cli.shared.output import emit, text_table
+from engine.reports.report import Table
 
 
 def register(app: typer.Typer) -> None:

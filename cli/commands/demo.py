@@ -21,7 +21,8 @@ from uuid import UUID
 
 import typer
 
-from cli.shared.output import Table, signed, text_table
+from cli.shared.output import text_table
+from engine.reports.report import Table, signed
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:

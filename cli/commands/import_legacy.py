@@ -11,8 +11,9 @@ import typer
 
 from cli.shared.capital_options import DryRunOption
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, counted, emit, progress, shown, signed, text_table
+from cli.shared.output import emit, progress, shown, text_table
 from cli.shared.usage import WrongUsage
+from engine.reports.report import Table, counted, signed
 from ledger.times import parse_time
 
 if TYPE_CHECKING:

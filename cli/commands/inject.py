@@ -26,9 +26,10 @@ from cli.shared.capital_options import (
     the_amount,
 )
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import emit, shown, signed
+from cli.shared.output import emit, shown
 from cli.shared.prices import parse_prices
 from cli.shared.refusals import refusals_on_stdout
+from engine.reports.report import signed
 
 if TYPE_CHECKING:
     from engine.capital import Injection, RequestOutcome

@@ -14,8 +14,9 @@ import typer
 from cli.commands.config import ConfigOption, read_config
 from cli.shared.logs import LogFormat, LogFormatOption, LogLevel, LogLevelOption, logging_to_stderr
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, counted, emit, shown, text_table
+from cli.shared.output import emit, shown, text_table
 from cli.shared.usage import WrongUsage
+from engine.reports.report import Table, counted
 
 if TYPE_CHECKING:
     from engine.paper.session import PaperRun

@@ -11,7 +11,8 @@ import typer
 
 from cli.commands.check import finding_line
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, counted, emit, json_text, print_for_programs, progress, text_table
+from cli.shared.output import emit, json_text, print_for_programs, progress, text_table
+from engine.reports.report import Table, counted
 
 if TYPE_CHECKING:
     from engine.rehearsal.playing import Verdict

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, counted, emit, progress, text_table
+from cli.shared.output import emit, progress, text_table
+from engine.reports.report import Table, counted
 
 
 def register(app: typer.Typer) -> None:

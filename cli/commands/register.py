@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.shared.moment import AsOfOption, FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
 from cli.shared.options import Output, OutputOption, StrategyOption, target
-from cli.shared.output import Table, emit_stream
+from cli.shared.output import emit_stream
 from cli.shared.usage import WrongUsage
-
-# What people are shown; programs are given every column.
-_POSTING = ("asset", "delta", "balance", "part")
-_SHOWN: dict[str | None, tuple[str, ...]] = {
-    "opened": (),
-    "mark": ("asset", "price"),
-    "basis_commit": ("asset", "basis_delta"),
-    "baseline": ("starting_value", "reason"),
-    "adjustment": (*_POSTING, "reason"),
-    "reversal": (*_POSTING, "price", "basis_delta", "starting_value"),
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -58,27 +45,19 @@ def show(
 
     Example: netbasis --db live.db register --asset XRP --from 2026-03
     """
+    from engine.reports.postings import postings
     from engine.views import RegisterFilter
-    from engine.views import register as run
     from ledger.events import EVENT_TYPES
-    from projections.register import RegisterRow
 
     if event_type is not None and event_type not in EVENT_TYPES:
         raise WrongUsage(f"no such type: {event_type!r}; there are {', '.join(EVENT_TYPES)}")
     named = target(context)
     moment = moment_of(named, as_of, known_at, zone)
     bounds = bounds_of(named, start, end, zone)
-    shown = RegisterFilter(asset, event_type, session, bounds.start, bounds.end, strategy)
-    names = tuple(field.name for field in fields(RegisterRow))
-    if output is Output.TEXT:
-        of_type = _SHOWN.get(event_type, _POSTING)
-        names = ("version", "at", "type", *of_type, "session_id", "strategy", "key", "reverses", "reversed_by")
-    with named.open("read") as keeper, run(keeper.database, keeper.resolve(named.book), moment, shown) as found:
-        book, head, rows = found
-        table = Table(names, _cells(rows, names))
-        emit_stream(output, {"book": book.name, "version": moment.version_of(head)}, "rows", table)
-
-
-def _cells(rows: Iterable[Any], names: Sequence[str]) -> Iterator[list[Any]]:
-    for row in rows:
-        yield [getattr(row, name) for name in names]
+    wanted = RegisterFilter(asset, event_type, session, bounds.start, bounds.end, strategy)
+    every_column = output is not Output.TEXT
+    with (
+        named.open("read") as keeper,
+        postings(keeper.database, keeper.resolve(named.book), moment, wanted, every_column=every_column) as found,
+    ):
+        emit_stream(output, "rows", found)

@@ -9,8 +9,9 @@ import typer
 
 from cli.shared.capital_options import ActorOption, DryRunOption, KeyOption, NoteOption, exists_line
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, emit, shown, signed, text_table
+from cli.shared.output import emit, shown, text_table
 from cli.shared.refusals import refusals_on_stdout
+from engine.reports.report import Table, signed
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import typer
 
 from cli.shared.capital_options import AmountArgument, AmountOption, PriceOption, the_amount
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, emit, signed
+from cli.shared.output import emit
 from cli.shared.prices import parse_prices
+from engine.reports.report import Table, signed
 
 if TYPE_CHECKING:
     from engine.rehearsal.verification import Verification

@@ -24,10 +24,11 @@ from cli.shared.capital_options import (
     the_amount,
 )
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import Table, emit, shown, signed, text_table
+from cli.shared.output import emit, shown, text_table
 from cli.shared.prices import parse_prices
 from cli.shared.refusals import refusals_on_stdout
 from cli.shared.usage import WrongUsage
+from engine.reports.report import Table, signed
 from ledger.amounts import subtract
 
 if TYPE_CHECKING:

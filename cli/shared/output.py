@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from io import TextIOWrapper
@@ -25,11 +25,12 @@ import orjson
 import typer
 
 from cli.shared.options import Output
-from ledger.amounts import amount_text, shown_amount
+from engine.reports import report
+from engine.reports.report import Figures, Report, Table
+from ledger.amounts import amount_text
 from ledger.progress import OnProgress
 from ledger.times import time_text
 
-NOTHING = "-"
 ROWS_AT_ONCE = 1000
 _SIGNED = re.compile(r"[+-]?\d+\.\d+", re.ASCII)
 # Control characters; those that turn the direction of text around; lines that break where no line ends; halves of
@@ -42,18 +43,6 @@ _NOT_TO_BE_SHOWN = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What a spreadsheet takes for the beginning of a formula, also after blanks; some read the full-width forms as well.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under columns; the rows may be a stream, which can be gone through once."""
-
-    columns: Sequence[str]
-    rows: Iterable[Sequence[Any]]
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """Each row by column."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 def jsonable(value: Any) -> Any:
@@ -91,25 +80,9 @@ def _whole(value: Any) -> Any:
     return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
-def signed(difference: Decimal) -> str:
-    """A difference as people read it, with its sign: `+50.00`, `-19.12`, and 0 as `0.00`."""
-    return f"{'+' if difference > 0 else ''}{shown_amount(difference)}"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 event`, `2 events`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def shown(value: Any) -> str:
-    """A value as people read it: all digits, at least two decimals; `-` for nothing."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, Decimal):
-        return shown_amount(value)
-    if isinstance(value, datetime):
-        return time_text(value).replace(".000000Z", "Z")
-    return value.hex()[:12] if isinstance(value, bytes) else harmless(str(value))
+    """A value as people read it, harmless; see `engine.reports.report.shown`."""
+    return harmless(report.shown(value))
 
 
 def harmless(text: str) -> str:
@@ -145,16 +118,33 @@ def emit(
             print_lines(line if isinstance(line, _Header) else harmless(line) for line in text)
 
 
-def emit_stream(output: Output, document: Mapping[str, Any], name: str, table: Table) -> None:
-    """Print a table of any length; as JSON it stands in the document under `name`. Memory stays flat."""
+def emit_report(output: Output, found: Report) -> None:
+    """Print a report in the form that was asked for."""
+    emit(output, found.document, _report_lines(found), found.rows, found.csv_rows)
+
+
+def _report_lines(found: Report) -> Iterator[str]:
+    for block in found.body:
+        match block:
+            case Table():
+                yield from text_table(block)
+            case Figures():
+                yield from pairs(block.items)
+            case _:
+                yield block
+
+
+def emit_stream(output: Output, name: str, found: Report) -> None:
+    """Print a report of any length; as JSON its rows stand in the document under `name`. Memory stays flat."""
     if output is Output.JSON:
-        opening = json_text(document).removesuffix("}")
+        assert found.rows is not None
+        opening = json_text(found.document).removesuffix("}")
         print_for_programs([f'{opening},"{name}":['], end="")
-        rows = _ndjson(table)
+        rows = _ndjson(found.rows)
         print_for_programs((f"{',' if index else ''}{row}" for index, row in enumerate(rows)), end="")
         print_for_programs(["]}"])
     else:
-        emit(output, document, text_table(table), table)
+        emit_report(output, found)
 
 
 def print_for_programs(lines: Iterable[str], end: str = "\n") -> None:

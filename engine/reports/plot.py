@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from sqlalchemy import Connection, Row, and_, func, select
 
 from engine.bookkeeper import utc_now
-from engine.reports.summary import Summary
+from engine.reports.summarising import Summary
 from ledger import store
 from ledger.amounts import ZERO, add, shown_amount, subtract, total, value
 from ledger.database.connections import Database

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli.shared.output import Table, _csv, harmless, json_text
+from cli.shared.output import _csv, harmless, json_text
+from engine.reports.report import Table
 from ledger.events import Mark
 from tests.cli_support import ON_A_FILE, Cli, deposit
 from tests.engine.importers.legacy.legacy_databases import EXACT

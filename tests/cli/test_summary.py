@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands.pnl import FIGURES
+from engine.reports.profit import FIGURES
 from ledger.amounts import amount_text, total
 from tests.cli_support import Cli, Ran, assert_refused, deposit
 from tests.engine.paper.paper_support import open_paper, run_all, strategy, wandering, write_tape

@@ -24,7 +24,7 @@ from engine.paper.events import default_session
 from engine.paper.session import SESSION_CHARACTERS, run_session
 from engine.paper.tape import read_tape
 from engine.proof.check import check
-from engine.reports.summary import summarise
+from engine.reports.summarising import summarise
 from engine.views import RegisterFilter, register
 from ledger.amounts import total
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, VersionPassed

@@ -11,7 +11,7 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.reports.plot import MAX_POINTS, Point, curve, draw
-from engine.reports.summary import summarise
+from engine.reports.summarising import summarise
 from engine.views import Moment, RegisterFilter, pnl_of_period, register, view_at
 from ledger.amounts import amount_text, total
 from ledger.events import Opened

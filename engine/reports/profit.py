@@ -1,0 +1,164 @@
+"""`pnl`: total value, net deposits, net basis, profit and loss; at a moment, or of a period."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
+from engine.views import NOW, Moment, Period, pnl_of_period, view_at
+from ledger.book import Book
+from ledger.database.connections import Database
+from projections.marks import Marks, Price
+from projections.pnl import Pnl, pnl
+
+FIGURES = (
+    "total_value",
+    "net_deposits",
+    "net_basis",
+    "starting_value",
+    "total_pnl",
+    "trading_value",
+    "retained_profit",
+    "withdrawn_profit",
+)
+# Prices that somebody gives beside the marks, given the book and the time that they hold at.
+PricesGiven: TypeAlias = Callable[[Book, datetime], Marks]
+
+
+def no_prices(book: Book, at: datetime) -> Marks:
+    """The marks alone."""
+    return {}
+
+
+def profit(
+    database: Database,
+    name: str,
+    moment: Moment = NOW,
+    *,
+    now: datetime,
+    prices: PricesGiven = no_prices,
+) -> Report:
+    """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first. Raises as `view_at`."""
+    view = view_at(database, name, moment, now=now)
+    # The end of a day that has not ended is not so yet: a mark is as old as it is now.
+    at = min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
+    figures = pnl(view.state, {**view.state.marks, **prices(view.book, at)}, view.book.numeraire)
+    document = {
+        "book": view.book.name,
+        "version": view.state.version,
+        "numeraire": view.book.numeraire,
+        **_document(figures),
+    }
+    return Report(document, list(_body(figures, view.book, at)), csv_rows=_figure_table(document))
+
+
+def _document(figures: Pnl) -> dict[str, Any]:
+    return {
+        **{name: getattr(figures, name) for name in FIGURES},
+        "unknown_fees": figures.unknown_fees,
+        "missing_marks": figures.missing_marks,
+        "fees": [{"asset": asset, "amount": amount} for asset, amount in sorted(figures.fees.items())],
+        "marks": [
+            {"asset": asset, "price": mark.price, "source": mark.source, "at": mark.at}
+            for asset, mark in sorted(figures.marks.items())
+        ],
+    }
+
+
+def _figure_table(document: Mapping[str, Any]) -> Table:
+    """For CSV: a figure a row; fees and marks name their asset, all else has none."""
+    rows: list[tuple[Any, ...]] = [(name, None, document[name]) for name in (*FIGURES, "unknown_fees")]
+    rows += [("fee", fee["asset"], fee["amount"]) for fee in document["fees"]]
+    rows += [("mark", mark["asset"], mark["price"]) for mark in document["marks"]]
+    rows += [("missing_mark", asset, None) for asset in document["missing_marks"]]
+    return Table(("figure", "asset", "value"), rows)
+
+
+def figure_items(figures: Pnl) -> list[tuple[str, Any]]:
+    """The figures by the names that people read."""
+    return [(name.replace("_", " "), or_unknown(getattr(figures, name))) for name in FIGURES]
+
+
+def _body(figures: Pnl, book: Book, now: datetime) -> Iterator[Block]:
+    yield f"in {book.numeraire}"
+    yield Figures(figure_items(figures))
+    yield from _remarks(figures)
+    yield from fee_lines(figures.fees)
+    for asset, mark in sorted(figures.marks.items()):
+        yield f"mark: {asset} {_mark_text(mark, now)}"
+
+
+def fee_lines(fees: Mapping[str, Any]) -> Iterator[str]:
+    """What was paid in fees, a line for each asset."""
+    for asset, amount in sorted(fees.items()):
+        yield f"fees paid: {shown(amount)} {asset}"
+
+
+def _remarks(figures: Pnl) -> Iterator[str]:
+    """Why a figure is unknown."""
+    if figures.missing_marks:
+        assets = ", ".join(figures.missing_marks)
+        yield f"unknown for want of a mark: {assets} (append mark, or --price {figures.missing_marks[0]}=…)"
+    elif figures.retained_profit is None:
+        yield "retained profit is unknown: a deposit's basis is, and no synthetic initial basis was committed"
+    if figures.unknown_fees:
+        yield f"not counted: {counted(figures.unknown_fees, 'fee')} not reported"
+
+
+def _mark_text(mark: Price, now: datetime) -> str:
+    return f"{shown(mark.price)} ({mark.source or 'no source'}, {_age(now, mark.at)})"
+
+
+def _age(now: datetime, at: datetime) -> str:
+    seconds = int((now - at).total_seconds())
+    if seconds < 0:
+        return f"dated {shown(at)}"
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} old"
+    return f"{seconds} seconds old"
+
+
+def profit_of_period(
+    database: Database,
+    name: str,
+    start: datetime | None,
+    end: datetime | None,
+    *,
+    known_at: datetime | None = None,
+    now: datetime,
+    prices: Marks | None = None,
+) -> Report:
+    """Profit and loss at the start and the end of a period, and what changed; `prices` count at the end.
+
+    Raises as `pnl_of_period`.
+    """
+    found = pnl_of_period(database, name, start, end, known_at, prices or {}, now=now)
+    document = {
+        "book": found.book.name,
+        "version": found.version,
+        "numeraire": found.book.numeraire,
+        "from": start,
+        "to": end,
+        "start": _document(found.start),
+        "end": _document(found.end),
+        "change": _document(found.change),
+    }
+    parts = (found.start, found.end, found.change)
+    rows: list[tuple[Any, ...]] = [(name, None, *(getattr(part, name) for part in parts)) for name in FIGURES]
+    assets = sorted({asset for part in parts for asset in part.fees})
+    rows += [("fee", asset, *(part.fees.get(asset) for part in parts)) for asset in assets]
+    csv_rows = Table(("figure", "asset", "start", "end", "change"), rows)
+    return Report(document, list(_period_body(found)), csv_rows=csv_rows)
+
+
+def _period_body(found: Period) -> Iterator[Block]:
+    rows = []
+    for name in FIGURES:
+        start, end, change = (getattr(part, name) for part in (found.start, found.end, found.change))
+        rows.append((name.replace("_", " "), or_unknown(start), or_unknown(end), signed_or_unknown(change)))
+    yield Table((f"in {found.book.numeraire}", "start", "end", "change"), rows)
+    yield from _remarks(found.change)
+    yield from fee_lines(found.change.fees)

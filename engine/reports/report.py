@@ -1,0 +1,88 @@
+"""A report: what a reading command found, for programs and for people. Whoever shows it decides how: a terminal, a page.
+
+    report.document    what programs get as JSON
+    report.rows        the same as rows, for CSV and NDJSON
+    report.body        what people get, block by block: tables, figures and lines, which are notes
+
+Values stay what they are (Decimal, datetime, None for unknown or nothing) until they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from ledger.amounts import shown_amount
+from ledger.times import time_text
+
+NOTHING = "-"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; the rows may be a stream, which can be iterated once."""
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Each row by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Names and their values, one below the other."""
+
+    items: Sequence[tuple[str, Any]]
+
+
+Block: TypeAlias = Table | Figures | str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a reading command found.
+
+    `rows`: None where the document itself is the one row. `csv_rows`: for CSV alone, where NDJSON has other rows.
+    """
+
+    document: Mapping[str, Any]
+    body: Sequence[Block]
+    rows: Table | None = None
+    csv_rows: Table | None = None
+
+
+def shown(value: Any) -> str:
+    """A value as people read it: all digits of an amount, at least two decimals; a hash's first 12; `-` for nothing."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, Decimal):
+        return shown_amount(value)
+    if isinstance(value, datetime):
+        return time_text(value).replace(".000000Z", "Z")
+    return value.hex()[:12] if isinstance(value, bytes) else str(value)
+
+
+def signed(difference: Decimal) -> str:
+    """A difference as people read it, with its sign: `+50.00`, `-19.12`, and 0 as `0.00`."""
+    return f"{'+' if difference > 0 else ''}{shown_amount(difference)}"
+
+
+def signed_or_unknown(difference: Decimal | None) -> str:
+    """A difference with its sign; `unknown` for None."""
+    return UNKNOWN if difference is None else signed(difference)
+
+
+def or_unknown(figure: Any) -> Any:
+    """The figure itself; `unknown` for None."""
+    return UNKNOWN if figure is None else figure
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

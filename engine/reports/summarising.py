@@ -1,0 +1,189 @@
+"""A summary of a book, of one session or one strategy in it: its fills, and what the whole book holds and has earned.
+
+What is a session's or a strategy's: the fills, their volume, fees and time span, and what they add to total PnL at the
+newest marks. What is the book's, whoever asks: inventory (the total, and the parts that it adds up from), net basis,
+profit and loss. A sum of fills alone never stands under the name of a balance. A fill that was reversed is not counted,
+only told.
+
+Fees paid are those of the fills and the adjustments that are fees (`projections.fees`): of the whole book as `pnl` has them,
+of a session its own. An adjustment names no strategy, so a strategy's fees are those of its fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from engine.bookkeeper import View, utc_now
+from engine.projection_store import load_rows, stored_state
+from engine.standing_marks import marks_now
+from ledger import store
+from ledger.amounts import ZERO, add, subtract, total, value
+from ledger.database.connections import Database
+from ledger.database.tables import events
+from projections.fees import FEE_REASONS
+from projections.marks import Marks
+from projections.pnl import Pnl, pnl
+
+Pair = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class Volume:
+    """What fills of one side and pair exchanged, fees apart; amounts > 0 in their own units."""
+
+    fills: int = 0
+    base_amount: Decimal = ZERO
+    quote_amount: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class Fills:
+    """The fills that stand. `reversed`: those that do not. `first_at`, `last_at`: None for no fills.
+
+    `volumes`: by side, base asset and quote asset. `fees`: theirs per asset, rebates subtracted. `unknown_fees`: fills
+    whose fee was not reported. `moved`: what the fills, fees included, did to each asset; the part of a session in the
+    fills part of the balance.
+    """
+
+    count: int = 0
+    reversed: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    volumes: dict[Pair, Volume] = field(default_factory=dict)
+    fees: dict[str, Decimal] = field(default_factory=dict)
+    unknown_fees: int = 0
+    moved: dict[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`session`, `strategy`: whose fills they are; None for all of the book.
+
+    `fees`: paid per asset, by the fills and as adjustments. `fills_pnl`: what the fills add to total PnL at the newest
+    marks; None while a mark that it needs is missing. `pnl`: the book's, at the newest marks.
+    """
+
+    view: View
+    session: str | None
+    strategy: str | None
+    fills: Fills
+    fees: Mapping[str, Decimal]
+    fills_pnl: Decimal | None
+    pnl: Pnl
+
+
+def summarise(
+    database: Database,
+    name: str,
+    session: str | None = None,
+    *,
+    strategy: str | None = None,
+    now: datetime | None = None,
+) -> Summary:
+    """The summary of a book, all from one state of the ledger.
+
+    Its fills are those of the session and of the strategy, where they are named; of both, where both are. `now`: what the
+    clock says, None for the system's; marks ahead of it do not count. Raises Refused `book_unknown`; StorageError.
+    """
+    with database.reading() as connection:
+        book, head = store.require_book(connection, name)
+        state = stored_state(load_rows(connection, name), book, head)
+        marks = marks_now(connection, name, state.marks, now or utc_now())
+        reversals = store.reversals(connection, name)
+        fills = sum_fills(_fill_rows(connection, name, session, strategy), reversals)
+        if strategy is not None:
+            paid: Mapping[str, Decimal] = fills.fees
+        elif session is not None:
+            paid = _with_adjustments(fills.fees, _fee_rows(connection, name, session), reversals)
+        else:
+            paid = state.fees.paid
+    worth = _worth(fills.moved, marks, book.numeraire)
+    view = View(book, head, replace(state, marks=marks))
+    return Summary(view, session, strategy, fills, paid, worth, pnl(state, marks, book.numeraire))
+
+
+def _fill_rows(connection: Connection, book: str, session: str | None, strategy: str | None) -> Iterable[Row[Any]]:
+    columns = (
+        events.c.version,
+        events.c.at,
+        events.c.asset,
+        events.c.asset_delta,
+        events.c.quote_asset,
+        events.c.quote_delta,
+        events.c.fee_asset,
+        events.c.fee_delta,
+    )
+    query = select(*columns).where(events.c.book == book, events.c.type == "fill")
+    if session is not None:
+        query = query.where(events.c.session_id == session)
+    if strategy is not None:
+        query = query.where(events.c.strategy == strategy)
+    return store.stream(connection, query)
+
+
+def _fee_rows(connection: Connection, book: str, session: str) -> Iterable[Row[Any]]:
+    """The adjustments of a session that are fees."""
+    query = select(events.c.version, events.c.asset, events.c.asset_delta).where(
+        events.c.book == book,
+        events.c.type == "adjustment",
+        events.c.reason.in_(sorted(FEE_REASONS)),
+        events.c.session_id == session,
+    )
+    return store.stream(connection, query)
+
+
+def _with_adjustments(
+    fees: Mapping[str, Decimal], rows: Iterable[Row[Any]], reversals: Mapping[int, int]
+) -> Mapping[str, Decimal]:
+    paid = dict(fees)
+    for row in rows:
+        if row.version not in reversals:
+            paid[row.asset] = subtract(paid.get(row.asset, ZERO), row.asset_delta)
+    return paid
+
+
+def sum_fills(rows: Iterable[Row[Any]], reversals: Mapping[int, int]) -> Fills:
+    """The sums of fills; `reversals` by the version of what was reversed."""
+    fills = Fills()
+    for row in rows:
+        if row.version in reversals:
+            fills.reversed += 1
+        else:
+            _count(fills, row)
+    return fills
+
+
+def _count(fills: Fills, row: Row[Any]) -> None:
+    fills.count += 1
+    fills.first_at = row.at if fills.first_at is None else min(fills.first_at, row.at)
+    fills.last_at = row.at if fills.last_at is None else max(fills.last_at, row.at)
+    pair = ("buy" if row.asset_delta > 0 else "sell", row.asset, row.quote_asset)
+    volume = fills.volumes.setdefault(pair, Volume())
+    volume.fills += 1
+    volume.base_amount = add(volume.base_amount, row.asset_delta.copy_abs())
+    volume.quote_amount = add(volume.quote_amount, row.quote_delta.copy_abs())
+    if row.fee_asset is None:
+        fills.unknown_fees += 1
+    else:
+        fills.fees[row.fee_asset] = subtract(fills.fees.get(row.fee_asset, ZERO), row.fee_delta)
+    for asset, delta in (
+        (row.asset, row.asset_delta),
+        (row.quote_asset, row.quote_delta),
+        (row.fee_asset, row.fee_delta),
+    ):
+        if asset is not None:
+            fills.moved[asset] = add(fills.moved.get(asset, ZERO), delta)
+
+
+def _worth(moved: Mapping[str, Decimal], marks: Marks, numeraire: str) -> Decimal | None:
+    """Σ value(delta, mark), each rounded once; None where a mark is missing."""
+    held = {asset: delta for asset, delta in moved.items() if not delta.is_zero()}
+    if any(asset != numeraire and asset not in marks for asset in held):
+        return None
+    return total(delta if asset == numeraire else value(delta, marks[asset].price) for asset, delta in held.items())
