@@ -14,6 +14,7 @@ from cli.shared.capital_options import (
     AtOption,
     DryRunOption,
     KeyOption,
+    outcome_document,
     the_amount,
 )
 from cli.shared.options import Output, OutputOption, target
@@ -60,13 +61,8 @@ def backfill_basis(
 
 
 def _document(done: RequestOutcome[InitialBasisPlan]) -> dict[str, Any]:
-    plan, outcome = done.plan, done.outcome
-    stored = done.existing or (outcome.stored if outcome else None)
-    return {
-        "book": done.book.name,
-        "written": outcome is not None,
-        "existed": done.existing is not None,
-        "version": stored.version if stored else None,
+    plan = done.plan
+    return outcome_document(done) | {
         "net_basis_before": plan.net_basis.before if plan else None,
         "net_basis_after": plan.net_basis.after if plan else None,
         "net_deposits": plan.net_deposits if plan else None,

@@ -22,6 +22,7 @@ from cli.shared.capital_options import (
     PriceOption,
     TxHashOption,
     exists_line,
+    outcome_document,
     require_no_other_price,
     the_amount,
 )
@@ -78,14 +79,8 @@ def inject(
 
 
 def _document(done: RequestOutcome[Injection]) -> dict[str, Any]:
-    plan, outcome = done.plan, done.outcome
-    stored = done.existing or (outcome.stored if outcome else None)
-    return {
-        "book": done.book.name,
-        "written": outcome is not None,
-        "existed": done.existing is not None,
-        "event_id": stored.event_id if stored else None,
-        "version": stored.version if stored else None,
+    plan = done.plan
+    return outcome_document(done) | {
         "net_basis_before": plan.net_basis.before if plan else None,
         "net_basis_after": plan.net_basis.after if plan else None,
         "starting_value_before": plan.starting_value.before if plan else None,

@@ -21,6 +21,7 @@ from cli.shared.capital_options import (
     PriceOption,
     TxHashOption,
     exists_line,
+    outcome_document,
     the_amount,
 )
 from cli.shared.options import Output, OutputOption, target
@@ -111,15 +112,7 @@ def _age(text: str) -> timedelta:
 
 
 def _document(done: RequestOutcome[Payout]) -> dict[str, Any]:
-    plan, outcome = done.plan, done.outcome
-    stored = done.existing or (outcome.stored if outcome else None)
-    document: dict[str, Any] = {
-        "book": done.book.name,
-        "written": outcome is not None,
-        "existed": done.existing is not None,
-        "event_id": stored.event_id if stored else None,
-        "version": stored.version if stored else None,
-    }
+    plan, document = done.plan, outcome_document(done)
     if plan is not None:
         document |= {
             "asset": plan.event.asset,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -10,6 +10,7 @@ from cli.shared.output import shown
 from cli.shared.usage import WrongUsage
 
 if TYPE_CHECKING:
+    from engine.capital import RequestOutcome
     from ledger.stored import StoredEvent
 
 AmountArgument: TypeAlias = Annotated[
@@ -59,6 +60,18 @@ def the_amount(argument: str | None, option: str | None, command: str) -> str:
     if given is None:
         raise WrongUsage(f"say how much: netbasis {command} 50")
     return given
+
+
+def outcome_document(done: RequestOutcome[Any]) -> dict[str, Any]:
+    """What every request answers to programs: whether it was written or was there, and which event that is."""
+    stored = done.existing or (done.outcome.stored if done.outcome else None)
+    return {
+        "book": done.book.name,
+        "written": done.outcome is not None,
+        "existed": done.existing is not None,
+        "event_id": stored.event_id if stored else None,
+        "version": stored.version if stored else None,
+    }
 
 
 def exists_line(existing: StoredEvent) -> str:
