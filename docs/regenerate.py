@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import typer
 
 from cli.main import app
 from docs import event_pages
+from docs.sessions import at_work, output_of
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "commands.md"
@@ -63,23 +63,16 @@ def regenerated(page: Path) -> str:
 
 def _run_session(block: str, folder: Path) -> str:
     lines = []
-    for command in re.findall(r"^\$ ((?:.*\\\n)*.*)$", block, re.MULTILINE):
-        environment = {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "LANG": "C.UTF-8",
-            "HOME": str(folder),
-            "NETBASIS_EXAMPLES": str(ROOT / "examples"),
-        }
-        done = subprocess.run(
-            ["bash", "-c", f"exec 2>&1; {command}"],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = re.sub(r"netbasis-demo-\w+", "netbasis-demo-abcdefgh", done.stdout)
-        lines.append(f"$ {command}\n{output.rstrip()}".rstrip() + "\n")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "NETBASIS_EXAMPLES": str(ROOT / "examples"),
+    }
+    with at_work(folder, environment):
+        for command in re.findall(r"^\$ ((?:.*\\\n)*.*)$", block, re.MULTILINE):
+            output = re.sub(r"netbasis-demo-\w+", "netbasis-demo-abcdefgh", output_of(command)[0])
+            lines.append(f"$ {command}\n{output.rstrip()}".rstrip() + "\n")
     return "".join(lines)
 
 

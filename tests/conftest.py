@@ -61,6 +61,7 @@ ON_ONE_ENGINE = (
     "tests/engine/paper/",
     "tests/engine/policy/",
     "tests/engine/rehearsal/",
+    "tests/engine/test_movements.py",
     "tests/engine/reports/",
 )
 

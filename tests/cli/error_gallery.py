@@ -3,33 +3,23 @@
 A file of `tests/cli/errors/` is named after its code and is a session: lines that begin with `$ ` are commands, for bash, in
 an empty folder; what stands below each is what it prints, and its exit code when that is not 0. `make docs` writes it
 anew; `tests/cli/test_error_gallery.py` fails when it has drifted, and when a code has no file.
-
-Commands of netbasis are run in this process, since starting a hundred of them would take longer than all else; the commands
-that need a shell are run in one.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
-import shlex
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from cli.main import run
 from docs.regenerate import masked
+from docs.sessions import at_work, output_of
 from ledger.database.connections import without_password
 
 GALLERY = Path(__file__).parent / "errors"
 LEDGER = "ledger.db"
 # Their commands do not name the file, but what they show is the file's.
 ABOUT_FILES = {"database_failed", "database_missing"}
-_HERE_STRING = re.compile(r"^(?P<command>.*) <<< '(?P<text>[^']*)'$", re.DOTALL)
 
 
 def sessions() -> list[Path]:
@@ -47,7 +37,9 @@ def replayed(session: str, database: str = LEDGER) -> str:
 
     `database` is what NETBASIS_DB names; where its name would be printed, `ledger.db` is.
     """
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _environment(database):
+    without_book = {name: value for name, value in os.environ.items() if name != "NETBASIS_BOOK"}
+    environment = {**without_book, "NETBASIS_DB": database}
+    with tempfile.TemporaryDirectory() as folder, at_work(Path(folder), environment):
         new = "".join(f"$ {command}\n{_output(command)}" for command in commands_of(session))
     new = new.replace(without_password(database), LEDGER)
     return session if masked(new) == masked(session) else new
@@ -59,54 +51,9 @@ def is_about_a_file(path: Path) -> bool:
     return path.stem in ABOUT_FILES or any(LEDGER in command for command in commands)
 
 
-@contextlib.contextmanager
-def _environment(database: str) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.pop("NETBASIS_BOOK", None)
-    os.environ["NETBASIS_DB"] = database
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _output(command: str) -> str:
-    match = _HERE_STRING.match(command)
-    words = shlex.split(match["command"] if match else command)
-    if words[0] == "netbasis" and not {"|", ">", "&&", ";"} & set(words):
-        printed, code = _in_process(words[1:], f"{match['text']}\n" if match else "")
-    else:
-        printed, code = _in_bash(command)
-    printed = printed.replace(str(Path.cwd()), "/folder")
-    return printed + (f"exit {code}\n" if code else "")
-
-
-def _in_process(words: list[str], text: str) -> tuple[str, int]:
-    printed = io.StringIO()
-    before = sys.stdin
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as given:
-        given.write(text)
-        given.seek(0)
-        sys.stdin = given
-        try:
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                code = run(words)
-        finally:
-            sys.stdin = before
-    return printed.getvalue(), code
-
-
-def _in_bash(command: str) -> tuple[str, int]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", f"exec 2>&1; {command}"],
-        env={**os.environ, "PATH": path, "LANG": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout, done.returncode
+    printed, code = output_of(command)
+    return printed.replace(str(Path.cwd()), "/folder") + (f"exit {code}\n" if code else "")
 
 
 def main() -> None:

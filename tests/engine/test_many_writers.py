@@ -54,7 +54,7 @@ from tests.support import BOOK, ROOT, ledger_file, log_of
 
 # Thousands of commits that each wait for the disk, and what is tested here is not the disk.
 RAM_DISK = next((path for path in (Path("/dev/shm"),) if path.is_dir()), None)  # noqa: S108
-WRITERS = [f"w{number}" for number in range(8)]
+WRITERS = [f"w{number}" for number in range(5)]
 APPENDS = 100
 SHARED = APPENDS // SHARED_EVERY
 SHORT_WAIT_S = 1.5
@@ -141,7 +141,7 @@ def await_server_waits(location: str, count: int) -> None:
             assert time.monotonic() < give_up, "the writers do not wait"
 
 
-# 8 processes, 100 appends each
+# 5 processes, 100 appends each
 
 
 def test_many_writers_of_one_book(location: str) -> None:

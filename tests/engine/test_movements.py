@@ -154,6 +154,7 @@ def _versions(cli: Cli) -> int:
     return count
 
 
+@pytest.mark.both_engines
 def test_what_came_one_way_is_there_for_every_other(cli: Cli) -> None:
     names = list(WAYS)
     for number, first in enumerate(names):
@@ -214,6 +215,7 @@ def test_an_adjustment_of_the_same_transaction_is_no_movement(keeper: Bookkeeper
 # Several of one transaction
 
 
+@pytest.mark.both_engines
 def test_all_movements_of_the_transaction_are_named_when_none_has_the_amount(cli: Cli) -> None:
     cli.append(*({**IN, "amount": amount, "tx_hash": "FEED", "key": key} for key, amount in (("a", "1"), ("b", "2.5"))))
     before = cli.unchanged()
@@ -322,6 +324,7 @@ def _listed(keeper: Bookkeeper, lines: list[Given], how: str) -> tuple[int, int]
     return existed.count(False), existed.count(True)
 
 
+@pytest.mark.both_engines
 def test_a_list_longer_than_one_piece_finds_its_movements(keeper: Bookkeeper) -> None:
     """The events of a list are looked up and written in pieces of 500."""
     first = [event("deposit", asset="RLUSD", amount="1", tx_hash=f"{n:04x}") for n in range(1, 700)]
@@ -680,6 +683,7 @@ LOOK_UPS: dict[str, tuple[str, Callable[[Connection], object]]] = {
 }
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("name", LOOK_UPS)
 def test_a_look_up_reads_its_index_and_not_the_book(plenty: Bookkeeper, name: str) -> None:
     index, look_up = LOOK_UPS[name]

@@ -348,7 +348,7 @@ KILLED = """
 import os, sys
 from sqlalchemy import Engine, event
 from engine import schema
-from ledger.database import Database
+from ledger.database.connections import Database
 
 left = int(sys.argv[2])
 

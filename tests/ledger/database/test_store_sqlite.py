@@ -211,7 +211,7 @@ def run_python(script: str, *arguments: object) -> int:
 KILLED = """
 import os, sys
 from engine.bookkeeper import Bookkeeper
-from tests.store_contract import deposit
+from tests.ledger.database.store_contract import deposit
 keeper = Bookkeeper.open(sys.argv[1])
 keeper.append("main", deposit("committed", "5"))
 
