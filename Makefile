@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format bench docs pins clean
+.PHONY: demo test lint format bench docs mutants pins clean
 
 demo: $(READY)
 	$(BIN)/netbasis demo
@@ -30,6 +30,12 @@ docs: $(READY)
 	$(BIN)/python -m docs.regenerate
 	$(BIN)/python -m tests.cli.error_gallery
 
+# Wrong programs, made from the pure core; see [tool.mutmut] in pyproject.toml. Takes half an hour, and is no part of CI.
+mutants: $(READY)
+	$(BIN)/python -m pip install --quiet 'mutmut>=3.8,<3.9'
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+
 # New pins, for a change of the dependencies in pyproject.toml.
 pins: $(READY)
 	$(BIN)/python -m pip install --quiet pip-tools
@@ -44,4 +50,4 @@ $(READY): requirements-dev.txt pyproject.toml
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) mutants dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
