@@ -125,7 +125,8 @@ Flag: TypeAlias = Annotated[bool, _field(_parse_flag)]
 class _Frozen(BaseModel):
     """A frozen model whose every validation error is one `Refused`: the first in order of precedence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Built when an event is first made: a command that only reads projections makes none.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod

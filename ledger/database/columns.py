@@ -7,7 +7,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sqlalchemy import Dialect, Numeric, String, TypeDecorator
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_BEFORE_POINT, ZERO, amount_text
@@ -75,7 +74,11 @@ class UtcTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(String() if dialect.name == "sqlite" else TIMESTAMP(timezone=True, precision=6))
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String())
+        from sqlalchemy.dialects.postgresql import TIMESTAMP  # takes long to import, and a file needs none of it
+
+        return dialect.type_descriptor(TIMESTAMP(timezone=True, precision=6))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name != "sqlite":

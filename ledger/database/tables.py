@@ -8,10 +8,14 @@ tables; a test compares them with this module.
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -87,34 +91,20 @@ event_types = Table(
     sqlite_with_rowid=False,
 )
 
-_reversals = events.c.reverses.is_not(None)
-Index(
-    "uq_events_reverses",
-    events.c.book,
-    events.c.reverses,
-    unique=True,
-    sqlite_where=_reversals,
-    postgresql_where=_reversals,
-)
-_fills = events.c.type == "fill"
-Index("idx_fills_session_id", events.c.book, events.c.session_id, sqlite_where=_fills, postgresql_where=_fills)
-_with_hash = events.c.tx_hash.is_not(None)
-Index(
-    "idx_events_tx_hash",
-    events.c.book,
-    events.c.tx_hash,
-    sqlite_where=_with_hash,
-    postgresql_where=_with_hash,
-)
-_marks = events.c.type == "mark"
-Index(
-    "idx_marks",
-    events.c.book,
-    events.c.asset,
-    events.c.at,
-    events.c.version,
-    sqlite_where=_marks,
-    postgresql_where=_marks,
-)
-_capital = events.c.effect_of.in_(MOVES_BASIS)
-Index("idx_events_capital", events.c.book, events.c.version, sqlite_where=_capital, postgresql_where=_capital)
+
+@cache
+def declare_indexes() -> None:
+    """Add the indexes to the tables, for whoever compares them with a database; a query does not need them declared.
+
+    Not done on import: a partial index on PostgreSQL imports its dialect, which takes longer than many a command.
+    """
+    _partial_index("uq_events_reverses", events.c.reverses.is_not(None), events.c.reverses, unique=True)
+    _partial_index("idx_fills_session_id", events.c.type == "fill", events.c.session_id)
+    _partial_index("idx_events_tx_hash", events.c.tx_hash.is_not(None), events.c.tx_hash)
+    _partial_index("idx_marks", events.c.type == "mark", events.c.asset, events.c.at, events.c.version)
+    _partial_index("idx_events_capital", events.c.effect_of.in_(MOVES_BASIS), events.c.version)
+
+
+def _partial_index(name: str, of: ColumnElement[bool], *columns: Column[Any], unique: bool = False) -> None:
+    """An index of a book's events that meet a condition."""
+    Index(name, events.c.book, *columns, unique=unique, sqlite_where=of, postgresql_where=of)

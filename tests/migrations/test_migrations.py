@@ -78,6 +78,7 @@ def created(tmp_path: Path) -> Path:
     """A database with the tables as the code has them."""
     path = tmp_path / "created.db"
     with Database.open(str(path), "create") as database, database.writing() as connection:
+        tables.declare_indexes()
         for metadata in METADATA:
             metadata.create_all(connection)
     return path
