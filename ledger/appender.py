@@ -23,11 +23,12 @@ from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Write, write_together
 from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
-from ledger.errors import NetbasisError, Refusal, Refused, StorageError, VersionPassed
+from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
 from ledger.mapper import row_of, stored_event
+from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, chain_hash, seal_body
 
@@ -149,11 +150,7 @@ class Appender:
     def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
         """The stored form of a new event, its time and key filled in, and the event so completed."""
         if isinstance(event, Opened) and self.head.version > 0:
-            raise Refused(
-                Refusal.BOOK_ALREADY_OPEN,
-                "a book is opened once, by its first event",
-                advice="open another book with `netbasis --book NAME init`",
-            )
+            refuse(Refusal.BOOK_ALREADY_OPEN)
         corrected = self._require_correctable(event)
         reversed_event = self._reversible(event.reverses) if isinstance(event, Reversal) else None
         if reversed_event is not None and reversed_event.type == "mark":
@@ -187,21 +184,9 @@ class Appender:
             return None
         corrected = self.find(event.corrects)
         if corrected is None:
-            raise Refused(
-                Refusal.CORRECTED_VERSION_UNKNOWN,
-                "the event that is corrected is not in the book",
-                expected=f"a version from 1 to {self.head.version}",
-                actual=event.corrects,
-                field="corrects",
-            )
+            refuse(Refusal.CORRECTED_VERSION_UNKNOWN, field="corrects", actual=event.corrects, newest=self.head.version)
         if self.reversal_of(event.corrects) is None:
-            raise Refused(
-                Refusal.CORRECTED_NOT_REVERSED,
-                "the event that is corrected still stands, so both would count",
-                expected=f"version {event.corrects} reversed",
-                advice=f"reverse version {event.corrects} first",
-                field="corrects",
-            )
+            refuse(Refusal.CORRECTED_NOT_REVERSED, field="corrects", version=event.corrects)
         return corrected
 
     def _reversible(self, version: int) -> StoredEvent:
@@ -361,26 +346,12 @@ def require_reversible(version: int, target: StoredEvent | None, reversal: int |
     Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`.
     """
     if target is None:
-        raise Refused(
-            Refusal.REVERSED_VERSION_UNKNOWN,
-            "the event to reverse is not in the book",
-            expected=f"a version from 1 to {newest}",
-            actual=version,
-            field="reverses",
-        )
+        refuse(Refusal.REVERSED_VERSION_UNKNOWN, field="reverses", actual=version, newest=newest)
     if target.type not in REVERSIBLE:
-        raise Refused(
-            Refusal.REVERSAL_NOT_ALLOWED,
-            f"version {version} is of a type that cannot be reversed",
-            expected=f"one of {', '.join(sorted(REVERSIBLE))}",
-            actual=target.type,
-            field="reverses",
+        reversible = ", ".join(sorted(REVERSIBLE))
+        refuse(
+            Refusal.REVERSAL_NOT_ALLOWED, field="reverses", actual=target.type, version=version, reversible=reversible
         )
     if reversal is not None:
-        raise Refused(
-            Refusal.ALREADY_REVERSED,
-            f"version {version} was reversed already, by version {reversal}",
-            expected="an event that still stands",
-            field="reverses",
-        )
+        refuse(Refusal.ALREADY_REVERSED, field="reverses", version=version, reversal=reversal)
     return target

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ledger.amounts import SUM_DIGITS_BEFORE_POINT, parse_amount
 from ledger.errors import Refusal, Refused
+from ledger.refusal_texts import refuse
 from ledger.texts import (
     BOOK_CHARACTERS,
     KEY_CHARACTERS,
@@ -48,37 +49,35 @@ def _field(parse: Callable[[object], Any]) -> PlainValidator:
 def _parse_positive(given: object) -> Decimal:
     amount = parse_amount(given)
     if amount <= 0:
-        raise Refused(Refusal.AMOUNT_MUST_BE_POSITIVE, "must be more than 0", expected="an amount > 0", actual=given)
+        refuse(Refusal.AMOUNT_MUST_BE_POSITIVE, actual=given)
     return amount
 
 
 def _parse_signed(given: object) -> Decimal:
     amount = parse_amount(given)
     if amount.is_zero():
-        raise Refused(Refusal.AMOUNT_MUST_NOT_BE_ZERO, "must not be 0", expected="an amount other than 0", actual=given)
+        refuse(Refusal.AMOUNT_MUST_NOT_BE_ZERO, actual=given)
     return amount
 
 
 def _parse_not_negative(given: object) -> Decimal:
     amount = parse_amount(given)
     if amount < 0:
-        raise Refused(
-            Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, "must not be negative", expected="an amount ≥ 0", actual=given
-        )
+        refuse(Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, actual=given)
     return amount
 
 
 def _parse_positive_price(given: object) -> Decimal:
     price = parse_amount(given)
     if price <= 0:
-        raise Refused(Refusal.PRICE_MUST_BE_POSITIVE, "must be more than 0", expected="a price > 0", actual=given)
+        refuse(Refusal.PRICE_MUST_BE_POSITIVE, actual=given)
     return price
 
 
 def _parse_price(given: object) -> Decimal:
     price = parse_amount(given)
     if price < 0:
-        raise Refused(Refusal.PRICE_MUST_NOT_BE_NEGATIVE, "must not be negative", expected="a price ≥ 0", actual=given)
+        refuse(Refusal.PRICE_MUST_NOT_BE_NEGATIVE, actual=given)
     return price
 
 
@@ -88,15 +87,13 @@ def _parse_sum(given: object) -> Decimal:
 
 def _parse_version(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given < 2**53:
-        raise Refused(
-            Refusal.VERSION_MALFORMED, "not a version", expected="a whole number from 1, without quotes", actual=given
-        )
+        refuse(Refusal.VERSION_MALFORMED, actual=given)
     return int(given)
 
 
 def _parse_flag(given: object) -> bool:
     if type(given) is not bool:
-        raise Refused(Refusal.FLAG_MALFORMED, "not a flag", expected="true or false, without quotes", actual=given)
+        refuse(Refusal.FLAG_MALFORMED, actual=given)
     return given
 
 

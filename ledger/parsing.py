@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from ledger.errors import Refusal, Refused
 from ledger.events import Event, event_from
+from ledger.refusal_texts import refuse
 
 LINE_BYTES = 1 << 20
 _SAFE_DIGITS = 15
@@ -42,9 +43,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(fields) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name in counts if counts[name] > 1)
-        raise Refused(
-            Refusal.FIELD_DUPLICATE, "a field stands twice in one object", expected="each field once", actual=twice
-        )
+        refuse(Refusal.FIELD_DUPLICATE, actual=twice)
     return fields
 
 
@@ -60,13 +59,7 @@ def parse_line(line: bytes) -> Event:
     and whatever the event's fields raise.
     """
     if len(line) > LINE_BYTES:
-        raise Refused(
-            Refusal.LINE_TOO_LONG,
-            "the line is too long for one event",
-            expected=f"at most {LINE_BYTES} bytes",
-            actual=f"{len(line)} bytes or more",
-            advice="give one event a line; is this NDJSON?",
-        )
+        refuse(Refusal.LINE_TOO_LONG, actual=f"{len(line)} bytes or more", most=LINE_BYTES)
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:

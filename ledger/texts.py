@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ledger.errors import Refusal, Refused
+from ledger.refusal_texts import refuse
 
 BOOK_CHARACTERS = 64
 ASSET_CHARACTERS = 128
@@ -26,7 +27,7 @@ def parse_text(given: object, *, characters: int, may_be_empty: bool = False) ->
     `text_has_lone_surrogate`.
     """
     if not isinstance(given, str):
-        raise Refused(Refusal.TEXT_REQUIRED, "must be a text", expected="a text in quotes", actual=given)
+        refuse(Refusal.TEXT_REQUIRED, actual=given)
     if not given and not may_be_empty:
         raise Refused(Refusal.TEXT_EMPTY, "must not be empty", expected="at least one character")
     if len(given) > characters:
@@ -36,19 +37,9 @@ def parse_text(given: object, *, characters: int, may_be_empty: bool = False) ->
     if given.isprintable():
         return given
     if _CONTROL.search(given):
-        raise Refused(
-            Refusal.TEXT_HAS_CONTROL_CHARACTER,
-            "the text has a control character (a line break, tab, NUL or escape)",
-            expected="printable characters",
-            actual=given,
-        )
+        refuse(Refusal.TEXT_HAS_CONTROL_CHARACTER, actual=given)
     if _SURROGATE.search(given):
-        raise Refused(
-            Refusal.TEXT_HAS_LONE_SURROGATE,
-            "the text has half of a surrogate pair, which no encoding can store",
-            expected="whole characters",
-            actual=given.encode("ascii", "backslashreplace").decode(),
-        )
+        refuse(Refusal.TEXT_HAS_LONE_SURROGATE, actual=given.encode("ascii", "backslashreplace").decode())
     return given
 
 
@@ -59,14 +50,9 @@ def parse_asset(given: object) -> str:
     """
     asset = parse_text(given, characters=ASSET_CHARACTERS)
     if _BLANK.search(asset):
-        raise Refused(Refusal.ASSET_HAS_BLANK, "an asset has no blanks", expected="a name such as XRP", actual=asset)
+        refuse(Refusal.ASSET_HAS_BLANK, actual=asset)
     if "=" in asset:
-        raise Refused(
-            Refusal.ASSET_HAS_EQUALS_SIGN,
-            "an asset has no equals sign: it divides asset and price in ASSET=PRICE",
-            expected="a name such as XRP",
-            actual=asset,
-        )
+        refuse(Refusal.ASSET_HAS_EQUALS_SIGN, actual=asset)
     return asset
 
 

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from ledger.errors import Refusal, Refused
+from ledger.refusal_texts import refuse
 
 _TIME = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<clock>([01]\d|2[0-3]):\d\d(:\d\d)?)"
@@ -30,7 +31,9 @@ def parse_time(given: object) -> datetime:
     Raises Refused: `time_malformed`, `time_without_zone`, `time_too_precise`, `time_out_of_range`.
     """
     if isinstance(given, datetime):
-        return _in_utc(given, given.isoformat()) if given.utcoffset() is not None else _without_zone(given.isoformat())
+        if given.utcoffset() is None:
+            refuse(Refusal.TIME_WITHOUT_ZONE, actual=given.isoformat(), given=given.isoformat())
+        return _in_utc(given, given.isoformat())
     since_1970 = _SINCE_1970.fullmatch(str(given))
     if since_1970 is not None:
         raise _since_1970(int(since_1970[0]), given)
@@ -43,16 +46,10 @@ def parse_time(given: object) -> datetime:
             actual=given,
         )
     if match["zone"] is None:
-        return _without_zone(given)
+        refuse(Refusal.TIME_WITHOUT_ZONE, actual=given, given=given)
     fraction = (match["fraction"] or "").rstrip("0")
     if len(fraction) > _MICROSECOND_DIGITS:
-        raise Refused(
-            Refusal.TIME_TOO_PRECISE,
-            "the time is finer than a microsecond",
-            expected="at most 6 decimals of a second",
-            actual=given,
-            advice="cut it to microseconds; the order of events is the version, not the time",
-        )
+        refuse(Refusal.TIME_TOO_PRECISE, actual=given)
     return _assembled(match["day"], match["clock"], fraction, match["zone"], given)
 
 
@@ -79,16 +76,6 @@ def _assembled(day: str, clock: str, fraction: str, zone: str, given: str) -> da
         raise Refused(
             Refusal.TIME_MALFORMED, "no such time", expected="a time that is on the calendar", actual=given
         ) from error
-
-
-def _without_zone(given: str) -> datetime:
-    raise Refused(
-        Refusal.TIME_WITHOUT_ZONE,
-        "the time has no zone",
-        expected="a time with Z or an offset",
-        actual=given,
-        advice=f"if it is UTC, append Z: {given}Z",
-    )
 
 
 def _in_utc(time: datetime, given: str) -> datetime:

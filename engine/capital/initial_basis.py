@@ -13,6 +13,7 @@ from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import BasisCommit, undeclared
 from ledger.idempotency import next_key
+from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
 from projections.basis import INITIAL_BASIS_KEY
 
@@ -89,14 +90,7 @@ def backfill_basis(
     """
     usual, corrects = _initial_basis_key(keeper, name)
     if key not in (None, usual, INITIAL_BASIS_KEY):
-        raise Refused(
-            Refusal.INITIAL_BASIS_KEY_FIXED,
-            "the initial basis is known by its key, so that there is one in a book",
-            expected=usual,
-            actual=key,
-            advice="leave --key out",
-            field="key",
-        )
+        refuse(Refusal.INITIAL_BASIS_KEY_FIXED, field="key", expected=usual, actual=key)
     request = BackfillRequest(amount, usual, corrects, at, actor, even_so)
     return carry_out(keeper, name, request, dry_run=dry_run)
 
@@ -105,12 +99,7 @@ def _require_incomplete(situation: Situation) -> None:
     """Where every deposit has brought its basis along, an initial basis would count it a second time."""
     name = situation.book.name
     if situation.state.basis.unknown_bases == 0 and store.has_standing_deposit(situation.connection, name):
-        raise Refused(
-            Refusal.BASIS_IS_COMPLETE,
-            "the basis of every deposit is known, so an initial basis would count it twice",
-            expected="a book with deposits whose basis is unknown, or without deposits",
-            advice="leave it; if the book needs it all the same, give --even-so",
-        )
+        refuse(Refusal.BASIS_IS_COMPLETE)
 
 
 def _initial_basis_key(keeper: Bookkeeper, name: str) -> tuple[str, int | None]:

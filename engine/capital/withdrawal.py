@@ -24,6 +24,7 @@ from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import Evidence, Withdrawal, undeclared
+from ledger.refusal_texts import refuse
 from ledger.rules import capital_value, require_not_ahead, with_normal_hash
 from ledger.times import CLOCK_TOLERANCE, time_text
 from projections.marks import Price
@@ -178,12 +179,8 @@ def _classified(
     said = late_evidence(event.asset, late.own_price, decided_at=late.decided_at) if late else None
     evidence = evidence_for(worth, state, prices, book, said)
     if worth > evidence.equity_before:
-        raise Refused(
-            Refusal.EXCEEDS_EQUITY,
-            "the withdrawal is worth more than all that is in the book",
-            expected=f"at most {amount_text(evidence.equity_before)} {book.numeraire}",
-            actual=f"{amount_text(worth)} {book.numeraire}",
-        )
+        equity_text, unit = amount_text(evidence.equity_before), book.numeraire
+        refuse(Refusal.EXCEEDS_EQUITY, actual=f"{amount_text(worth)} {unit}", equity=equity_text, numeraire=unit)
     basis_delta = negate(evidence.principal)
     decided = {"price": price, "basis_delta": basis_delta, "evidence": evidence}
     basis, starting_value = state.basis.net_basis, state.engine_state.starting_value
@@ -202,22 +199,11 @@ def _classified(
 
 def _require_known_basis(state: BookState) -> None:
     if not state.basis.is_known:
-        raise Refused(
-            Refusal.BASIS_INCOMPLETE,
-            f"profit cannot be told from principal: deposits whose basis is unknown: {state.basis.unknown_bases}",
-            expected="the synthetic initial basis",
-            advice="commit it once with `netbasis backfill-basis --amount …`",
-        )
+        refuse(Refusal.BASIS_INCOMPLETE, unknown_bases=state.basis.unknown_bases)
 
 
 def _require_balance(event: Withdrawal, state: BookState) -> None:
     balance = state.inventory.balance(event.asset)
     if event.amount > balance:
-        raise Refused(
-            Refusal.INSUFFICIENT_BALANCE,
-            f"there is not that much {event.asset} in the book",
-            expected=f"at most {amount_text(balance)}",
-            actual=amount_text(event.amount),
-            advice="a movement that has happened already is recorded with `netbasis append withdrawal`",
-            field="amount",
-        )
+        amount, there = amount_text(event.amount), amount_text(balance)
+        refuse(Refusal.INSUFFICIENT_BALANCE, field="amount", actual=amount, asset=event.asset, balance=there)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ledger.book import Book
-from ledger.errors import Refusal, Refused
+from ledger.errors import Refusal
+from ledger.refusal_texts import refuse
 from ledger.times import time_text
 from projections.marks import Price
 from projections.state import BookState
@@ -26,7 +27,7 @@ def fresh_prices(
     known = {**state.marks, **given}
     for asset in held:
         if asset not in known:
-            raise _missing(asset)
+            refuse(Refusal.MARK_MISSING, asset=asset)
     for asset in held:
         if asset not in given and max_mark_age is not None:
             _require_fresh(asset, known[asset], at, max_mark_age)
@@ -36,31 +37,13 @@ def fresh_prices(
 def fresh_price(asset: str, price: Price | None, *, at: datetime, max_mark_age: timedelta) -> Price:
     """The price, when there is one and it is not too old at a time. Raises Refused `mark_missing`, `mark_stale`."""
     if price is None:
-        raise _missing(asset)
+        refuse(Refusal.MARK_MISSING, asset=asset)
     if price.version is not None:  # a mark, and not given with the command
         _require_fresh(asset, price, at, max_mark_age)
     return price
 
 
-def _missing(asset: str) -> Refused:
-    return Refused(
-        Refusal.MARK_MISSING,
-        f"there is {asset} in the book, and nobody has said what it is worth",
-        expected=f"a mark of {asset}",
-        advice=_advice(asset),
-    )
-
-
 def _require_fresh(asset: str, mark: Price, at: datetime, max_mark_age: timedelta) -> None:
     if at - mark.at > max_mark_age:
-        raise Refused(
-            Refusal.MARK_STALE,
-            f"the newest mark of {asset} is too old",
-            expected=f"one of {time_text(at - max_mark_age)} or later",
-            actual=time_text(mark.at),
-            advice=_advice(asset),
-        )
-
-
-def _advice(asset: str) -> str:
-    return f"append a mark, or give a price with --price {asset}=…"
+        earliest = time_text(at - max_mark_age)
+        refuse(Refusal.MARK_STALE, actual=time_text(mark.at), asset=asset, earliest=earliest)
