@@ -30,7 +30,7 @@ def retry(work: Callable[[], ResultT], *, safe_to_repeat: Callable[[], bool]) ->
             if is_unknown:
                 error.leave_outcome_unknown()  # also of a later attempt that only could not get there
             pause = next(pauses, None)
-            if pause is None or not error.is_passing or (is_unknown and not safe_to_repeat()):
+            if pause is None or not error.is_transient or (is_unknown and not safe_to_repeat()):
                 raise
         time.sleep(pause)
 

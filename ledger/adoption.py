@@ -17,7 +17,7 @@ from ledger.database.connections import Write, write_together
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.event_types import announce
-from ledger.mapper import row_of
+from ledger.mapper import encode_row
 from ledger.stored import StoredEvent, chain_hash, split_type
 
 
@@ -78,6 +78,6 @@ def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[Stored
     if sealed:
         announce(connection, {split_type(orjson.loads(event.body)["type"]) for event in sealed})
         moved = {"head_version": head.version, "head_hash": head.hash, "head_recorded_at": head.recorded_at}
-        inserted = Write(insert(events), [row_of(event) for event in sealed])
+        inserted = Write(insert(events), [encode_row(event) for event in sealed])
         write_together(connection, [inserted, Write(update(books).where(books.c.book == book), [moved])])
     return head

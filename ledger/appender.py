@@ -27,10 +27,10 @@ from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
-from ledger.mapper import row_of, stored_event
+from ledger.mapper import encode_row, stored_event
 from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
-from ledger.stored import StoredEvent, chain_hash, seal_body
+from ledger.stored import StoredEvent, chain_hash, encode_body
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -89,7 +89,7 @@ class Appender:
         self._unwritten: dict[int, StoredEvent] = {}
         # What is known of the keys of the list at hand: the event, or that there is none.
         self._keys: dict[str, StoredEvent | None] = {}
-        self._log = _Log(self)
+        self._history = _History(self)
 
     def append(
         self,
@@ -144,7 +144,7 @@ class Appender:
         self.last = stored
         self._keys[stored.key] = stored
         self.head = Head(stored.version, stored.hash, stored.recorded_at)
-        self._log.moved(stored.effects)
+        self._history.moved(stored.effects)
         return Outcome(stored, existed=False)
 
     def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
@@ -160,7 +160,7 @@ class Appender:
         at = event.at or (taken_over.at if taken_over else recorded_at)
         if event.at is None or event.key is None:
             event = event.model_copy(update={"at": at, "key": event.key or event_id})
-        effects = effects_of(event, self.book, self._log)
+        effects = effects_of(event, self.book, self._history)
         stored = seal(
             event,
             effects,
@@ -232,14 +232,14 @@ class Appender:
             return
         forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
         announced = Write(ANNOUNCE, announcements(forms - self.event_types), is_counted=False)
-        inserted = Write(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
+        inserted = Write(_INSERT, [encode_row(stored) for stored in self._unwritten.values()])
         moved = Write(_MOVE_HEAD, [{"of_book": self.book.name, **_head_columns(self.head)}])
         write_together(self._connection, [announced, inserted, moved])
         self.event_types |= forms
         self._unwritten.clear()
 
 
-class _Log:
+class _History:
     """The log so far, as the effects of a baseline and of a reversal need it. The starting value is summed once."""
 
     def __init__(self, appender: Appender) -> None:
@@ -273,7 +273,7 @@ def seal(
 ) -> StoredEvent:
     """The stored form of a complete event that follows the book's head."""
     version = head.version + 1
-    body = seal_body(event, book=book.name, version=version, event_id=event_id, recorded_at=recorded_at)
+    body = encode_body(event, book=book.name, version=version, event_id=event_id, recorded_at=recorded_at)
     return stored_event(
         event,
         effects,

@@ -262,7 +262,7 @@ class ExistsReversed(Conflict):
 class StorageError(NetbasisError):
     """The storage cannot be trusted or reached; nothing was written, unless the outcome is unknown.
 
-    `is_passing`: the same again may succeed at once, as after a lost connection. `outcome_is_unknown`: the connection was
+    `is_transient`: the same again may succeed at once, as after a lost connection. `outcome_is_unknown`: the connection was
     lost while it committed, so it may have been written after all; with a key it is safe to append it again.
     """
 
@@ -277,7 +277,7 @@ class StorageError(NetbasisError):
     ) -> None:
         super().__init__(code.value, what, expected=expected, actual=actual, advice=advice)
         self.fault = code
-        self.is_passing = False
+        self.is_transient = False
         self.outcome_is_unknown = False
 
     def leave_outcome_unknown(self) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from ledger import store
 from ledger.errors import ExistsReversed, KeyConflict, MovementConflict, Refusal, Refused
 from ledger.events import Deposit, Event, Opened, Withdrawal
-from ledger.stored import StoredEvent, json_value, open_body
+from ledger.stored import StoredEvent, decode_body, json_value
 from ledger.texts import KEY_CHARACTERS, normal_tx_hash
 
 OPENED_KEY = "opened"
@@ -183,7 +183,7 @@ def require_same(given: Event, stored: StoredEvent) -> None:
     """
     if given.kind != stored.type:
         raise KeyConflict(stored.key, stored.version, "type", stored.type, given.kind)
-    sealed = open_body(stored.body)
+    sealed = decode_body(stored.body)
     for name in type(given).model_fields:
         given_value = getattr(given, name)
         if name not in given.model_fields_set or (given_value is None and name in _FILLED_IN):

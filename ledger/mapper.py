@@ -67,7 +67,7 @@ def stored_event(
     )
 
 
-def row_of(stored: StoredEvent) -> dict[str, object]:
+def encode_row(stored: StoredEvent) -> dict[str, object]:
     """The columns of `events` for a stored event."""
     effects = stored.effects
     quote_asset, quote_delta = _split(effects.quote)
@@ -103,7 +103,7 @@ def row_of(stored: StoredEvent) -> dict[str, object]:
     }
 
 
-def event_of(row: Row[Any]) -> StoredEvent:
+def decode_row(row: Row[Any]) -> StoredEvent:
     """The stored event of a row of `events`, all columns in the table's order. Raises StorageError `event_unreadable`."""
     require_sound(row, events)
     book, version, event_id, key, kind, at, recorded_at, session_id, reverses, *moves = tuple(row)

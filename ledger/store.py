@@ -16,7 +16,7 @@ from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, shown
-from ledger.mapper import event_of, require_sound
+from ledger.mapper import decode_row, require_sound
 from ledger.stored import StoredEvent
 from ledger.texts import BOOK_CHARACTERS, parse_text
 
@@ -101,7 +101,7 @@ def read_events(
     rows = stream(connection, query)
     try:
         for row in rows:
-            yield event_of(row)
+            yield decode_row(row)
     finally:
         # A stream that was left in the middle may be closed after its connection, which took the cursor along.
         if not connection.closed:
@@ -110,7 +110,7 @@ def read_events(
 
 def events_after(connection: Connection, book: str, version: int) -> list[StoredEvent]:
     """The book's events after a version, in order, all at once."""
-    return [event_of(row) for row in connection.execute(_AFTER, {"of_book": book, "version": version})]
+    return [decode_row(row) for row in connection.execute(_AFTER, {"of_book": book, "version": version})]
 
 
 def stream(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
@@ -124,7 +124,7 @@ def stream(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
 def find_event(connection: Connection, book: str, version: int) -> StoredEvent | None:
     """The event at a version of a book."""
     row = connection.execute(select(events).where(events.c.book == book, events.c.version == version)).one_or_none()
-    return None if row is None else event_of(row)
+    return None if row is None else decode_row(row)
 
 
 def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, StoredEvent]:
@@ -135,7 +135,7 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
         rows = connection.execute(_OF_KEY, {"of_book": book, "key": keys[0]})
     else:
         rows = connection.execute(_OF_KEYS, {"of_book": book, "keys": keys})
-    return {row.key: event_of(row) for row in rows}
+    return {row.key: decode_row(row) for row in rows}
 
 
 def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, asset: str) -> list[StoredEvent]:
@@ -147,7 +147,7 @@ def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, a
         .where(events.c.book == book, events.c.version.in_(of_hash), events.c.type == kind, events.c.asset == asset)
         .order_by(events.c.version)
     )
-    return [event_of(row) for row in connection.execute(query)]
+    return [decode_row(row) for row in connection.execute(query)]
 
 
 def has_standing_deposit(connection: Connection, book: str) -> bool:
@@ -213,7 +213,7 @@ def newest_mark(
     if without is not None:
         query = query.where(events.c.version != without)
     row = connection.execute(query).one_or_none()
-    return None if row is None else event_of(row)
+    return None if row is None else decode_row(row)
 
 
 def find_reversal(connection: Connection, book: str, version: int) -> int | None:

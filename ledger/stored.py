@@ -30,7 +30,7 @@ _ENVELOPE = ("book", "version", "event_id", "recorded_at")
 
 
 @dataclass(frozen=True, slots=True)
-class SealedEvent:
+class DecodedBody:
     """A body read back: the event, completed and in the newest form of its type, and its envelope.
 
     `type_version`: the version of the type that the bytes are in.
@@ -75,10 +75,10 @@ class StoredEvent:
     @property
     def event(self) -> Event:
         """The event's fields, read from the body (not kept: a fold seldom needs them)."""
-        return open_body(self.body).event
+        return decode_body(self.body).event
 
 
-def seal_body(
+def encode_body(
     event: Event, *, book: str, version: int, event_id: str, recorded_at: datetime, type_version: int | None = None
 ) -> bytes:
     """The canonical bytes of a completed event, in the newest form of its type or in an earlier one."""
@@ -88,10 +88,10 @@ def seal_body(
     return orjson.dumps(fields, default=json_value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 
 
-def open_body(body: bytes) -> SealedEvent:
+def decode_body(body: bytes) -> DecodedBody:
     """The event that canonical bytes hold.
 
-    Raises StorageError `event_unreadable` when they are not what `seal_body` wrote.
+    Raises StorageError `event_unreadable` when they are not what `encode_body` wrote.
     """
     try:
         fields = orjson.loads(body)
@@ -106,7 +106,7 @@ def open_body(body: bytes) -> SealedEvent:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NetbasisError) as error:
         raise _unreadable(body, str(error)) from error
-    return SealedEvent(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
+    return DecodedBody(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
 
 
 def split_type(text: str) -> tuple[str, int]:

@@ -215,5 +215,5 @@ def translated(database: Database) -> Iterator[None]:
         said = str(original).strip().rpartition(" failed: ")[2].partition("\n")[0]
         actual = f"{said} {name}".strip()
         found = StorageError(fault.code, f"{database.location}: {fault.what}", actual=actual, advice=fault.advice)
-        found.is_passing = fault.passing
+        found.is_transient = fault.transient
         raise found from error

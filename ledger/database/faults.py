@@ -18,4 +18,4 @@ class Fault(NamedTuple):
     code: StorageFault
     what: str
     advice: str
-    passing: bool = False
+    transient: bool = False

@@ -176,7 +176,7 @@ _LOST = Fault(
     StorageFault.DATABASE_UNREACHABLE,
     "the connection to the server was lost",
     "check the server, and repeat it: nothing of it was written",
-    passing=True,
+    transient=True,
 )
 _UNREACHED = _LOST._replace(
     what="the server cannot be reached", advice="check the host and the port of the URL, and that the server runs there"
@@ -200,7 +200,7 @@ _BUSY = Fault(
     "another transaction has held a lock too long",
     "find who holds it (pg_stat_activity), and repeat it: nothing of it was written",
 )
-_CLASHED = _BUSY._replace(what="two transactions got into each other's way", passing=True)
+_CLASHED = _BUSY._replace(what="two transactions got into each other's way", transient=True)
 _TIMED_OUT = Fault(
     StorageFault.DATABASE_FAILED,
     "the server ended the statement: it took longer than it allows, or somebody cancelled it",
