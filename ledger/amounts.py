@@ -50,12 +50,11 @@ _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 def parse_amount(given: object, *, digits_before_point: int = DIGITS_BEFORE_POINT) -> Decimal:
-    """The exact decimal that a text (or a Decimal) names.
+    """The exact decimal that a text stands for.
 
-    Takes `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits; an int or a finite Decimal from a library caller is
-    as good.
-    Raises Refused: `number_not_quoted` for a bare number, `amount_malformed`, `amount_out_of_range`,
-    `amount_too_precise`. Judged by value: trailing zeros do not count.
+    Accepts `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits, and from library callers an int or a finite
+    Decimal. Limits are checked by value, so trailing zeros do not count. Raises Refused: `number_not_quoted` for a
+    number without quotes in JSON, `amount_malformed`, `amount_out_of_range`, `amount_too_precise`.
     """
     if type(given) is int:  # exact; not a bool, and not a bare number of JSON
         return _fitting(Decimal(given), digits_before_point, str(given))
@@ -71,7 +70,7 @@ def parse_amount(given: object, *, digits_before_point: int = DIGITS_BEFORE_POIN
 
 
 def _fitting(number: Decimal, digits_before_point: int, given: str) -> Decimal:
-    """`number`, when its value fits; the exponent is judged without the trailing zeros."""
+    """The number, if it is within the limits; trailing zeros do not count as decimals."""
     if number.is_zero():
         return ZERO
     _, digits, exponent = number.as_tuple()
@@ -84,7 +83,7 @@ def _fitting(number: Decimal, digits_before_point: int, given: str) -> Decimal:
 
 
 def amount_text(amount: Decimal) -> str:
-    """The canonical text of an amount: no exponent, no trailing zeros, no `-0`; equal amounts give equal texts."""
+    """The canonical text of an amount: no exponent, no trailing zeros, no `-0`. Equal amounts have equal texts."""
     if not amount:
         return "0"
     text = format(amount, "f")
@@ -92,7 +91,7 @@ def amount_text(amount: Decimal) -> str:
 
 
 def shown_amount(amount: Decimal) -> str:
-    """An amount for people: all digits that are there, at least two decimals (`85.00`, `0.000001`)."""
+    """An amount for people: all of its digits, and at least two decimals (`85.00`, `0.000001`)."""
     text = amount_text(amount)
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals.ljust(2, '0')}"

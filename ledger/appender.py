@@ -1,9 +1,9 @@
-"""Appending: from events as given to sealed rows at the end of a book's chain, inside the caller's transaction.
+"""Appending: given events become sealed rows at the end of a book's chain, inside the caller's transaction.
 
-The book's row is locked from the beginning to the end of the transaction, so versions have no gap and the order of
-commits is the order of the log. Idempotency comes first (`ledger.idempotency`): an event that is there is compared,
-answered and never written, so a repeated append succeeds even when the version that it expected has passed. An event that
-is refused leaves the transaction to its owner, who rolls it back.
+The book's row stays locked until the transaction ends, so versions have no gaps and the order of commits is the order of
+the log. Idempotency is checked first (`ledger.idempotency`): an event that is already in the book is compared and returned,
+never written again, so a repeated append succeeds even if the expected version has passed. After a refusal the caller
+rolls the transaction back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NewId = Callable[[], str]
 OnRecorded = Callable[[StoredEvent, Event], None]
 OnRefused = Callable[[NetbasisError], None]
 
-# Made once: to make a statement takes longer than to run it.
+# Built once: building a statement takes longer than running it.
 _INSERT = insert(events)
 _MOVE_HEAD = update(books).where(books.c.book == bindparam("of_book"))
 
@@ -46,7 +46,11 @@ EVENTS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one event: recorded now, or there already (`existed`)."""
+    """What became of one event.
+
+    stored:   the event as the log holds it
+    existed:  True when it was already in the book, False when it was recorded now
+    """
 
     stored: StoredEvent
     existed: bool
@@ -62,9 +66,11 @@ class Outcome:
 
 
 class Appender:
-    """Appends to one book in one transaction. `on_recorded` sees each new event in order, and may refuse it.
+    """Appends to one book in one transaction.
 
-    `event_types`: the forms of events that the ledger is known to hold, with those that this transaction has written.
+    event_types:  the (type, version) pairs that the ledger is known to hold, including those written by this transaction
+    last:         the newest event that this transaction has recorded; None before the first
+    book, head:   the book's terms, and the end of its log including what this transaction has recorded
     """
 
     def __init__(
@@ -78,8 +84,9 @@ class Appender:
         on_recorded: OnRecorded,
         event_types: frozenset[EventType] = frozenset(),
     ) -> None:
+        """`connection` must hold the book's lock. `on_recorded` sees each new event in order, and may refuse it."""
         self.event_types = event_types
-        self.last: StoredEvent | None = None  # that this transaction has recorded
+        self.last: StoredEvent | None = None
         self.book = book
         self.head = head
         self._connection = connection
@@ -87,7 +94,7 @@ class Appender:
         self._new_id = new_id
         self._on_recorded = on_recorded
         self._unwritten: dict[int, StoredEvent] = {}
-        # What is known of the keys of the list at hand: the event, or that there is none.
+        # The keys that were looked up: the event of each, or None when the book has none.
         self._keys: dict[str, StoredEvent | None] = {}
         self._history = _History(self)
 
@@ -99,11 +106,12 @@ class Appender:
         refuse_reversed: bool = False,
         on_refused: OnRefused | None = None,
     ) -> Iterator[Outcome]:
-        """Append the events that are new, in order, and say for each what became of it; to be run to its end.
+        """Append the events that are new, in order, and yield an outcome for each. The caller must exhaust the iterator.
 
-        `on_refused` is told of an event that is refused or conflicts, and it is left out; without it the error is raised.
-        Raises VersionPassed when something is new and the head is not at `expected_version`; Refused; and what
-        `ledger.idempotency.find_repeated` raises. The error's `index` is that of its event in `given`.
+        `on_refused`: called with the error of an event that is refused or conflicts; that event is skipped. When it is
+        None, the error is raised. `refuse_reversed`: see `ledger.idempotency.find_repeated`. Raises VersionPassed when an
+        event is new and the head is not at `expected_version`; Refused; Conflict. The error's `index` is the event's
+        position in `given`.
         """
         self.require_all_written()
         passed = None
@@ -148,13 +156,13 @@ class Appender:
         return Outcome(stored, existed=False)
 
     def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
-        """The stored form of a new event, its time and key filled in, and the event so completed."""
+        """The stored form of a new event, and the event with its time and key filled in."""
         if isinstance(event, Opened) and self.head.version > 0:
             refuse(Refusal.BOOK_ALREADY_OPEN)
         corrected = self._require_correctable(event)
         reversed_event = self._reversible(event.reverses) if isinstance(event, Reversal) else None
         if reversed_event is not None and reversed_event.type == "mark":
-            self._write()  # the newest mark that is left is asked of the log
+            self._write()  # the mark that counts again is looked up in the log
         event_id = self._new_id()
         taken_over = reversed_event or corrected
         at = event.at or (taken_over.at if taken_over else recorded_at)
@@ -173,13 +181,13 @@ class Appender:
         return stored, event
 
     def _look_up(self, keys: Iterable[str | None]) -> None:
-        """Read the events of a list of keys at once: which of them are there, and which are not."""
+        """Look up a list of keys in one query, and remember the answer for each."""
         wanted = [key for key in keys if key is not None]
         there = store.find_keys(self._connection, self.book.name, wanted)
         self._keys = {key: there.get(key) for key in wanted}
 
     def _require_correctable(self, event: Event) -> StoredEvent | None:
-        """The event that this one corrects, None for none."""
+        """The event that this one corrects; None when it corrects none. Raises Refused."""
         if event.corrects is None:
             return None
         corrected = self.find(event.corrects)
@@ -193,17 +201,17 @@ class Appender:
         return require_reversible(version, self.find(version), self.reversal_of(version), self.head.version)
 
     def find(self, version: int) -> StoredEvent | None:
-        """The event at a version, written or about to be."""
+        """The event at a version, including events not written yet."""
         return self._unwritten.get(version) or store.find_event(self._connection, self.book.name, version)
 
     def find_key(self, key: str) -> StoredEvent | None:
-        """The event of a key, written or about to be."""
+        """The event with a key, including events not written yet."""
         if key not in self._keys:
             self._keys[key] = store.find_keys(self._connection, self.book.name, [key]).get(key)
         return self._keys[key]
 
     def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
-        """The events of a type, a normalised hash and an asset, written or about to be."""
+        """The events of a type, a normalised hash and an asset, including events not written yet."""
         unwritten = (
             stored
             for stored in self._unwritten.values()
@@ -212,22 +220,24 @@ class Appender:
         return [*store.find_movements(self._connection, self.book.name, kind, tx_hash, asset), *unwritten]
 
     def reversal_of(self, version: int) -> int | None:
-        """The version of the reversal of an event, written or about to be; None while it stands."""
+        """The version that reverses an event, including events not written yet; None while the event stands."""
         unwritten = (stored.version for stored in self._unwritten.values() if stored.reverses == version)
         return next(unwritten, None) or store.find_reversal(self._connection, self.book.name, version)
 
     def starting_value(self) -> Decimal:
-        """The starting value at the head, summed over the log."""
+        """The starting value at the head in the numeraire, summed over the log."""
         unwritten = total(stored.effects.starting_value_delta for stored in self._unwritten.values())
         return add(store.starting_value(self._connection, self.book.name), unwritten)
 
     def require_all_written(self) -> None:
-        """Raises RuntimeError when a list was not appended to its end: half of it would be left, or its projections."""
+        """Raises RuntimeError when an iterator of `append` was not exhausted: some of its events are not written yet."""
         if self._unwritten:
-            raise RuntimeError("a list of this transaction was not appended to its end; let the transaction fail")
+            raise RuntimeError(
+                "append was not run to its end, so some of its events are not written; let the transaction fail"
+            )
 
     def _write(self) -> None:
-        """Insert what is sealed and move the book's head to the last of it; see `write_together`."""
+        """Insert the sealed events and move the book's head to the last of them; see `write_together`."""
         if not self._unwritten:
             return
         forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
@@ -240,7 +250,7 @@ class Appender:
 
 
 class _History:
-    """The log so far, as the effects of a baseline and of a reversal need it. The starting value is summed once."""
+    """The log so far, for the effects of a baseline and of a reversal. The starting value is summed over the log once."""
 
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
@@ -271,7 +281,7 @@ def seal(
     recorded_at: datetime,
     reversed_event: StoredEvent | None,
 ) -> StoredEvent:
-    """The stored form of a complete event that follows the book's head."""
+    """The stored form of a completed event, as the successor of the book's head."""
     version = head.version + 1
     body = encode_body(event, book=book.name, version=version, event_id=event_id, recorded_at=recorded_at)
     return stored_event(
@@ -297,7 +307,7 @@ def open_book(
     on_recorded: OnRecorded,
     event_types: frozenset[EventType] = frozenset(),
 ) -> Outcome:
-    """Open a book; an `existed` outcome when it is open already on the terms that were given.
+    """Open a book; the outcome has `existed` when it is already open on these terms.
 
     Raises KeyConflict when it is open on other terms; Refused.
     """
@@ -312,7 +322,7 @@ def open_book(
 
 
 def insert_book(connection: Connection, book: Book, head: Head) -> tuple[Book, Head]:
-    """The new book; on a server another transaction may have opened it since it was looked for, and then that one."""
+    """Insert a new book and return it; if another transaction has opened it in the meantime, return that one instead."""
     try:
         with connection.begin_nested():
             connection.execute(insert(books).values(book_row(book, head)))
@@ -341,9 +351,10 @@ def _head_columns(head: Head) -> dict[str, object]:
 
 
 def require_reversible(version: int, target: StoredEvent | None, reversal: int | None, newest: int) -> StoredEvent:
-    """The event at `version`, when it may be reversed; `reversal` is the version of its reversal, None without one.
+    """Return `target`, the event at `version`, if it may be reversed.
 
-    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`.
+    `target`: None when the book has no such version. `reversal`: the version that has reversed it already, None for none.
+    `newest`: the head's version. Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`.
     """
     if target is None:
         refuse(Refusal.REVERSED_VERSION_UNKNOWN, field="reverses", actual=version, newest=newest)

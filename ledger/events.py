@@ -1,8 +1,9 @@
 """The nine event types, as frozen models.
 
-An event is what a caller gives. What he leaves to default (`at`, `key`, a computed basis) is None here and is filled in
-when the event is recorded (`ledger.rules.complete`). Building an event checks each field by itself and raises `Refused`;
-the rules that need the book (its numeraire, its log) are in `ledger.rules` and `ledger.appender`.
+An `Event` is what a caller gives; the log holds it as a `ledger.stored.StoredEvent`. Fields left to default (`at`, `key`, a
+computed basis) are None here, and are filled in when the event is recorded (`ledger.rules.complete`). Building an event
+checks each field by itself and raises `Refused`; rules that need the book (its numeraire, its log) are in `ledger.rules`
+and `ledger.appender`.
 
 All amounts are exact decimals in the asset's own unit; prices are in the numeraire per unit of the asset.
 """
@@ -35,7 +36,7 @@ _REFUSAL_ORDER = {refusal: order for order, refusal in enumerate(Refusal)}
 
 
 def _field(parse: Callable[[object], Any]) -> PlainValidator:
-    """`parse` as pydantic's one validator of a field; a refusal travels in the error's context."""
+    """`parse` as a field's only pydantic validator; a refusal is carried in the context of pydantic's error."""
 
     def validate(given: object) -> Any:
         try:
@@ -143,7 +144,7 @@ def _refused(details: ErrorDetails, model: type[BaseModel]) -> Refused:
             refused = details["ctx"]["refused"]
         case "missing":
             refused = Refused(Refusal.FIELD_REQUIRED, "is missing", expected=f"the field {field}")
-        case "string_unicode" if not field:  # a name with half of a surrogate pair, in place of all else
+        case "string_unicode" if not field:  # a field's name has half of a surrogate pair
             return _no_such_field(details["input"], model)
         case "extra_forbidden" | "invalid_key":
             return _no_such_field(field, model)
@@ -156,13 +157,13 @@ def _refused(details: ErrorDetails, model: type[BaseModel]) -> Refused:
 
 
 def _no_such_field(name: str, model: type[BaseModel]) -> Refused:
-    """The name is the caller's own, so it is shown only as `actual` is."""
+    """The name comes from the caller, so it appears only in `actual`, where it is escaped."""
     fields = ", ".join(model.model_fields)
     return Refused(Refusal.FIELD_UNKNOWN, "no such field", expected=f"one of {fields}", actual=name, field=name)
 
 
 def _named(refused: Refused, field: str) -> Refused:
-    """The refusal of a field, or of a field within that field."""
+    """The refusal, naming its field, or the path to a field within a field."""
     path = f"{field}." if refused.what.startswith(f"{refused.field}: ") else f"{field}: "
     refused.what = path + refused.what
     refused.field = f"{field}.{refused.field}" if refused.field else field
@@ -170,10 +171,10 @@ def _named(refused: Refused, field: str) -> Refused:
 
 
 class Event(_Frozen):
-    """The fields that every event has; what each is, is its description."""
+    """The fields that every event has; each field's description says what it is."""
 
     TYPE_VERSION: ClassVar[int] = 1
-    # The version of the type that brought a field, for those that the first one did not have.
+    # The type version in which a field was added, for fields that version 1 does not have.
     FIELD_SINCE: ClassVar[Mapping[str, int]] = {}
 
     book: BookName | None = Field(None, description="the book's name; null: the book that the append is addressed to")
@@ -205,12 +206,12 @@ class Opened(Event):
 
 
 def _in_lower_case(given: object) -> object:
-    """A choice as venues write it, such as `SELL`."""
+    """A choice in lower case, since venues write `SELL`."""
     return given.lower() if isinstance(given, str) else given
 
 
 def _parse_tags(given: object) -> tuple[str, ...] | None:
-    """Sorted, each once; no tags are none at all, so that one meaning has one form."""
+    """The tags, sorted and without duplicates; None for an empty list, so that "no tags" has one stored form."""
     if not isinstance(given, list | tuple):
         raise Refused(Refusal.TAGS_MALFORMED, "not a list of tags", expected='a list such as ["arb"]', actual=given)
     tags = sorted({parse_text(tag, characters=NAME_CHARACTERS) for tag in given})
@@ -275,7 +276,7 @@ def _parse_marks(given: object) -> tuple[MarkUsed, ...]:
 
 
 class Late(_Frozen):
-    """What tells that a withdrawal was recorded late: it went out in the past, and is decided on the state of now."""
+    """Marks a withdrawal as late: it happened in the past, and is classified on the book's present state."""
 
     decided_at: Time = Field(description="when it was decided, UTC; the marks' ages are judged from there")
     mark: Annotated[MarkUsed, _field(MarkUsed.model_validate)] | None = Field(
@@ -284,7 +285,7 @@ class Late(_Frozen):
 
 
 class Evidence(_Frozen):
-    """What a withdrawal was classified from, so that anybody can check it years later. All in the numeraire."""
+    """What a withdrawal was classified from, so that anyone can check it years later. All in the numeraire."""
 
     equity_before: Sum = Field(description="the sum of value(balance, mark) over all assets before it")
     basis_before: Sum = Field(description="net basis before it")
@@ -308,7 +309,7 @@ class Withdrawal(Event):
     asset: Asset = Field(description="the asset that went out")
     amount: PositiveAmount = Field(description="how much of it, > 0")
     price: Price | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
-    basis_delta: Amount = Field(description="what it does to net basis, ≤ 0: minus the principal")
+    basis_delta: Amount = Field(description="what it adds to net basis, ≤ 0: minus the principal")
     evidence: Annotated[Evidence, _field(Evidence.model_validate)] | None = Field(
         None, description="what it was classified from; verified when it is there"
     )
@@ -318,8 +319,8 @@ class BasisCommit(Event):
     """A person states the basis: net basis by `basis_delta`; nothing else moves."""
 
     type: Literal["basis_commit"] = "basis_commit"
-    asset: Asset | None = Field(None, description="the numeraire; null: it")
-    amount: Amount | None = Field(None, description="|basis_delta|; null: it")
+    asset: Asset | None = Field(None, description="the numeraire; null: filled in")
+    amount: Amount | None = Field(None, description="|basis_delta|; null: filled in")
     price: Price | None = Field(None, description="must be absent")
     basis_delta: Amount = Field(description="what it adds to net basis, any sign, 0 allowed")
 
@@ -374,21 +375,21 @@ _AnyEvent = TypeVar("_AnyEvent", bound=Event)
 
 
 def with_defaults(event: _AnyEvent, **defaults: object) -> _AnyEvent:
-    """The event with fields filled in that the caller left out; like every default they are not compared on a repeat."""
+    """The event with defaults for fields that are None; they are not compared when it is appended again."""
     missing = {name: value for name, value in defaults.items() if getattr(event, name) is None}
     return undeclared(event.model_copy(update=missing), *missing)
 
 
 def undeclared(event: _AnyEvent, *names: str) -> _AnyEvent:
-    """The event with these fields counted as defaults, not as given."""
+    """Mark these fields of the event as filled in, so that they are not compared when it is appended again."""
     event.model_fields_set.difference_update(names)
     return event
 
 
 def event_from(fields: Mapping[str, object]) -> Event:
-    """The event that a mapping of field names to texts (as JSON has them) names.
+    """Build an event from its fields by name, as JSON has them.
 
-    Raises Refused: `type_unknown` and whatever its fields raise.
+    Raises Refused: `type_unknown`, and whatever the fields raise.
     """
     kind = fields.get("type")
     model = EVENT_TYPES.get(kind) if isinstance(kind, str) else None

@@ -1,8 +1,8 @@
-"""One line of NDJSON to one event, strictly.
+"""Reading one line of NDJSON as one event, strictly.
 
-JSON readers are too kind for money: they keep the last of two equal keys, read `1.10` as a binary float and a long
-integer as another number. Here a duplicate key is refused, and a bare number reaches the fields as `BareNumber`, which
-every amount refuses with the digits that were typed.
+JSON readers are too lenient for money: of two equal names they keep the last, and they read `1.10` as a binary float. Here
+a duplicate name is refused, and a number without quotes reaches the fields as a `BareNumber`, which every amount refuses,
+showing the digits that were typed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SAFE_DIGITS = 15
 
 
 class BareNumber:
-    """A number that stood in JSON without quotes; kept as it was typed, for the error that refuses it."""
+    """A JSON number without quotes, kept as it was typed for the error message."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -31,7 +31,7 @@ class BareNumber:
 
 
 class BareWholeNumber(int):
-    """A small whole number that stood in JSON without quotes: a version, but not an amount."""
+    """A small integer without quotes: accepted as a version, but not as an amount."""
 
 
 def _whole_number(text: str) -> BareWholeNumber | BareNumber:
@@ -55,8 +55,8 @@ _DECODER = json.JSONDecoder(
 def parse_line(line: bytes) -> Event:
     """The event on one line of NDJSON (UTF-8).
 
-    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`, `type_unknown`
-    and whatever the event's fields raise.
+    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`, `type_unknown`, and
+    whatever the event's fields raise.
     """
     if len(line) > LINE_BYTES:
         refuse(Refusal.LINE_TOO_LONG, actual=f"{len(line)} bytes or more", most=LINE_BYTES)
@@ -79,7 +79,7 @@ def parse_line(line: bytes) -> Event:
 
 
 def parse_json(text: str) -> object:
-    """A JSON value, strictly; bare numbers that are not small and whole are `BareNumber`s.
+    """A JSON value. Small integers become `BareWholeNumber`, all other numbers `BareNumber`.
 
     Raises Refused: `not_json`, `field_duplicate`.
     """
@@ -107,7 +107,7 @@ def _refuse_json(error: json.JSONDecodeError) -> NoReturn:
 
 
 def parse_lines(lines: Iterator[bytes], *, start: int = 1) -> Iterator[tuple[int, Event]]:
-    """The number and event of each line that is not blank; a Refused names its line in `where`."""
+    """The line number and event of each line that is not blank. Raises Refused with the line in `where`."""
     for number, line in enumerate(lines, start):
         if not line.strip():
             continue

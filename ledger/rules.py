@@ -1,7 +1,7 @@
-"""What is refused when an event meets its book, and what is filled in where the caller left a default.
+"""The rules of an event in its book: what is refused, and what is filled in where the caller left a default.
 
-One function per event type that has rules; `complete` dispatches. Recording never classifies: a withdrawal's basis
-delta is taken as it is given.
+One function for each event type that has rules; `complete` dispatches. What a refusal says is in `ledger.refusal_texts`.
+Recording an event never classifies it: a withdrawal's basis delta is taken as given.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _ASSET_FIELDS = ("asset", "base_asset", "quote_asset", "fee_asset", "numeraire")
 
 
 def complete(event: Event, book: Book) -> Event:
-    """The event with its computed fields filled in and its hash normalised, when the rules allow it in this book.
+    """The event with its computed fields filled in and its transaction hash normalised.
 
-    Raises Refused: `book_differs`, `text_empty` for an empty hash, and the refusals of the event's type.
+    Raises Refused: `book_differs`, `text_empty` for an empty hash, `asset_is_pair`, and the refusals of the event's type.
     """
     if event.book is not None and event.book != book.name:
         refuse(Refusal.BOOK_DIFFERS, field="book", expected=book.name, actual=event.book)
@@ -44,12 +44,12 @@ def _require_no_pair(name: str, asset: str | None) -> None:
 
 
 def with_normal_hash(event: EventT) -> EventT:
-    """The event, its hash normalised where it has one. Raises Refused `text_empty` for a hash of nothing or of blanks."""
+    """The event with its transaction hash normalised. Raises Refused `text_empty` for a hash that is empty or blank."""
     given = event.tx_hash
     if given is None:
         return event
     tx_hash = normal_tx_hash(given)
-    if not tx_hash:  # such as a script's variable that was not set: nothing would tell a repeat
+    if not tx_hash:  # for example an unset variable in a script: a duplicate could not be recognised
         raise Refused(
             Refusal.TEXT_EMPTY, "tx_hash: must not be empty", advice="leave it out if there is none", field="tx_hash"
         )
@@ -57,9 +57,9 @@ def with_normal_hash(event: EventT) -> EventT:
 
 
 def require_not_ahead(at: datetime | None, now: datetime) -> None:
-    """Raises Refused `at_in_future` for a given `at` that the clock has not reached, but for its tolerance.
+    """Raises Refused `at_in_future` when `at` is ahead of the clock by more than `CLOCK_TOLERANCE`; None is allowed.
 
-    Of marks and decisions; a fact is recorded as it comes, since a slow clock must not hold a venue's stream up.
+    For marks and decisions only. Facts from a venue are recorded as they come: a slow clock must not stop its stream.
     """
     if at is not None and at - now > CLOCK_TOLERANCE:
         latest = time_text(now + CLOCK_TOLERANCE)
@@ -69,7 +69,8 @@ def require_not_ahead(at: datetime | None, now: datetime) -> None:
 def capital_value(asset: str, amount: Decimal, price: Decimal | None, numeraire: str) -> Decimal:
     """The value of a deposit or withdrawal in the numeraire, at its own price.
 
-    Raises Refused: `price_must_be_absent`, `price_required`, `value_out_of_range`.
+    `price`: of one unit in the numeraire; must be None for the numeraire itself. Raises Refused: `price_must_be_absent`,
+    `price_required`, `value_out_of_range`.
     """
     if asset == numeraire:
         if price is not None:

@@ -1,4 +1,4 @@
-"""Texts of the caller's own choice: what is refused, and nothing is interpreted."""
+"""Texts that the caller chooses (keys, names, notes, assets, hashes): which are refused. Their content is not interpreted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFIXED_HEXADECIMAL = re.compile(r"0[xX][0-9A-Fa-f]+")
 
 
 def parse_text(given: object, *, characters: int, may_be_empty: bool = False) -> str:
-    """The text as given.
+    """The text, unchanged, if it is allowed. `characters`: how many it may have.
 
     Raises Refused: `text_required`, `text_empty`, `text_too_long`, `text_has_control_character`,
     `text_has_lone_surrogate`.
@@ -44,9 +44,9 @@ def parse_text(given: object, *, characters: int, may_be_empty: bool = False) ->
 
 
 def parse_asset(given: object) -> str:
-    """An asset's name, an issuer possibly part of it (`RLUSD.rMxCK…`).
+    """An asset's name, unchanged, if it is allowed; it may include an issuer (`RLUSD.rMxCK…`).
 
-    Raises Refused: those of `parse_text`, `asset_has_blank`, `asset_has_equals_sign`.
+    Raises Refused: `asset_has_blank`, `asset_has_equals_sign`, and whatever `parse_text` raises.
     """
     asset = parse_text(given, characters=ASSET_CHARACTERS)
     if _BLANK.search(asset):
@@ -57,10 +57,10 @@ def parse_asset(given: object) -> str:
 
 
 def normal_tx_hash(given: str) -> str:
-    """A transaction's hash in the one form in which hashes are compared; "" where nothing is left.
+    """A transaction hash in the form in which hashes are compared; "" for a blank one.
 
-    Without blanks; a hexadecimal hash in upper case, one with `0x` in lower case. Others, such as Base58, mean another
-    hash in another case, and stay as they are.
+    Blanks are removed. A hexadecimal hash is in upper case, one with `0x` in lower case. Other encodings, such as Base58, are
+    case-sensitive and stay as they are.
     """
     tx_hash = _BLANK.sub("", given)
     if _HEXADECIMAL.fullmatch(tx_hash):

@@ -1,4 +1,4 @@
-"""Points in time: UTC, to the microsecond, with a zone or refused."""
+"""Points in time: UTC, to the microsecond. A time without a zone is refused."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _TIME = re.compile(
 _MICROSECOND_DIGITS = 6
 _MICROSECONDS = 10**_MICROSECOND_DIGITS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What venues and clocks give instead of a time: of so many digits, the unit, and how many of it are a second.
+# Counts since 1970, which venues and clocks give instead of a time: up to so many digits, the unit, and units per second.
 _SINCE_1970 = re.compile(r"\d{9,19}", re.ASCII)
 _UNITS = ((11, "seconds", 1), (14, "milliseconds", 10**3), (17, "microseconds", 10**6), (19, "nanoseconds", 10**9))
-# By how much two clocks may differ: what is dated further ahead is not so yet.
+# How far two clocks may differ: a decision or a mark dated further ahead than this is refused.
 CLOCK_TOLERANCE = timedelta(minutes=5)
-# Before and after every time that can be given.
+# The earliest and the latest time that can be given.
 BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def parse_time(given: object) -> datetime:
-    """The UTC time that an RFC 3339 text (or an aware datetime) names, to the microsecond.
+    """The UTC time, to the microsecond, of an RFC 3339 text or of a datetime with a zone.
 
     Raises Refused: `time_malformed`, `time_without_zone`, `time_too_precise`, `time_out_of_range`.
     """
@@ -54,7 +54,7 @@ def parse_time(given: object) -> datetime:
 
 
 def _since_1970(number: int, given: object) -> Refused:
-    """The refusal of a count of seconds, or of parts of one, with the time that it would be."""
+    """The refusal of a count of seconds, milliseconds, … since 1970; its advice has the time to write instead."""
     digits = len(str(number))
     unit, per_second = next((unit, size) for most, unit, size in _UNITS if digits <= most)
     time = _EPOCH + timedelta(microseconds=number * _MICROSECONDS // per_second)
@@ -88,5 +88,5 @@ def _in_utc(time: datetime, given: str) -> datetime:
 
 
 def time_text(time: datetime) -> str:
-    """The canonical text: `2026-01-31T14:30:00.000000Z`, always six decimals and `Z`. `time` is UTC."""
+    """The canonical text of a UTC time: `2026-01-31T14:30:00.000000Z`, always with six decimals and `Z`."""
     return time.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
