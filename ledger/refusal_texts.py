@@ -37,7 +37,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.LINE_TOO_LONG: RefusalText(
         "the line is too long for one event", "at most {most} bytes", "give one event a line; is this NDJSON?"
     ),
-    Refusal.FIELD_DUPLICATE: RefusalText("a field stands twice in one object", "each field once"),
+    Refusal.FIELD_DUPLICATE: RefusalText("a field is given twice in one object", "each field once"),
     # A field by itself
     Refusal.TEXT_REQUIRED: RefusalText("must be a text", "a text in quotes"),
     Refusal.TEXT_HAS_CONTROL_CHARACTER: RefusalText(
@@ -48,7 +48,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     ),
     Refusal.ASSET_HAS_BLANK: RefusalText("an asset has no blanks", "a name such as XRP"),
     Refusal.ASSET_HAS_EQUALS_SIGN: RefusalText(
-        "an asset has no equals sign: it divides asset and price in ASSET=PRICE", "a name such as XRP"
+        "an asset has no equals sign: it separates asset and price in ASSET=PRICE", "a name such as XRP"
     ),
     Refusal.FLAG_MALFORMED: RefusalText("not a flag", "true or false, without quotes"),
     Refusal.VERSION_MALFORMED: RefusalText("not a version", "a whole number from 1, without quotes"),
@@ -61,7 +61,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "cut it to microseconds; the order of events is the version, not the time",
     ),
     Refusal.NUMBER_NOT_QUOTED: RefusalText(
-        "an amount must be a text in quotes: the digits of a bare number are not always those that were typed",
+        "an amount must be a text in quotes: JSON readers may change the digits of a bare number",
         'a text such as "1.50"',
         'put the number in quotes: "1.50"',
     ),
@@ -86,14 +86,14 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.PRICE_MUST_BE_POSITIVE: RefusalText("must be more than 0", "a price > 0"),
     Refusal.PRICE_MUST_NOT_BE_NEGATIVE: RefusalText("must not be negative", "a price ≥ 0"),
     # Fields against each other and against the book
-    Refusal.BOOK_DIFFERS: RefusalText("the event names another book than the one that it is appended to"),
+    Refusal.BOOK_DIFFERS: RefusalText("the event names another book than the one it is appended to"),
     Refusal.BOOK_ALREADY_OPEN: RefusalText(
         "a book is opened once, by its first event", advice="open another book with `netbasis --book NAME init`"
     ),
     Refusal.AT_IN_FUTURE: RefusalText(
-        "at: it lies ahead of the clock",
+        "at: the time is ahead of the clock",
         "at most {latest}, 5 minutes after the clock",
-        "check the year and the zone; left out, it is now",
+        "check the year and the zone; leave it out for now",
     ),
     Refusal.ASSET_IS_PAIR: RefusalText(
         "{field}: {base}/{quote} is a pair, not an asset",
@@ -124,10 +124,10 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.AMOUNT_MUST_EQUAL_BASIS_DELTA: RefusalText("the amount of a basis commit is the size of its basis_delta"),
     # The event against the log that it lands on
     Refusal.CORRECTED_VERSION_UNKNOWN: RefusalText(
-        "the event that is corrected is not in the book", "a version from 1 to {newest}"
+        "the event to correct is not in the book", "a version from 1 to {newest}"
     ),
     Refusal.CORRECTED_NOT_REVERSED: RefusalText(
-        "the event that is corrected still stands, so both would count",
+        "the event to correct was not reversed, so both would count",
         "version {version} reversed",
         "reverse version {version} first",
     ),
@@ -142,25 +142,25 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     ),
     # A decision of the engine
     Refusal.BASIS_INCOMPLETE: RefusalText(
-        "profit cannot be told from principal: deposits whose basis is unknown: {unknown_bases}",
+        "profit and principal cannot be told apart: the basis of some deposits is unknown ({unknown_bases})",
         "the synthetic initial basis",
         "commit it once with `netbasis backfill-basis --amount …`",
     ),
     Refusal.BASIS_IS_COMPLETE: RefusalText(
         "the basis of every deposit is known, so an initial basis would count it twice",
         "a book with deposits whose basis is unknown, or without deposits",
-        "leave it; if the book needs it all the same, give --even-so",
+        "do not commit one; if the book needs it all the same, give --even-so",
     ),
     Refusal.INITIAL_BASIS_KEY_FIXED: RefusalText(
-        "the initial basis is known by its key, so that there is one in a book", advice="leave --key out"
+        "the key of the initial basis is fixed, so that a book has only one", advice="leave --key out"
     ),
     Refusal.INSUFFICIENT_BALANCE: RefusalText(
-        "there is not that much {asset} in the book",
+        "the book does not hold that much {asset}",
         "at most {balance}",
-        "a movement that has happened already is recorded with `netbasis append withdrawal`",
+        "if it has happened already, record it with `netbasis append withdrawal`",
     ),
     Refusal.MARK_MISSING: RefusalText(
-        "there is {asset} in the book, and nobody has said what it is worth",
+        "the book holds {asset}, which has no mark price",
         "a mark of {asset}",
         "append a mark, or give a price with --price {asset}=…",
     ),
@@ -170,7 +170,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "append a mark, or give a price with --price {asset}=…",
     ),
     Refusal.EXCEEDS_EQUITY: RefusalText(
-        "the withdrawal is worth more than all that is in the book", "at most {equity} {numeraire}"
+        "the withdrawal is worth more than everything in the book", "at most {equity} {numeraire}"
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Texts that the caller chooses (keys, names, notes, assets, hashes): which are refused. Their content is not interpreted."""
+"""Texts that the caller chooses (keys, names, notes, assets, hashes): which are refused. None is interpreted."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def parse_asset(given: object) -> str:
 def normal_tx_hash(given: str) -> str:
     """A transaction hash in the form in which hashes are compared; "" for a blank one.
 
-    Blanks are removed. A hexadecimal hash is in upper case, one with `0x` in lower case. Other encodings, such as Base58, are
-    case-sensitive and stay as they are.
+    Blanks are removed. A hexadecimal hash is in upper case, one with `0x` in lower case. Other encodings, such as Base58,
+    are case-sensitive and stay as they are.
     """
     tx_hash = _BLANK.sub("", given)
     if _HEXADECIMAL.fullmatch(tx_hash):

@@ -1,4 +1,4 @@
-"""`backfill_basis`: the one synthetic basis commit of a book whose history predates its basis."""
+"""`backfill_basis`: the single synthetic basis commit of a book whose history is older than its basis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ from projections.basis import INITIAL_BASIS_KEY
 
 @dataclass(frozen=True, slots=True)
 class InitialBasisPlan:
-    """The synthetic initial basis that is planned, beside the net deposits. All in the numeraire."""
+    """A planned synthetic initial basis. All in the numeraire.
+
+    event:         the basis commit
+    net_basis:     before and after it
+    net_deposits:  for comparison
+    """
 
     event: BasisCommit
     net_basis: BeforeAfter
@@ -29,7 +34,13 @@ class InitialBasisPlan:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """The initial basis to be committed. `key`, `corrects`: see `_initial_basis_key`; `even_so`: also where all is known."""
+    """An initial basis to be committed. Texts as given; None for what was left out.
+
+    amount:         > 0, in the numeraire
+    key, corrects:  see `_initial_basis_key`
+    at, actor:      when, and who decided it
+    even_so:        commit it even if the basis of every deposit is known
+    """
 
     amount: str
     key: str
@@ -39,12 +50,12 @@ class BackfillRequest:
     even_so: bool = False
 
     def event(self, book: Book) -> BasisCommit:
-        """Once per book, whatever the amount: a second one is answered, not compared."""
+        """The event to look up: the amount is not compared, since a book has one initial basis, whatever its amount."""
         del book
         return undeclared(BasisCommit(key=self.key, basis_delta=ZERO), "basis_delta")
 
     def plan(self, situation: Situation) -> InitialBasisPlan:
-        """The commit and what it does. Raises Refused."""
+        """The basis commit, and net basis before and after it. Raises Refused."""
         fields = {
             "key": self.key,
             "source_note": INITIAL_BASIS_KEY,
@@ -82,11 +93,12 @@ def backfill_basis(
     even_so: bool = False,
     dry_run: bool = False,
 ) -> RequestOutcome[InitialBasisPlan]:
-    """Commit the basis of a book whose history predates it, once; a second time `existing` is the first.
+    """Commit the basis of a book whose history is older than its basis, once.
 
-    When it was reversed, the new one corrects it. `key`: None, or the one that it gets anyway, since it is known by it.
-    `even_so`: also on a book whose deposits all have a known basis. Raises Refused `amount_must_be_positive`,
-    `basis_is_complete`, `at_in_future`, `initial_basis_key_fixed`, …; StorageError.
+    If the book has an initial basis already, it is returned as `existing`; if that one was reversed, the new one corrects
+    it. `amount`: > 0, in the numeraire. `key`: only the key that it gets anyway is accepted. `even_so`: commit it even if
+    the basis of every deposit is known. Raises Refused `amount_must_be_positive`, `basis_is_complete`, `at_in_future`,
+    `initial_basis_key_fixed`, …; StorageError.
     """
     usual, corrects = _initial_basis_key(keeper, name)
     if key not in (None, usual, INITIAL_BASIS_KEY):
@@ -96,14 +108,14 @@ def backfill_basis(
 
 
 def _require_incomplete(situation: Situation) -> None:
-    """Where every deposit has brought its basis along, an initial basis would count it a second time."""
+    """Raises Refused `basis_is_complete` when the basis of every deposit is known: an initial basis would count it twice."""
     name = situation.book.name
     if situation.state.basis.unknown_bases == 0 and store.has_standing_deposit(situation.connection, name):
         refuse(Refusal.BASIS_IS_COMPLETE)
 
 
 def _initial_basis_key(keeper: Bookkeeper, name: str) -> tuple[str, int | None]:
-    """The key of the book's synthetic initial basis, and what it corrects: the newest one, when that was reversed."""
+    """The key of the book's synthetic initial basis, and the version that it corrects: the last one, if it was reversed."""
     key, newest = INITIAL_BASIS_KEY, None
     with keeper.database.reading() as connection:
         while (found := store.find_keys(connection, name, [key]).get(key)) is not None:

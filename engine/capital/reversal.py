@@ -1,7 +1,7 @@
-"""`reverse`: take an earlier event back, having seen what that does.
+"""`reverse`: take an earlier event back, after a preview of what that changes.
 
-A preview is computed from the present state; carrying it out names the version that the preview was made at, so that what
-was shown is what is done.
+The preview is computed from the present state. Carrying it out expects the version that the preview was made at, so that
+what was shown is what is done.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from projections.state import BookState, apply
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """One asset's balance before and after, in its own unit."""
+    """One asset's balance before and after, in the asset's own unit."""
 
     asset: str
     before: Decimal
@@ -35,9 +35,15 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class ReversalPreview:
-    """What reversing an event does; `pnl_before` and `pnl_after` are valued with the newest marks.
+    """What reversing an event would change.
 
-    `classified_later`: versions of later withdrawals that were classified on top of the event and still stand.
+    book:              its terms
+    head_version:      the version that the preview was made at
+    target:            the event to reverse
+    balances:          the balances that change
+    pnl_before:        profit and loss now, at the newest marks
+    pnl_after:         profit and loss after the reversal, at the newest marks that then stand
+    classified_later:  the versions of later standing withdrawals, whose classification counted the event
     """
 
     book: Book
@@ -50,17 +56,17 @@ class ReversalPreview:
 
     @property
     def missing_marks(self) -> tuple[str, ...]:
-        """The assets held before or after that nobody has said the worth of; figures that need one are None."""
+        """The assets held before or after that have no mark; figures that need one are None."""
         return tuple(sorted({*self.pnl_before.missing_marks, *self.pnl_after.missing_marks}))
 
     @property
     def basis_falls_below_zero(self) -> bool:
-        """Whether net basis is below 0 afterwards, and was not before."""
+        """Whether the reversal takes net basis below 0."""
         return self.pnl_before.net_basis >= 0 > self.pnl_after.net_basis
 
 
 def preview_reversal(keeper: Bookkeeper, name: str, version: int, *, at: datetime | None = None) -> ReversalPreview:
-    """What reversing the event at a version would do. `at`: the reversal's own, None for the reversed event's.
+    """What reversing the event at a version would change. `at`: the reversal's time; None for the reversed event's.
 
     Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`, `at_in_future`; StorageError.
     """
@@ -90,7 +96,7 @@ def preview_reversal(keeper: Bookkeeper, name: str, version: int, *, at: datetim
 
 
 def reverse(keeper: Bookkeeper, preview: ReversalPreview, reversal: Reversal) -> Outcome:
-    """Carry out what was previewed. Raises VersionPassed when the book has moved on since; Refused; StorageError."""
+    """Append the reversal that was previewed. Raises VersionPassed when the book has changed since; Refused; StorageError."""
     return keeper.append(preview.book.name, reversal, expected_version=preview.head_version)
 
 

@@ -1,4 +1,4 @@
-"""The prices that a decision values a book with: given ones first, else the newest mark, if it is fresh enough."""
+"""The prices at which a decision values a book: a given price, or else the newest mark if it is fresh enough."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MAX_MARK_AGE = timedelta(minutes=15)
 def fresh_prices(
     state: BookState, book: Book, given: Mapping[str, Price], *, at: datetime, max_mark_age: timedelta | None
 ) -> dict[str, Price]:
-    """A price for every asset held other than the numeraire: the given one, else the state's mark.
+    """A price for every asset held other than the numeraire: the given one, or else the state's mark.
 
-    The state's marks must be those that count at `at` (`engine.standing_marks`). A mark counts when its `at` is not more
-    than `max_mark_age` before `at`; None for any age. Raises Refused `mark_missing`, `mark_stale`.
+    The state's marks must be those that count at `at` (see `engine.standing_marks`). `max_mark_age`: how old a mark may be
+    at `at`; None for any age. Raises Refused `mark_missing`, `mark_stale`.
     """
     held = [asset for asset in state.inventory.held() if asset != book.numeraire]
     known = {**state.marks, **given}
@@ -35,10 +35,10 @@ def fresh_prices(
 
 
 def fresh_price(asset: str, price: Price | None, *, at: datetime, max_mark_age: timedelta) -> Price:
-    """The price, when there is one and it is not too old at a time. Raises Refused `mark_missing`, `mark_stale`."""
+    """The price, if it is not None and, for a mark, not too old at `at`. Raises Refused `mark_missing`, `mark_stale`."""
     if price is None:
         refuse(Refusal.MARK_MISSING, asset=asset)
-    if price.version is not None:  # a mark, and not given with the command
+    if price.version is not None:  # a mark, not a price given with the command
         _require_fresh(asset, price, at, max_mark_age)
     return price
 
