@@ -1,4 +1,4 @@
-"""Decisions and wiring: the composition root, classification, rebuild and check.
+"""Decisions and wiring: one append, one view, and around them policy, capital, proof, importers, reports and upkeep.
 
-A bot's way in is `engine.bookkeeper.Bookkeeper`; it never calls the store.
+A bot uses `engine.bookkeeper.Bookkeeper`, and never the store.
 """

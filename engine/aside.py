@@ -1,4 +1,4 @@
-"""A temporary folder for copies of a ledger, which must not outlive what they were made for."""
+"""A temporary folder for copies of a ledger, which must not outlive their purpose."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def folder_aside(purpose: str) -> Iterator[Path]:
-    """A folder of its own, for its owner only, that is removed at the end with all that is in it.
+    """A new folder with mode 0700 that is removed at the end with its contents, even if an interrupt arrives meanwhile.
 
-    It is so, too, when an interrupt comes while it is removed. `purpose` stands in its name.
+    `purpose`: a word for its name.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"netbasis-{purpose}-"))
     try:

@@ -1,13 +1,13 @@
-"""The composition root: an open database, the log, the projections kept with it, a clock and ids.
+"""The composition root: an open database, its logs and stored projections, a clock and ids.
 
-A bot's whole use of netbasis:
+This is all that a bot needs:
 
     with Bookkeeper.open("live.db") as keeper:
         keeper.append("main", Fill(side="buy", base_asset="XRP", base_amount=Decimal("10"), …, key="venue:1"))
         keeper.view("main").state.inventory.balance("XRP")
 
-An append is one transaction: the book's lock, the events, the projections; it is on the disk when it returns, or nothing
-of it is there.
+An append is one transaction over the book's lock, its events and its projections. When it returns, everything is on the
+disk; when it fails, nothing is.
 """
 
 from __future__ import annotations
@@ -57,7 +57,12 @@ def new_uuid() -> str:
 
 @dataclass(frozen=True, slots=True)
 class AppendReport:
-    """What an append did: events recorded now, events that were there already, and the end of the log."""
+    """What an append did.
+
+    appended:  how many events were recorded now
+    existed:   how many were in the book already
+    head:      the end of the log afterwards
+    """
 
     appended: int
     existed: int
@@ -66,7 +71,12 @@ class AppendReport:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A book at one moment: its terms, the end of its log, and what the log adds up to."""
+    """A book at one moment.
+
+    book:   its terms
+    head:   the end of its log
+    state:  what the events that count add up to
+    """
 
     book: Book
     head: Head
@@ -74,7 +84,11 @@ class View:
 
 
 class Bookkeeper:
-    """Keeps the books of one database. Use it as a context manager, or call `close`."""
+    """Keeps the books of one database. Use it as a context manager, or call `close`.
+
+    database:  the open database
+    commits:   what this bookkeeper has committed so far
+    """
 
     def __init__(
         self,
@@ -103,10 +117,12 @@ class Bookkeeper:
         sound_file: bool = False,
         on_wait: OnWait | None = None,
     ) -> Self:
-        """Open a ledger. `create` makes and migrates it; else its schema must be the newest.
+        """Open a ledger at a path or URL.
 
-        `sound_file`: for the start of a session (SPEC 8): SQLite checks all pages of the file first, and a damaged one
-        raises before anything is written. `on_wait`: called when a writer of a SQLite file has waited for a second.
+        `mode`: `create` makes the ledger, or migrates it to the newest schema; with `read` and `write`, the schema must be
+        the newest. `clock`, `new_id`: where times (UTC) and event ids come from. `busy_timeout_s`: how long to wait for
+        a lock. `sound_file`: have SQLite check every page of the file first, for the start of a session, so that a damaged
+        file raises before anything is written. `on_wait`: called when a writer of a SQLite file has waited for one second.
         Raises StorageError.
         """
         if sound_file:
@@ -143,9 +159,10 @@ class Bookkeeper:
         self.close()
 
     def resolve(self, name: str | None) -> str:
-        """The name itself when there is such a book; for None the one book there is.
+        """The name of an existing book; for None, the name of the ledger's only book.
 
-        Raises Refused `book_unknown`, `book_required`.
+        Raises Refused `book_unknown` when there is no such book, or none at all; `book_required` for None when there are
+        several books.
         """
         with self.database.reading() as connection:
             names = store.book_names(connection)
@@ -165,9 +182,9 @@ class Bookkeeper:
         )
 
     def open_book(self, name: str, opened: Opened) -> Outcome:
-        """Open a book; `existed` when it is open already on the terms that were given.
+        """Open a book; the outcome has `existed` when it is already open on these terms.
 
-        Raises KeyConflict when it is open on other terms; Refused `policy_unknown`.
+        Raises KeyConflict when it is open on other terms; Refused `policy_unknown`; StorageError.
         """
         policy_named(opened.withdrawal_policy)
 
@@ -194,11 +211,12 @@ class Bookkeeper:
     def append(
         self, name: str, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False
     ) -> Outcome:
-        """Append one event, durably; an event that is there already is answered, not written.
+        """Append one event, durably. An event that is already in the book is returned (`existed`), not written again.
 
-        `refuse_reversed`: raise ExistsReversed when the key belongs to an event that was reversed, for a person who would
-        take "exists" for "counts". Raises Refused, VersionPassed, KeyConflict, MovementConflict, StorageError; then nothing
-        was written, unless `outcome_is_unknown`.
+        `expected_version`: append only if the head is at this version. `refuse_reversed`: raise ExistsReversed when the key
+        belongs to an event that was reversed; a person would take "exists" for "counts". Raises Refused, VersionPassed,
+        KeyConflict, MovementConflict, StorageError; nothing was written then, unless the StorageError has
+        `outcome_is_unknown`. Retries after a transient fault if that cannot write the event twice.
         """
 
         def work() -> Outcome:
@@ -215,11 +233,11 @@ class Bookkeeper:
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,
     ) -> AppendReport:
-        """Append many events in one transaction: all that are new, or at the first refusal none. Memory stays flat.
+        """Append many events in one transaction: all that are new, or none after a refusal. Memory stays flat.
 
-        `on_refused` is told of each event that is refused or conflicts; it is left out, and the others are appended.
-        After a fault that passes a sequence, or what is `Replayable`, is gone through again; with anything else, which may
-        be a queue, the fault is raised. Raises as `append` does, the error's `index` being that of its event.
+        `on_refused`: called with the error of each event that is refused or conflicts; that event is skipped and the others
+        are appended. Retries after a transient fault if `events` can be iterated again (a sequence, or a `Replayable`) and
+        no event can be written twice; otherwise raises it. Raises as `append` does, with the event's position in `index`.
         """
 
         def work() -> AppendReport:
@@ -235,20 +253,19 @@ class Bookkeeper:
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Transaction]:
-        """The book, locked until the end: what is read is what is appended to. An exception leaves nothing.
+        """A transaction on a book, which is locked until the end, so nothing changes between reading and appending.
 
-        Raises Refused `book_unknown`; StorageError.
+        An exception rolls it back. It is not retried. Raises Refused `book_unknown`; StorageError.
         """
         with self.transactions(name) as (transaction,):
             yield transaction
 
     @contextmanager
     def transactions(self, *names: str) -> Iterator[tuple[Transaction, ...]]:
-        """Several books, locked until the end: what is appended to them is committed together, or nothing of it.
+        """A transaction on several books, which are locked until the end; all appends are committed together, or none.
 
-        Yields a Transaction for each of the names (one name, one transaction), in the order given. They are locked in the
-        order of their names, so that two who want the same books never wait for each other. Raises Refused `book_unknown`;
-        StorageError.
+        Yields one Transaction for each name, in the given order. Books are locked in the order of their names, so that two
+        callers who want the same books never deadlock. Raises Refused `book_unknown`; StorageError.
         """
         with self.database.writing() as connection:
             opened = {name: self._locked(connection, name) for name in sorted(set(names))}
@@ -275,12 +292,12 @@ class Bookkeeper:
         return Transaction(connection, appender, projector)
 
     def find_repeated(self, name: str, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
-        """The event that this one is a repeat of; raises as `ledger.idempotency.find_repeated`."""
+        """The stored event that `given` duplicates; see `ledger.idempotency.find_repeated`."""
         with self.database.reading() as connection:
             return find_repeated(given, StoredLog(connection, name), refuse_reversed=refuse_reversed)
 
     def terms(self, name: str | None = None) -> Book:
-        """A book's terms, without loading its projections; for None those of the one book there is.
+        """A book's terms, without loading its projections. `name`: None for the ledger's only book.
 
         Raises Refused `book_unknown`, `book_required`; StorageError.
         """
@@ -293,21 +310,21 @@ class Bookkeeper:
         return self._clock()
 
     def view(self, name: str) -> View:
-        """The book as it stands, from the stored projections.
+        """The book at its head, from the stored projections.
 
-        Raises Refused `book_unknown`; StorageError `projections_behind`.
+        Raises Refused `book_unknown`; StorageError, among them `projections_behind`.
         """
         with self.database.reading() as connection:
             return read_view(connection, name)
 
 
 def read_view(connection: Connection, name: str) -> View:
-    """The book as it stands, from the stored projections, in a transaction of the caller's; see `Bookkeeper.view`."""
+    """The book at its head, read in the caller's transaction; see `Bookkeeper.view`."""
     book, head = store.require_book(connection, name)
     return View(book, head, stored_state(projection_store.load_rows(connection, name), book, head))
 
 
 def _require_sound_file(location: str) -> None:
-    """Checked read-only: the last one that closes a file opened for writing moves the WAL into it, sound or not."""
+    """Check the pages of a SQLite file. Read-only, since closing a file opened for writing moves the WAL into it."""
     with Database.open(location, "read") as database, database.reading() as connection:
         require_sound_file(connection)

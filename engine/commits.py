@@ -1,7 +1,7 @@
-"""What a bookkeeper has committed: so that whatever fails afterwards can say what is in the book already.
+"""What a bookkeeper has committed, so that a failure afterwards can say what is already in the book.
 
-An answer that cannot be printed, a Ctrl-C after the commit: the caller must not take them for "nothing was written", and
-write it a second time.
+After a commit, an answer may fail to print, or a Ctrl-C may arrive. The caller must not take that for "nothing was written"
+and write it a second time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One committed transaction: how many events it appended to a book, and the version and key of the last of them."""
+    """What one transaction appended to one book.
+
+    book:          the book's name
+    events:        how many events
+    version, key:  of the last of them
+    """
 
     book: str
     events: int
@@ -23,8 +28,9 @@ class Commit:
 class Commits:
     """The commits of a bookkeeper so far.
 
-    `events`: appended by all of them. `last`: those of the last transaction that wrote, one for each of its books; empty
-    before the first. `pending`: of a transaction whose commit has begun, and of which it is not known whether it was done.
+    events:   how many events all of them appended
+    last:     those of the latest transaction that wrote something, one for each book; empty before the first
+    pending:  those of a transaction whose commit has begun; whether it succeeded is not known yet
     """
 
     events: int = 0
@@ -32,11 +38,11 @@ class Commits:
     pending: list[Commit] = field(default_factory=list)
 
     def begin(self, commits: list[Commit]) -> None:
-        """The transaction is about to be committed; `commits` is empty when it wrote nothing."""
+        """A transaction is about to be committed. `commits`: empty when it wrote nothing."""
         self.pending = commits
 
     def end(self) -> None:
-        """It was committed."""
+        """The pending transaction was committed."""
         if self.pending:
             self.events += sum(commit.events for commit in self.pending)
             self.last, self.pending = self.pending, []

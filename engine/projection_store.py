@@ -1,4 +1,4 @@
-"""The stored projections of a book: reading their rows, and writing those that changed; see `projections.rows`."""
+"""The stored projections of a book: reading their rows, and writing the rows that changed; see `projections.rows`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from projections.state import BookState
 from projections.tables import key_column
 
 _TABLES = {table.name: table for table in tables.TABLES}
-# Made once: to make a statement takes longer than to run it.
+# Built once: building a statement takes longer than running it.
 _INSERT = {table.name: insert(table) for table in tables.TABLES}
 _UPDATE = {
     table.name: update(table).where(*(column == bindparam(f"of_{column.name}") for column in table.primary_key))
@@ -41,7 +41,11 @@ _UPDATE = {
 
 
 def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
-    """The state that stored rows hold. Raises StorageError `projections_behind` when it is not the head's."""
+    """Decode stored rows into a state.
+
+    Raises StorageError when the state is not at the head's version: `projections_behind`, or `database_damaged` when the
+    head is behind the projections.
+    """
     state = state_of(rows, book)
     if state.version > head.version:
         raise StorageError(
@@ -54,7 +58,7 @@ def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
     if state.version != head.version:
         raise StorageError(
             StorageFault.PROJECTIONS_BEHIND,
-            f"the stored projections of the book {shown(book.name)} are not those of its log",
+            f"the stored projections of the book {shown(book.name)} are not at the end of its log",
             expected=f"version {head.version}",
             actual=f"version {state.version}",
             advice="rebuild them with `netbasis rebuild`",
@@ -63,11 +67,11 @@ def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
 
 
 def load_rows(connection: Connection, book: str) -> Rows:
-    """A book's stored rows. Raises StorageError `projections_behind` when a row holds what cannot be a figure."""
+    """A book's stored rows. Raises StorageError `projections_behind` when a row holds a value of the wrong type."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for table in tables.TABLES:
         try:
-            # In the order of their keys, so that a seed of `property-test` gives the same futures on every engine.
+            # Ordered by key, so that a seed of `property-test` gives the same futures on both engines.
             for row in connection.execute(select(table).where(table.c.book == book).order_by(*table.primary_key)):
                 require_sound(row, table)
                 _take(rows, table, dict(row._mapping))
@@ -83,7 +87,7 @@ def load_rows(connection: Connection, book: str) -> Rows:
 
 
 def read_rows(connection: Connection, book: str) -> Rows:
-    """A book's stored rows as they are: what cannot be a figure stays what the database has there."""
+    """A book's stored rows, damaged or not; a value that cannot be decoded is left as the database has it."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for table in tables.TABLES:
         for row in connection.execute(select(*raw_columns(table)).where(table.c.book == book)):
@@ -99,7 +103,7 @@ def _figure(column: Column[Any], raw: Any, dialect: Dialect) -> Any:
         figure = column.type.process_result_value(raw, dialect)
     except StorageError:
         return raw
-    # SQLite keeps a text, of which there is one for each figure: `5.0` is not what the program writes.
+    # On SQLite a figure is a canonical text; another spelling, such as `5.0`, was not written by netbasis.
     is_canonical = dialect.name != "sqlite" or column.type.process_bind_param(figure, dialect) == raw
     return figure if is_canonical else raw
 
@@ -111,7 +115,7 @@ def _take(rows: dict[RowKey, Mapping[str, Any]], table: Table, row: Mapping[str,
 
 
 def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
-    """Put the wanted rows in place of all of a book's stored ones, whatever these are."""
+    """Replace all of a book's stored rows, whatever they are."""
     for table in tables.TABLES:
         connection.execute(delete(table).where(table.c.book == book))
     save_rows(connection, book, {}, wanted)
@@ -124,7 +128,7 @@ def rebuild_count(connection: Connection, book: str) -> int:
 
 
 def count_rebuild(connection: Connection, book: str) -> None:
-    """Make known that a rebuild has changed the book's stored rows."""
+    """Count a rebuild that has changed the book's stored rows; snapshots taken before are then dropped."""
     table = tables.rebuilds
     counted = connection.execute(update(table).where(table.c.book == book).values(count=table.c.count + 1))
     if counted.rowcount == 0:
@@ -132,7 +136,7 @@ def count_rebuild(connection: Connection, book: str) -> None:
 
 
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
-    """Turn a book's stored rows into the wanted ones, touching only those that differ; see `write_together`."""
+    """Turn a book's stored rows into the wanted ones, writing only those that differ; see `write_together`."""
     inserts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     updates: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for (name, key), row in wanted.items():

@@ -1,7 +1,7 @@
-"""The projections of a book while it is appended to: where they begin, folded event by event, written once.
+"""The projections of a book during a transaction: loaded once, folded event by event, written once.
 
-They begin with what the last commit of the same bookkeeper left, and the events that others have appended since; and where
-there is no such thing, with the stored rows.
+They begin with the snapshot of this bookkeeper's last commit plus the events that others have appended since. Without a
+snapshot, they begin with the stored rows.
 """
 
 from __future__ import annotations
@@ -22,13 +22,19 @@ from ledger.stored import StoredEvent, chain_hash
 from projections.rows import Rows, rows_of
 from projections.state import BookState, apply
 
-# To fold so many events takes about as long as to load the stored rows.
+# Folding this many events takes about as long as loading the stored rows.
 EVENTS_TO_CATCH_UP = 50
 
 
 @dataclass(frozen=True, slots=True)
 class CommitSnapshot:
-    """What a bookkeeper's last commit left, good until a rebuild changes the stored rows."""
+    """A book after this bookkeeper's last commit to it. Valid until a rebuild changes the stored rows.
+
+    head:      the end of the log
+    rebuilds:  how many rebuilds had changed the stored rows
+    state:     what the log added up to
+    rows:      the stored rows
+    """
 
     head: Head
     rebuilds: int
@@ -37,7 +43,10 @@ class CommitSnapshot:
 
 
 class Projector:
-    """The projections during one transaction."""
+    """The projections of a book during one transaction.
+
+    state:  what the log adds up to, including the events observed
+    """
 
     def __init__(self, connection: Connection, book: Book, state: BookState, rows: Rows, rebuilds: int = 0) -> None:
         self.state = state
@@ -47,24 +56,24 @@ class Projector:
         self._rebuilds = rebuilds
 
     def observe(self, stored: StoredEvent, event: Event) -> None:
-        """Fold one new event; a withdrawal's evidence is verified against the state that it lands on."""
+        """Fold one new event. Raises Refused `evidence_mismatch` when a withdrawal's evidence is not that of the state."""
         if isinstance(event, Withdrawal):
             verify_evidence(event, self.state, self._book)
         self.state = apply(self.state, stored, self._standing)
 
     def save(self, connection: Connection) -> None:
-        """Write what changed."""
+        """Write the rows that changed."""
         wanted = rows_of(self.state, self._book)
         projection_store.save_rows(connection, self._book.name, self._rows, wanted)
         self._rows = wanted
 
     def snapshot(self, head: Head) -> CommitSnapshot:
-        """What is left when the transaction has committed with this head."""
+        """The snapshot to keep once the transaction has committed with this head."""
         return CommitSnapshot(head, self._rebuilds, self.state, self._rows)
 
 
 def projector_at(connection: Connection, book: Book, head: Head, kept: CommitSnapshot | None) -> Projector:
-    """The projections of a locked book at its head.
+    """The projections of a locked book at its head. `kept`: the last snapshot; None for none.
 
     Raises StorageError `projections_behind`, `database_damaged`.
     """
@@ -82,7 +91,7 @@ def projector_at(connection: Connection, book: Book, head: Head, kept: CommitSna
 
 
 def _require_last_event(connection: Connection, book: Book, head: Head) -> None:
-    """Whoever may append may move the head; what followed a wrong one could not be taken back."""
+    """Raises StorageError unless the head is that of the last event: what is appended to a wrong head cannot be undone."""
     last = store.find_event(connection, book.name, head.version)
     if last is None or last.hash != head.hash:
         raise StorageError(
@@ -95,7 +104,7 @@ def _require_last_event(connection: Connection, book: Book, head: Head) -> None:
 
 
 def _caught_up(connection: Connection, book: Book, kept: CommitSnapshot, head: Head) -> BookState | None:
-    """What is kept with the events since; None when they are many, or the log does not lead from there to the head."""
+    """The snapshot's state plus the events since; None when there are too many, or when they do not lead to the head."""
     if not 0 < head.version - kept.head.version <= EVENTS_TO_CATCH_UP:
         return None
     state, digest = kept.state, kept.head.hash

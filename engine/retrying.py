@@ -16,9 +16,9 @@ ResultT = TypeVar("ResultT")
 def retry(work: Callable[[], ResultT], *, safe_to_repeat: Callable[[], bool]) -> ResultT:
     """Run a transaction; after a transient fault run it again, unless that could write something twice.
 
-    It cannot when the fault came before the commit. When the connection was lost during the commit, `safe_to_repeat` says:
-    it is safe when every event has an idempotency key, since an event that was committed is then found and answered.
-    Raises the StorageError of the last attempt.
+    After a fault before the commit, a retry is always safe. If the connection was lost during the commit, `safe_to_repeat`
+    decides: it is safe when every event has an idempotency key, since a committed event is then found and not written
+    again. Raises the StorageError of the last attempt.
     """
     pauses = iter(PAUSES_S)
     is_unknown = False
@@ -28,9 +28,9 @@ def retry(work: Callable[[], ResultT], *, safe_to_repeat: Callable[[], bool]) ->
         except StorageError as error:
             is_unknown = is_unknown or error.outcome_is_unknown
             if is_unknown:
-                error.leave_outcome_unknown()  # also of a later attempt that only could not get there
+                error.leave_outcome_unknown()  # also when a later attempt merely failed to connect
             pause = next(pauses, None)
-            if pause is None or not error.is_passing or (is_unknown and not safe_to_repeat()):
+            if pause is None or not error.is_transient or (is_unknown and not safe_to_repeat()):
                 raise
         time.sleep(pause)
 

@@ -1,4 +1,4 @@
-"""The schema's revisions: what a database is at, and bringing it to the newest. Alembic is imported only to migrate."""
+"""The schema's revisions: which one a database is at, and upgrading it. Alembic is imported only to migrate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ _MIGRATION_LOCK = int.from_bytes(b"netbasis", "big") >> 1
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One step of the schema's history; `applied` tells whether the database has it."""
+    """One step of the schema's history.
+
+    id:       such as `0001`
+    what:     what it changes
+    applied:  whether the database has it
+    """
 
     id: str
     what: str
@@ -31,18 +36,18 @@ class Revision:
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at; None for one without tables.
+    """The revision that the database is at; None for a database without tables.
 
-    Raises StorageError `not_a_ledger` when it holds somebody else's tables.
+    Raises StorageError `not_a_ledger` when it holds other tables.
     """
     tables = inspect(connection).get_table_names()
     if "alembic_version" in tables and "events" in tables:
-        # There is one, unless somebody else has put another beside it: `check` tells of that.
+        # There is one row, unless somebody has added another; `check` reports that.
         return max(connection.scalars(text("SELECT version_num FROM alembic_version")), default=None)
     if tables:
         raise StorageError(
             StorageFault.NOT_A_LEDGER,
-            "the database is not a ledger of netbasis: it holds other tables",
+            "the database is not a netbasis ledger: it holds other tables",
             expected="an empty or new file or database, or a ledger",
             actual=", ".join(sorted(tables)),
             advice="give the ledger a file, a database or a schema of its own",
@@ -74,7 +79,7 @@ def require_newest(connection: Connection) -> None:
 
 
 def _require_schema(connection: Connection) -> None:
-    """On a server a role sees nothing of a schema that it may not use, nor of one that is not there."""
+    """Raises StorageError `access_denied` when the server offers this role no schema: a database then looks empty."""
     if connection.dialect.name == "postgresql" and connection.scalar(text("SELECT current_schema()")) is None:
         path = connection.scalar(text("SHOW search_path"))
         raise StorageError(
@@ -98,11 +103,15 @@ def require_known(found: str) -> None:
 
 
 def upgrade(connection: Connection) -> tuple[str | None, str]:
-    """Bring the database to the newest schema in the connection's transaction; the revisions before and after."""
+    """Upgrade the database to the newest schema in the caller's transaction; returns the revisions before and after.
+
+    The revision before is None for an empty database. Raises StorageError `schema_newer`, `schema_altered`,
+    `not_a_ledger`.
+    """
     from alembic import command
 
     if connection.dialect.name == "postgresql":
-        # Two that migrate at once do it one after the other. (SQLite's writers are one at a time anyway.)
+        # Concurrent upgrades run one after the other. (SQLite has one writer at a time anyway.)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     before = current(connection)
     if before is not None:
@@ -112,12 +121,12 @@ def upgrade(connection: Connection) -> tuple[str | None, str]:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        refold_all(connection)  # what a projection counts may have changed with the schema
+        refold_all(connection)  # a new schema may change what a projection counts
     return before, NEWEST
 
 
 def history(connection: Connection) -> Iterator[Revision]:
-    """All revisions, the first one first."""
+    """All revisions, oldest first."""
     from alembic.script import ScriptDirectory
 
     found = current(connection)

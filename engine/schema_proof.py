@@ -1,8 +1,8 @@
-"""The schema as the migrations make it, against the schema as it is: every difference and every stranger is a finding.
+"""Comparing the schema as it is with the schema that the migrations make; every difference is a finding.
 
-What the migrations make is kept as data beside them, `migrations/schema_sqlite.json` and `schema_postgresql.json`, so that
-`check` needs neither Alembic nor a second database; `python -m tests.migrations.schema_snapshot` writes the two, and a test
-compares them with what the migrations make.
+What the migrations make is stored beside them, in `migrations/schema_sqlite.json` and `schema_postgresql.json`, so that
+`check` needs neither Alembic nor a second database. `python -m tests.migrations.schema_snapshot` writes both files, and a
+test compares them with what the migrations make.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ _RELATION_KINDS = ("table", "view", "materialized view", "foreign table", "parti
 
 
 def snapshot_file(dialect: str) -> Path:
-    """Where the schema that the migrations make on an engine is kept."""
+    """The file with the schema that the migrations make. `dialect`: `sqlite` or `postgresql`."""
     return Path(migrations.__file__).with_name(f"schema_{dialect}.json")
 
 
 @cache
 def expected_facts(dialect: str) -> Facts:
-    """The schema that the migrations make on an engine; see `ledger.integrity.prover.schema_facts`."""
+    """The schema that the migrations make; see `ledger.integrity.schema_facts`."""
     facts: Facts = json.loads(snapshot_file(dialect).read_text("utf-8"))
     return facts
 
 
 def check_schema(connection: Connection) -> Iterator[Finding]:
-    """What in the schema is not as the migrations made it. Reads only the schema, and the row of its revision."""
+    """A finding for everything in the schema that is not as the migrations made it.
+
+    Reads only the schema, and the row with its revision.
+    """
     expected = expected_facts(connection.dialect.name)
     found = read_facts(connection, migrations.TABLES)
     for table in sorted(expected.keys() | found.keys()):
@@ -59,12 +62,12 @@ def check_schema(connection: Connection) -> Iterator[Finding]:
 
 
 def tables_of(connection: Connection) -> set[str]:
-    """Those of the ledger's tables that are there, and are tables or views that stand for one."""
+    """The names of the ledger's tables that exist, including views in place of one."""
     return read_facts(connection, migrations.TABLES).keys() & set(migrations.TABLES)
 
 
 def check_indexes(connection: Connection) -> Iterator[Finding]:
-    """Each index of a SQLite file that does not hold what its table does, as when its definition was changed and put back.
+    """A finding for each index of a SQLite file that disagrees with its table.
 
     Raises StorageError `database_damaged` when the file itself is damaged.
     """
@@ -73,10 +76,9 @@ def check_indexes(connection: Connection) -> Iterator[Finding]:
 
 
 def require_no_strangers(connection: Connection) -> None:
-    """Raises StorageError `schema_altered` when a trigger or rule hangs on the ledger's tables that no migration made.
+    """Raises StorageError `schema_altered` when the ledger's tables have a trigger or rule that no migration made.
 
-    Such a one can swallow an event or change a projection while everything is answered as done. A missing one is left to
-    `check`.
+    It could swallow an event or change a projection without an error. A missing trigger is left to `check`.
     """
     expected = expected_facts(connection.dialect.name)
     found = read_active(connection, migrations.TABLES)

@@ -1,4 +1,4 @@
-"""Which marks stand, asked of the log: as a book is appended to, and up to a time."""
+"""Which marks stand, looked up in the log: while a book is appended to, and up to a time."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from projections.marks import Marks, Price, price_of
 
 
 class MarksOfLog:
-    """The marks of a book as its log stands, for folding what is appended to it. What was appended must be written."""
+    """Tells a fold at the end of the log which marks stand. All events folded before must have been written."""
 
     def __init__(self, connection: Connection, book: str) -> None:
         self._connection = connection
         self._book = book
 
     def counts(self, mark: StoredEvent) -> bool:
-        """A mark counts until it is reversed, and then the log is asked for another."""
+        """True: a mark counts until an event reverses it, and then `newest` finds the next one."""
         return True
 
     def newest(self, asset: str, *, without: int) -> Price | None:
-        """The newest mark of an asset that stands when the one at version `without` no longer does."""
+        """The newest standing mark of an asset, other than the one at version `without`; None for none."""
         found = store.newest_mark(self._connection, self._book, asset, without=without)
         return None if found is None else price_of(found)
 
 
 def marks_until(connection: Connection, book: str, marks: Marks, until: datetime) -> Marks:
-    """The newest standing marks with `at` ≤ `until`. `marks`: the newest of all; the log is asked where one is later."""
+    """The newest standing marks with `at` ≤ `until`, by asset.
+
+    `marks`: the newest standing marks of all; for each that is later than `until`, the log is asked.
+    """
     found: dict[str, Price] = {}
     for asset, mark in marks.items():
         if mark.at <= until:
@@ -41,12 +44,12 @@ def marks_until(connection: Connection, book: str, marks: Marks, until: datetime
 
 
 def marks_now(connection: Connection, book: str, marks: Marks, now: datetime) -> Marks:
-    """The newest standing marks that are not ahead of the clock by more than its tolerance."""
+    """The newest standing marks, without those that are ahead of the clock by more than `CLOCK_TOLERANCE`."""
     return marks_until(connection, book, marks, now + CLOCK_TOLERANCE)
 
 
 def marks_without(connection: Connection, book: str, marks: Marks, version: int) -> Marks:
-    """The marks, the one at a version replaced by the newest standing one that is not later than it."""
+    """The marks with the one at a version replaced by the next older standing one, or removed when there is none."""
     found = dict(marks)
     for asset, mark in marks.items():
         if mark.version == version:

@@ -1,4 +1,4 @@
-"""A book, locked for the length of a transaction."""
+"""A book, locked for the duration of a transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from projections.state import BookState
 
 
 class Transaction:
-    """A locked book: its terms, its head, what it adds up to, and appending to it. See `Bookkeeper.transaction`."""
+    """A locked book: reading it and appending to it. See `Bookkeeper.transaction`."""
 
     def __init__(self, connection: Connection, appender: Appender, projector: Projector) -> None:
         self.connection = connection
@@ -33,20 +33,20 @@ class Transaction:
 
     @property
     def head(self) -> Head:
-        """The end of the log, with what this transaction appended."""
+        """The end of the log, including what this transaction has appended."""
         return self._appender.head
 
     @property
     def state(self) -> BookState:
-        """What the log adds up to, with what this transaction appended."""
+        """What the log adds up to, including what this transaction has appended."""
         return self._projector.state
 
     def find_repeated(self, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
-        """The event that this one is a repeat of; raises as `ledger.idempotency.find_repeated`."""
+        """The stored event that `given` duplicates; see `ledger.idempotency.find_repeated`."""
         return find_repeated(given, self._appender, refuse_reversed=refuse_reversed)
 
     def append(self, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False) -> Outcome:
-        """Append one event; it is there when the transaction ends without an exception."""
+        """Append one event; it is committed when the transaction ends without an exception. See `Bookkeeper.append`."""
         (outcome,) = self._appender.append([event], expected_version=expected_version, refuse_reversed=refuse_reversed)
         return outcome
 
@@ -57,16 +57,16 @@ class Transaction:
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,
     ) -> Iterator[Outcome]:
-        """Append events, a stream that is to be run to its end."""
+        """Append many events, yielding an outcome for each. The caller must exhaust the iterator."""
         return self._appender.append(events, expected_version=expected_version, on_refused=on_refused)
 
     @property
     def event_types(self) -> frozenset[EventType]:
-        """The forms of events that the ledger is known to hold."""
+        """The (type, version) pairs that the ledger is known to hold."""
         return self._appender.event_types
 
     def save(self) -> Commit | None:
-        """Write the projections of what was appended; what is about to be committed, None for nothing."""
+        """Write the projections. Returns what is about to be committed; None when nothing was appended."""
         self._appender.require_all_written()
         last = self._appender.last
         if last is None:
@@ -75,5 +75,5 @@ class Transaction:
         return Commit(self.book.name, last.version - self._began_at, last.version, last.key)
 
     def snapshot(self) -> CommitSnapshot:
-        """What the next transaction on the book may begin with."""
+        """The snapshot that the next transaction on the book can begin with."""
         return self._projector.snapshot(self._appender.head)

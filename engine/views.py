@@ -1,7 +1,8 @@
-"""A book as it was, or as it was known: views that fold the log up to a moment, and rows that follow it event by event.
+"""Views of a book at a moment: its state, its profit and loss, its register and the history of its basis.
 
-`as_of` says what was so (by version, or by `at`), `known_at` what the log had taken by then (by `recorded_at`); both
-together: what was so then, as it was known then. A view by time folds, in version order, the events that qualify.
+`as_of` selects events that had happened by then (by version, or by `at`); `known_at` selects events that had been recorded
+by then (by `recorded_at`). Together they show what had happened by the one, as it was known by the other. A view by
+time folds the selected events in the order of their versions.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ _MOVES_BASIS = events.c.effect_of.in_(MOVES_BASIS)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Which events a view counts; all of them when every field is None.
+    """Which events a view counts. Times are in UTC; None means no limit.
 
-    `as_of`: a version, or a time by which it happened. `before`: a time before which it happened. `known_at`: a time by
-    which the log had taken it. All times in UTC, and inclusive but for `before`.
+    as_of:     up to this version, or with `at` ≤ this time
+    known_at:  with `recorded_at` ≤ this time
+    before:    with `at` < this time
     """
 
     as_of: int | datetime | None = None
@@ -52,7 +54,7 @@ class Moment:
         return self.as_of is None and self.known_at is None and self.before is None
 
     def version_of(self, head: Head) -> int:
-        """The newest version that a view by version counts; else the head's."""
+        """The newest version that counts in a view by version; the head's version in any other view."""
         return self.as_of if isinstance(self.as_of, int) else head.version
 
     def condition(self) -> ColumnElement[bool]:
@@ -73,11 +75,11 @@ NOW = Moment()
 
 
 def view_at(database: Database, name: str, moment: Moment = NOW, *, now: datetime | None = None) -> View:
-    """The book at a moment: from the stored projections when that is now, else folded from the log.
+    """The book at a moment: from the stored projections for the present, folded from the log otherwise.
 
-    `View.head` is the log's end; `View.state.version` the newest event that counts. Its marks are the newest that stand
-    among the events that count and that are not ahead of the clock; `now`: what the clock says, None for the system's.
-    Raises Refused `book_unknown`, `version_unknown`; StorageError.
+    `View.head` is always the end of the log; `View.state.version` is the newest event that counts. The marks are the newest
+    standing ones among the events that count, without those ahead of the clock. `now`: the current time; None for the
+    system's clock. Raises Refused `book_unknown`, `version_unknown`; StorageError.
     """
     with database.reading() as connection:
         book, head = _require(connection, name, moment)
@@ -95,7 +97,7 @@ def _view(connection: Connection, book: Book, head: Head, moment: Moment, now: d
 
 
 def _as_a_time(digits: str) -> str | None:
-    """How to say what the digits of a version may have been meant for; None where they look like nothing else."""
+    """Advice for digits that look like a year or a date, but were read as a version; None for other digits."""
     match len(digits):
         case 4:
             return f"digits alone are a version; for the end of the year, give its last month, {digits}-12"
@@ -120,7 +122,13 @@ def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, H
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Profit and loss at the two ends of a period, and what changed: end − start; None where an end is unknown."""
+    """Profit and loss at both ends of a period.
+
+    book:        its terms
+    version:     the newest event that counts at the end
+    start, end:  profit and loss at either end
+    change:      end − start, figure by figure; None where either is unknown
+    """
 
     book: Book
     version: int
@@ -139,9 +147,10 @@ def pnl_of_period(
     *,
     now: datetime | None = None,
 ) -> Period:
-    """Profit and loss of the events with start ≤ `at` < end, valued with the newest marks before each end.
+    """Profit and loss of the events with `start` ≤ `at` < `end`, each end valued at the newest marks before it.
 
-    `prices` are more marks, for the end. Without a start the period begins with the book. `now` and errors: see `view_at`.
+    `start`: None for the book's beginning. `end`: None for no limit. `prices`: take precedence over the marks at the end.
+    `known_at`: see `Moment`. `now`, and what is raised: see `view_at`.
     """
     now = now or utc_now()
     with database.reading() as connection:
@@ -155,7 +164,13 @@ def pnl_of_period(
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The history of a book's basis up to `version`; `net_basis` is what it ends at, in the numeraire."""
+    """The history of a book's basis.
+
+    book:       its terms
+    version:    the newest version that could count
+    net_basis:  at the end, in the numeraire
+    rows:       every movement of the basis, in order
+    """
 
     book: Book
     version: int
@@ -164,7 +179,7 @@ class Audit:
 
 
 def audit_basis(database: Database, name: str, moment: Moment = NOW) -> Audit:
-    """Every movement of the book's basis that counts at the moment. Raises as `view_at`."""
+    """Every movement of the book's basis that counts at a moment. Raises as `view_at`."""
     with database.reading() as connection:
         book, head = _require(connection, name, moment)
         condition = and_(_MOVES_BASIS, moment.condition())
@@ -175,9 +190,13 @@ def audit_basis(database: Database, name: str, moment: Moment = NOW) -> Audit:
 
 @dataclass(frozen=True, slots=True)
 class RegisterFilter:
-    """Which rows of a register are shown; the balances count every event all the same. None: all of them.
+    """Which rows of a register are shown; the running balances count every event regardless. None means no limit.
 
-    `start` ≤ `at` < `end`, in UTC. An event that moves no balance is shown when its `type` is asked for.
+    asset:       the row's asset
+    type:        the event's type; with None, only rows that have a posting are shown
+    session:     the event's session id
+    start, end:  `start` ≤ `at` < `end`, UTC
+    strategy:    the event's strategy
     """
 
     asset: str | None = None
@@ -203,9 +222,9 @@ class RegisterFilter:
 def register(
     database: Database, name: str, moment: Moment = NOW, shown: RegisterFilter | None = None
 ) -> Iterator[tuple[Book, Head, Iterator[RegisterRow]]]:
-    """The postings of the book with the running balance of their asset, as a stream.
+    """The book's terms, its head, and a stream of its postings with the running balance of their asset.
 
-    Raises as `view_at`.
+    `shown`: which rows; None for all that have a posting. Raises as `view_at`.
     """
     with database.reading() as connection:
         book, head = _require(connection, name, moment)

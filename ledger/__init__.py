@@ -1,4 +1,4 @@
 """The facts: exact amounts, event types, canonical bytes, the hash chain and the append-only store.
 
-Nothing here knows of balances or of profit. Imports point one way: cli -> engine -> projections -> ledger.
+Nothing here knows about balances or profit, and nothing here imports from the other packages.
 """

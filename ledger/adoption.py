@@ -1,6 +1,7 @@
-"""Taking over a book that was sealed elsewhere: the same versions, times, bodies and hashes, proved while they are taken.
+"""Adopting a book that was recorded in another database: same versions, times, bodies and hashes, verified on the way in.
 
-The other way in is `ledger.appender`, which seals new events. Everything takes a transaction that the caller owns.
+The other way to write to the log is `ledger.appender`, which seals new events. Every function here runs inside a
+transaction that the caller owns.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from ledger.database.connections import Write, write_together
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.event_types import announce
-from ledger.mapper import row_of
+from ledger.mapper import encode_row
 from ledger.stored import StoredEvent, chain_hash, split_type
 
 
 def begin_copy(connection: Connection, book: Book, source_head: Head) -> Head:
-    """The head of a book's copy in a transaction that adds to it: locked, or opened when it is not there.
+    """Lock a book's copy, creating it if it does not exist; returns its head.
 
-    Raises Refused `copy_differs` when the book is there on other terms.
+    Raises Refused `copy_differs` when the target has a book of that name on other terms.
     """
     found = store.find_book(connection, book.name, lock=True)
     there, head = found or insert_book(connection, book, before_copy(source_head))
@@ -33,12 +34,12 @@ def begin_copy(connection: Connection, book: Book, source_head: Head) -> Head:
 
 
 def before_copy(source_head: Head) -> Head:
-    """The head of a copy that is not begun."""
+    """The head of a copy that has no events yet."""
     return Head(0, GENESIS_HASH, source_head.recorded_at)
 
 
 def require_terms(there: Book, book: Book) -> None:
-    """Raises Refused `copy_differs` when the target's book is on other terms."""
+    """Raises Refused `copy_differs` when the target's book (`there`) has other terms than the source's."""
     for term in TERMS:
         if getattr(there, term) != getattr(book, term):
             raise Refused(
@@ -51,7 +52,10 @@ def require_terms(there: Book, book: Book) -> None:
 
 
 def require_prefix(head: Head, source: StoredEvent | None) -> None:
-    """Raises Refused `copy_differs` unless the copy's head is the source's event of that version."""
+    """Raises Refused `copy_differs` unless the copy's head is the source's event at that version.
+
+    `source`: that event; None when the source has no such version.
+    """
     if head.version > 0 and (source is None or source.hash != head.hash):
         raise Refused(
             Refusal.COPY_DIFFERS,
@@ -63,9 +67,10 @@ def require_prefix(head: Head, source: StoredEvent | None) -> None:
 
 
 def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[StoredEvent]) -> Head:
-    """Insert events that follow the head, byte for byte; the new head.
+    """Insert sealed events after the head, byte for byte; returns the new head.
 
-    Raises StorageError `event_unreadable` when one does not follow from its predecessor; and as `write_together`.
+    Raises StorageError `event_unreadable` when an event's version or hash does not follow from its predecessor, and
+    whatever `write_together` raises.
     """
     for event in sealed:
         if event.version != head.version + 1 or event.hash != chain_hash(head.hash, event.body):
@@ -78,6 +83,6 @@ def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[Stored
     if sealed:
         announce(connection, {split_type(orjson.loads(event.body)["type"]) for event in sealed})
         moved = {"head_version": head.version, "head_hash": head.hash, "head_recorded_at": head.recorded_at}
-        inserted = Write(insert(events), [row_of(event) for event in sealed])
+        inserted = Write(insert(events), [encode_row(event) for event in sealed])
         write_together(connection, [inserted, Write(update(books).where(books.c.book == book), [moved])])
     return head

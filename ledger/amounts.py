@@ -29,7 +29,8 @@ from decimal import (
     Underflow,
 )
 
-from ledger.errors import Refusal, Refused
+from ledger.errors import Refusal
+from ledger.refusal_texts import refuse
 
 DIGITS_BEFORE_POINT = 20
 DIGITS_AFTER_POINT = 36
@@ -49,67 +50,40 @@ _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 def parse_amount(given: object, *, digits_before_point: int = DIGITS_BEFORE_POINT) -> Decimal:
-    """The exact decimal that a text (or a Decimal) names.
+    """The exact decimal that a text stands for.
 
-    Takes `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits; an int or a finite Decimal from a library caller is
-    as good.
-    Raises Refused: `number_not_quoted` for a bare number, `amount_malformed`, `amount_out_of_range`,
-    `amount_too_precise`. Judged by value: trailing zeros do not count.
+    Accepts `-?[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]{1,3})?` in ASCII digits, and from library callers an int or a finite
+    Decimal. Limits are checked by value, so trailing zeros do not count. Raises Refused: `number_not_quoted` for a
+    number without quotes in JSON, `amount_malformed`, `amount_out_of_range`, `amount_too_precise`.
     """
     if type(given) is int:  # exact; not a bool, and not a bare number of JSON
         return _fitting(Decimal(given), digits_before_point, str(given))
     if isinstance(given, Decimal):
-        return _fitting(given, digits_before_point, str(given)) if given.is_finite() else _malformed(str(given))
+        if not given.is_finite():
+            refuse(Refusal.AMOUNT_MALFORMED, actual=str(given))
+        return _fitting(given, digits_before_point, str(given))
     if not isinstance(given, str):
-        raise Refused(
-            Refusal.NUMBER_NOT_QUOTED,
-            "an amount must be a text in quotes: the digits of a bare number are not always those that were typed",
-            expected='a text such as "1.50"',
-            actual=given,
-            advice='put the number in quotes: "1.50"',
-        )
+        refuse(Refusal.NUMBER_NOT_QUOTED, actual=given)
     if not _AMOUNT.fullmatch(given):
-        return _malformed(given)
+        refuse(Refusal.AMOUNT_MALFORMED, actual=given)
     return _fitting(Decimal(given), digits_before_point, given)
 
 
-def _malformed(given: str) -> Decimal:
-    raise Refused(
-        Refusal.AMOUNT_MALFORMED,
-        "not a decimal number",
-        expected="digits 0-9 with an optional sign -, point and exponent",
-        actual=given,
-        advice="write it like 181.1375018324144, without blanks, underscores or thousands separators",
-    )
-
-
 def _fitting(number: Decimal, digits_before_point: int, given: str) -> Decimal:
-    """`number`, when its value fits; the exponent is judged without the trailing zeros."""
+    """The number, if it is within the limits; trailing zeros do not count as decimals."""
     if number.is_zero():
         return ZERO
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)  # finite
     if number.adjusted() >= digits_before_point:
-        raise Refused(
-            Refusal.AMOUNT_OUT_OF_RANGE,
-            "the amount is too large",
-            expected=f"at most {digits_before_point} digits before the point",
-            actual=given,
-            advice="check the unit: an amount this large is usually one in drops or wei",
-        )
+        refuse(Refusal.AMOUNT_OUT_OF_RANGE, actual=given, most=digits_before_point)
     if exponent < -DIGITS_AFTER_POINT and any(digits[DIGITS_AFTER_POINT + exponent :]):
-        raise Refused(
-            Refusal.AMOUNT_TOO_PRECISE,
-            "the amount has too many decimals",
-            expected=f"at most {DIGITS_AFTER_POINT} digits after the point",
-            actual=given,
-            advice="netbasis never rounds an amount: give the digits that were exchanged",
-        )
+        refuse(Refusal.AMOUNT_TOO_PRECISE, actual=given, most=DIGITS_AFTER_POINT)
     return number
 
 
 def amount_text(amount: Decimal) -> str:
-    """The canonical text of an amount: no exponent, no trailing zeros, no `-0`; equal amounts give equal texts."""
+    """The canonical text of an amount: no exponent, no trailing zeros, no `-0`. Equal amounts have equal texts."""
     if not amount:
         return "0"
     text = format(amount, "f")
@@ -117,7 +91,7 @@ def amount_text(amount: Decimal) -> str:
 
 
 def shown_amount(amount: Decimal) -> str:
-    """An amount for people: all digits that are there, at least two decimals (`85.00`, `0.000001`)."""
+    """An amount for people: all of its digits, and at least two decimals (`85.00`, `0.000001`)."""
     text = amount_text(amount)
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals.ljust(2, '0')}"

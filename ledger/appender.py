@@ -1,9 +1,9 @@
-"""Appending: from events as given to sealed rows at the end of a book's chain, inside the caller's transaction.
+"""Appending: given events become sealed rows at the end of a book's chain, inside the caller's transaction.
 
-The book's row is locked from the beginning to the end of the transaction, so versions have no gap and the order of
-commits is the order of the log. Idempotency comes first (`ledger.idempotency`): an event that is there is compared,
-answered and never written, so a repeated append succeeds even when the version that it expected has passed. An event that
-is refused leaves the transaction to its owner, who rolls it back.
+The book's row stays locked until the transaction ends, so versions have no gaps and the order of commits is the order of
+the log. Idempotency is checked first (`ledger.idempotency`): an event that is already in the book is compared and returned,
+never written again, so a repeated append succeeds even if the expected version has passed. After a refusal the caller
+rolls the transaction back.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Write, write_together
 from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
-from ledger.errors import NetbasisError, Refusal, Refused, StorageError, VersionPassed
+from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
-from ledger.mapper import row_of, stored_event
+from ledger.mapper import encode_row, stored_event
+from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
-from ledger.stored import StoredEvent, chain_hash, seal_body
+from ledger.stored import StoredEvent, chain_hash, encode_body
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
 OnRecorded = Callable[[StoredEvent, Event], None]
 OnRefused = Callable[[NetbasisError], None]
 
-# Made once: to make a statement takes longer than to run it.
+# Built once: building a statement takes longer than running it.
 _INSERT = insert(events)
 _MOVE_HEAD = update(books).where(books.c.book == bindparam("of_book"))
 
@@ -45,7 +46,11 @@ EVENTS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one event: recorded now, or there already (`existed`)."""
+    """What became of one event.
+
+    stored:   the event as the log holds it
+    existed:  True when it was already in the book, False when it was recorded now
+    """
 
     stored: StoredEvent
     existed: bool
@@ -61,9 +66,11 @@ class Outcome:
 
 
 class Appender:
-    """Appends to one book in one transaction. `on_recorded` sees each new event in order, and may refuse it.
+    """Appends to one book in one transaction.
 
-    `event_types`: the forms of events that the ledger is known to hold, with those that this transaction has written.
+    event_types:  the (type, version) pairs that the ledger is known to hold, including those written by this transaction
+    last:         the newest event that this transaction has recorded; None before the first
+    book, head:   the book's terms, and the end of its log including what this transaction has recorded
     """
 
     def __init__(
@@ -77,8 +84,9 @@ class Appender:
         on_recorded: OnRecorded,
         event_types: frozenset[EventType] = frozenset(),
     ) -> None:
+        """`connection` must hold the book's lock. `on_recorded` sees each new event in order, and may refuse it."""
         self.event_types = event_types
-        self.last: StoredEvent | None = None  # that this transaction has recorded
+        self.last: StoredEvent | None = None
         self.book = book
         self.head = head
         self._connection = connection
@@ -86,9 +94,9 @@ class Appender:
         self._new_id = new_id
         self._on_recorded = on_recorded
         self._unwritten: dict[int, StoredEvent] = {}
-        # What is known of the keys of the list at hand: the event, or that there is none.
+        # The keys that were looked up: the event of each, or None when the book has none.
         self._keys: dict[str, StoredEvent | None] = {}
-        self._log = _Log(self)
+        self._history = _History(self)
 
     def append(
         self,
@@ -98,11 +106,12 @@ class Appender:
         refuse_reversed: bool = False,
         on_refused: OnRefused | None = None,
     ) -> Iterator[Outcome]:
-        """Append the events that are new, in order, and say for each what became of it; to be run to its end.
+        """Append the events that are new, in order, and yield an outcome for each. The caller must exhaust the iterator.
 
-        `on_refused` is told of an event that is refused or conflicts, and it is left out; without it the error is raised.
-        Raises VersionPassed when something is new and the head is not at `expected_version`; Refused; and what
-        `ledger.idempotency.find_repeated` raises. The error's `index` is that of its event in `given`.
+        `on_refused`: called with the error of an event that is refused or conflicts; that event is skipped. When it is
+        None, the error is raised. `refuse_reversed`: see `ledger.idempotency.find_repeated`. Raises VersionPassed when an
+        event is new and the head is not at `expected_version`; Refused; Conflict. The error's `index` is the event's
+        position in `given`.
         """
         self.require_all_written()
         passed = None
@@ -143,27 +152,23 @@ class Appender:
         self.last = stored
         self._keys[stored.key] = stored
         self.head = Head(stored.version, stored.hash, stored.recorded_at)
-        self._log.moved(stored.effects)
+        self._history.moved(stored.effects)
         return Outcome(stored, existed=False)
 
     def _seal(self, event: Event, recorded_at: datetime) -> tuple[StoredEvent, Event]:
-        """The stored form of a new event, its time and key filled in, and the event so completed."""
+        """The stored form of a new event, and the event with its time and key filled in."""
         if isinstance(event, Opened) and self.head.version > 0:
-            raise Refused(
-                Refusal.BOOK_ALREADY_OPEN,
-                "a book is opened once, by its first event",
-                advice="open another book with `netbasis --book NAME init`",
-            )
+            refuse(Refusal.BOOK_ALREADY_OPEN)
         corrected = self._require_correctable(event)
         reversed_event = self._reversible(event.reverses) if isinstance(event, Reversal) else None
         if reversed_event is not None and reversed_event.type == "mark":
-            self._write()  # the newest mark that is left is asked of the log
+            self._write()  # the mark that counts again is looked up in the log
         event_id = self._new_id()
         taken_over = reversed_event or corrected
         at = event.at or (taken_over.at if taken_over else recorded_at)
         if event.at is None or event.key is None:
             event = event.model_copy(update={"at": at, "key": event.key or event_id})
-        effects = effects_of(event, self.book, self._log)
+        effects = effects_of(event, self.book, self._history)
         stored = seal(
             event,
             effects,
@@ -176,49 +181,37 @@ class Appender:
         return stored, event
 
     def _look_up(self, keys: Iterable[str | None]) -> None:
-        """Read the events of a list of keys at once: which of them are there, and which are not."""
+        """Look up a list of keys in one query, and remember the answer for each."""
         wanted = [key for key in keys if key is not None]
         there = store.find_keys(self._connection, self.book.name, wanted)
         self._keys = {key: there.get(key) for key in wanted}
 
     def _require_correctable(self, event: Event) -> StoredEvent | None:
-        """The event that this one corrects, None for none."""
+        """The event that this one corrects; None when it corrects none. Raises Refused."""
         if event.corrects is None:
             return None
         corrected = self.find(event.corrects)
         if corrected is None:
-            raise Refused(
-                Refusal.CORRECTED_VERSION_UNKNOWN,
-                "the event that is corrected is not in the book",
-                expected=f"a version from 1 to {self.head.version}",
-                actual=event.corrects,
-                field="corrects",
-            )
+            refuse(Refusal.CORRECTED_VERSION_UNKNOWN, field="corrects", actual=event.corrects, newest=self.head.version)
         if self.reversal_of(event.corrects) is None:
-            raise Refused(
-                Refusal.CORRECTED_NOT_REVERSED,
-                "the event that is corrected still stands, so both would count",
-                expected=f"version {event.corrects} reversed",
-                advice=f"reverse version {event.corrects} first",
-                field="corrects",
-            )
+            refuse(Refusal.CORRECTED_NOT_REVERSED, field="corrects", version=event.corrects)
         return corrected
 
     def _reversible(self, version: int) -> StoredEvent:
         return require_reversible(version, self.find(version), self.reversal_of(version), self.head.version)
 
     def find(self, version: int) -> StoredEvent | None:
-        """The event at a version, written or about to be."""
+        """The event at a version, including events not written yet."""
         return self._unwritten.get(version) or store.find_event(self._connection, self.book.name, version)
 
     def find_key(self, key: str) -> StoredEvent | None:
-        """The event of a key, written or about to be."""
+        """The event with a key, including events not written yet."""
         if key not in self._keys:
             self._keys[key] = store.find_keys(self._connection, self.book.name, [key]).get(key)
         return self._keys[key]
 
     def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
-        """The events of a type, a normalised hash and an asset, written or about to be."""
+        """The events of a type, a normalised hash and an asset, including events not written yet."""
         unwritten = (
             stored
             for stored in self._unwritten.values()
@@ -227,35 +220,37 @@ class Appender:
         return [*store.find_movements(self._connection, self.book.name, kind, tx_hash, asset), *unwritten]
 
     def reversal_of(self, version: int) -> int | None:
-        """The version of the reversal of an event, written or about to be; None while it stands."""
+        """The version that reverses an event, including events not written yet; None while the event stands."""
         unwritten = (stored.version for stored in self._unwritten.values() if stored.reverses == version)
         return next(unwritten, None) or store.find_reversal(self._connection, self.book.name, version)
 
     def starting_value(self) -> Decimal:
-        """The starting value at the head, summed over the log."""
+        """The starting value at the head in the numeraire, summed over the log."""
         unwritten = total(stored.effects.starting_value_delta for stored in self._unwritten.values())
         return add(store.starting_value(self._connection, self.book.name), unwritten)
 
     def require_all_written(self) -> None:
-        """Raises RuntimeError when a list was not appended to its end: half of it would be left, or its projections."""
+        """Raises RuntimeError when an iterator of `append` was not exhausted: some of its events are not written yet."""
         if self._unwritten:
-            raise RuntimeError("a list of this transaction was not appended to its end; let the transaction fail")
+            raise RuntimeError(
+                "append was not run to its end, so some of its events are not written; let the transaction fail"
+            )
 
     def _write(self) -> None:
-        """Insert what is sealed and move the book's head to the last of it; see `write_together`."""
+        """Insert the sealed events and move the book's head to the last of them; see `write_together`."""
         if not self._unwritten:
             return
         forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
         announced = Write(ANNOUNCE, announcements(forms - self.event_types), is_counted=False)
-        inserted = Write(_INSERT, [row_of(stored) for stored in self._unwritten.values()])
+        inserted = Write(_INSERT, [encode_row(stored) for stored in self._unwritten.values()])
         moved = Write(_MOVE_HEAD, [{"of_book": self.book.name, **_head_columns(self.head)}])
         write_together(self._connection, [announced, inserted, moved])
         self.event_types |= forms
         self._unwritten.clear()
 
 
-class _Log:
-    """The log so far, as the effects of a baseline and of a reversal need it. The starting value is summed once."""
+class _History:
+    """The log so far, for the effects of a baseline and of a reversal. The starting value is summed over the log once."""
 
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
@@ -286,9 +281,9 @@ def seal(
     recorded_at: datetime,
     reversed_event: StoredEvent | None,
 ) -> StoredEvent:
-    """The stored form of a complete event that follows the book's head."""
+    """The stored form of a completed event, as the successor of the book's head."""
     version = head.version + 1
-    body = seal_body(event, book=book.name, version=version, event_id=event_id, recorded_at=recorded_at)
+    body = encode_body(event, book=book.name, version=version, event_id=event_id, recorded_at=recorded_at)
     return stored_event(
         event,
         effects,
@@ -312,7 +307,7 @@ def open_book(
     on_recorded: OnRecorded,
     event_types: frozenset[EventType] = frozenset(),
 ) -> Outcome:
-    """Open a book; an `existed` outcome when it is open already on the terms that were given.
+    """Open a book; the outcome has `existed` when it is already open on these terms.
 
     Raises KeyConflict when it is open on other terms; Refused.
     """
@@ -327,7 +322,7 @@ def open_book(
 
 
 def insert_book(connection: Connection, book: Book, head: Head) -> tuple[Book, Head]:
-    """The new book; on a server another transaction may have opened it since it was looked for, and then that one."""
+    """Insert a new book and return it; if another transaction has opened it in the meantime, return that one instead."""
     try:
         with connection.begin_nested():
             connection.execute(insert(books).values(book_row(book, head)))
@@ -356,31 +351,18 @@ def _head_columns(head: Head) -> dict[str, object]:
 
 
 def require_reversible(version: int, target: StoredEvent | None, reversal: int | None, newest: int) -> StoredEvent:
-    """The event at `version`, when it may be reversed; `reversal` is the version of its reversal, None without one.
+    """Return `target`, the event at `version`, if it may be reversed.
 
-    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`.
+    `target`: None when the book has no such version. `reversal`: the version that has reversed it already, None for none.
+    `newest`: the head's version. Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`.
     """
     if target is None:
-        raise Refused(
-            Refusal.REVERSED_VERSION_UNKNOWN,
-            "the event to reverse is not in the book",
-            expected=f"a version from 1 to {newest}",
-            actual=version,
-            field="reverses",
-        )
+        refuse(Refusal.REVERSED_VERSION_UNKNOWN, field="reverses", actual=version, newest=newest)
     if target.type not in REVERSIBLE:
-        raise Refused(
-            Refusal.REVERSAL_NOT_ALLOWED,
-            f"version {version} is of a type that cannot be reversed",
-            expected=f"one of {', '.join(sorted(REVERSIBLE))}",
-            actual=target.type,
-            field="reverses",
+        reversible = ", ".join(sorted(REVERSIBLE))
+        refuse(
+            Refusal.REVERSAL_NOT_ALLOWED, field="reverses", actual=target.type, version=version, reversible=reversible
         )
     if reversal is not None:
-        raise Refused(
-            Refusal.ALREADY_REVERSED,
-            f"version {version} was reversed already, by version {reversal}",
-            expected="an event that still stands",
-            field="reverses",
-        )
+        refuse(Refusal.ALREADY_REVERSED, field="reverses", version=version, reversal=reversal)
     return target

@@ -1,4 +1,4 @@
-"""What identifies a book, and where its log ends."""
+"""A book's terms, and the end of its log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Head:
     recorded_at: datetime
 
     def __str__(self) -> str:
-        """As it is shown and as `check --expect-head` takes it: `VERSION:HASH`, the hash in hex."""
+        """`VERSION:HASH`, the hash in hex: as commands show it and as `check --expect-head` takes it."""
         return f"{self.version}:{self.hash.hex()}"
 
 
@@ -34,7 +34,7 @@ class Book:
 
     @classmethod
     def on_terms_of(cls, name: str, opened: Any) -> Self:
-        """The book of a name on the terms that an opening event, a row or another book has as attributes."""
+        """A book with the terms that `opened` (an opening event, a row or another book) has as attributes."""
         return cls(name, *(getattr(opened, term) for term in TERMS))
 
 

@@ -6,9 +6,10 @@ A worked example, numeraire RLUSD:
     deposit 39.27 XRP at 1.3314                     XRP +39.27; net deposits, starting value and basis +52.284078
     reversal of that deposit                        XRP −39.27; all three −52.284078, in the capital part
 
-Effects are computed once, when an event is recorded, and stored beside its bytes, so that a fold needs only the event at
-hand and a sum only one table. Two types look back: a reversal negates the effects of the event that it reverses, a
-baseline's delta is what it changes. `check` computes all of them again from the bodies.
+Effects are computed once, when an event is recorded, and stored beside its body, so that a fold needs only the event itself
+and a sum needs only one table. Two types depend on the log before them: a reversal negates the effects of the event that
+it reverses, and a baseline's delta is the difference to the current starting value. `check` recomputes all effects from
+the bodies.
 """
 
 from __future__ import annotations
@@ -34,11 +35,17 @@ class Posting:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What an event moves. Amounts are in the numeraire, but for the postings.
+    """What an event moves. Postings are in their asset's own unit, deltas in the numeraire.
 
-    `effect_of`: the type that moves; a reversal's is the reversed event's type.
-    `own`, `quote`, `fee`: the postings by role; a fill's base is its own.
-    `unknown_fees`, `unknown_bases`: +1 for an event that leaves the figure unknown, −1 for its reversal.
+    effect_of:             the event's type; for a reversal, the type of the event that it reverses
+    own:                   the posting of the event's own asset (of a fill: the base asset); None when it has none
+    quote:                 the posting of a fill's quote asset; None for other types
+    fee:                   the posting of a fill's fee; None when the fee is unknown, and for other types
+    net_deposits_delta:    what it adds to net deposits
+    basis_delta:           what it adds to net basis
+    starting_value_delta:  what it adds to the starting value
+    unknown_fees:          1 for a fill whose fee is unknown, −1 for its reversal, otherwise 0
+    unknown_bases:         1 for a deposit whose basis is unknown, −1 for its reversal, otherwise 0
     """
 
     effect_of: str
@@ -53,12 +60,12 @@ class Effects:
 
     @property
     def postings(self) -> Iterator[Posting]:
-        """The postings that are there: own, quote, fee."""
+        """The postings that are not None, in the order own, quote, fee."""
         return (posting for posting in (self.own, self.quote, self.fee) if posting is not None)
 
 
 class History(Protocol):
-    """What the effects of a baseline and of a reversal need to know of the log before them."""
+    """What the effects of a baseline and of a reversal need to know about the log before them."""
 
     def starting_value(self) -> Decimal:
         """The starting value after the newest event, in the numeraire."""

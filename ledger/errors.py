@@ -3,14 +3,14 @@
     NetbasisError
     ├── Refused           a rule or bad data; exit code 1; `code` is one of `Refusal`
     ├── Conflict          somebody else wrote first; exit code 3
-    │   ├── VersionPassed     the expected version is not the head any more
-    │   ├── KeyConflict       the key is there with other content
-    │   ├── MovementConflict  the transaction's movement is there under another key, with another amount
-    │   └── ExistsReversed    the key belongs to an event that was reversed
+    │   ├── VersionPassed     the head is no longer at the expected version
+    │   ├── KeyConflict       the idempotency key is in the book with different content
+    │   ├── MovementConflict  the transaction's movement is in the book under another key, with another amount
+    │   └── ExistsReversed    the idempotency key belongs to an event that was reversed
     └── StorageError      the storage cannot be trusted or reached; exit code 4; `code` is one of `StorageFault`
 
-An error says what is wrong, what was expected, what was there and what to do. Codes are stable: scripts may match them.
-An `assert` in this code base means a bug in netbasis; an error of this module means the caller, the data or the disk.
+An error says what is wrong, what was expected, what was found and what to do. Codes are stable: scripts may match them.
+A failing `assert` means a bug in netbasis; an error of this module means that the caller, the data or the storage is wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHOWN_CHARACTERS = 80
 
 
 class Refusal(StrEnum):
-    """Why an event or a request is refused, in order of precedence: of several reasons the first one is reported."""
+    """Why an event or a request is refused, in order of precedence: if several apply, the first one is reported."""
 
     # The line
     LINE_TOO_LONG = "line_too_long"
@@ -132,7 +132,7 @@ class StorageFault(StrEnum):
 
 
 def shown(value: object) -> str:
-    """`value` for an error message: quoted and escaped where it is text, and cut so that it stays on one line."""
+    """A value for an error message, on one line: text is quoted and escaped, and anything long is cut."""
     text = value if isinstance(value, str) else str(value)
     start = text[:SHOWN_CHARACTERS]
     cut = f"… ({len(text)} characters)" if len(text) > SHOWN_CHARACTERS else ""
@@ -142,9 +142,13 @@ def shown(value: object) -> str:
 class NetbasisError(Exception):
     """Base of all errors that netbasis raises on purpose.
 
-    `code` is stable; `what` says what is wrong; `expected` and `actual` may be None; `advice` says what to do;
-    `where` names the place in the input (`line 17`) and `index` the event's place in the list that was appended; both are
-    filled in by whoever knows them.
+    code:      stable, for scripts
+    what:      what is wrong
+    expected:  what is allowed; None when there is nothing to say
+    actual:    what was found; None when there is nothing to say
+    advice:    what to do; None when that is obvious
+    where:     the place in the input, such as `line 17`; None when it is not known
+    index:     the position of the event among those that were appended together; None when it is not known
     """
 
     def __init__(
@@ -174,7 +178,11 @@ class NetbasisError(Exception):
 
 
 class Refused(NetbasisError):
-    """A rule refuses the event or the request; nothing was written. `field` names the field, where there is one."""
+    """A rule refuses the event or the request; nothing was written.
+
+    refusal:  the code
+    field:    the name of the field that is refused; None when it is not about one field
+    """
 
     def __init__(
         self,
@@ -200,20 +208,23 @@ class Conflict(NetbasisError):
 
 
 class VersionPassed(Conflict):
-    """The book's head is not at the version that the caller had read."""
+    """The book's head is not at the version that the caller expected."""
 
     def __init__(self, book: str, expected: int, actual: int) -> None:
         super().__init__(
             "expected_version_passed",
-            f"the book {shown(book)} is not at the version that was read",
+            f"the book {shown(book)} is no longer at the expected version",
             expected=expected,
             actual=actual,
-            advice="read the book again, decide anew, and append with the version that you read",
+            advice="read the book again, decide again, and append with the version you read",
         )
 
 
 class KeyConflict(Conflict):
-    """The key is in the book already, with another content."""
+    """The idempotency key is already in the book, with different content.
+
+    field, version:  the field that differs, and the version of the stored event
+    """
 
     def __init__(self, key: str, version: int, field: str, stored: object, given: object) -> None:
         super().__init__(
@@ -230,7 +241,10 @@ class KeyConflict(Conflict):
 
 
 class MovementConflict(Conflict):
-    """The transaction's movement is in the book already, under other keys, and none of them has this amount."""
+    """The transaction's movement is already in the book under other keys, and none of them has this amount.
+
+    versions:  the versions of those movements
+    """
 
     def __init__(self, kind: str, tx_hash: str, asset: str, there: Sequence[tuple[int, object]], given: object) -> None:
         versions = ("versions " if len(there) > 1 else "version ") + ", ".join(str(version) for version, _ in there)
@@ -247,13 +261,16 @@ class MovementConflict(Conflict):
 
 
 class ExistsReversed(Conflict):
-    """The key belongs to an event that was reversed: it is there, and does not count."""
+    """The idempotency key belongs to an event that was reversed: it is in the book, but no longer counts.
+
+    version, reversal:  the versions of that event and of its reversal
+    """
 
     def __init__(self, key: str, version: int, reversal: int) -> None:
         super().__init__(
             "exists_reversed",
             f"the key {shown(key)} belongs to version {version}, which version {reversal} reversed; nothing was written",
-            advice=f"to record what is right in its place, append it with --corrects {version} and without --key",
+            advice=f"to record the right event in its place, append it with --corrects {version} and without --key",
         )
         self.version = version
         self.reversal = reversal
@@ -262,8 +279,10 @@ class ExistsReversed(Conflict):
 class StorageError(NetbasisError):
     """The storage cannot be trusted or reached; nothing was written, unless the outcome is unknown.
 
-    `is_passing`: the same again may succeed at once, as after a lost connection. `outcome_is_unknown`: the connection was
-    lost while it committed, so it may have been written after all; with a key it is safe to append it again.
+    fault:               the code
+    is_transient:        a retry may succeed at once, for example after a lost connection
+    outcome_is_unknown:  the connection was lost during the commit, so the transaction may have been committed; an event
+                         with an idempotency key can safely be appended again
     """
 
     def __init__(
@@ -277,14 +296,12 @@ class StorageError(NetbasisError):
     ) -> None:
         super().__init__(code.value, what, expected=expected, actual=actual, advice=advice)
         self.fault = code
-        self.is_passing = False
+        self.is_transient = False
         self.outcome_is_unknown = False
 
     def leave_outcome_unknown(self) -> None:
-        """Say that it may have been written after all; who has said so already has said more."""
+        """Mark the outcome as unknown, and advise how to find out. Does nothing when it is already marked."""
         if self.outcome_is_unknown:
             return
         self.outcome_is_unknown = True
-        self.advice = (
-            "it is not known whether it was written: look with `netbasis register`, or append it again if it has a key"
-        )
+        self.advice = "it may have been written: look with `netbasis register`, or append it again if it has a key"

@@ -1,7 +1,7 @@
-"""Which forms of events a ledger holds, so that a program that cannot read one refuses the ledger instead of misreading it.
+"""The (type, version) pairs that a ledger holds, so that an older netbasis refuses the ledger instead of misreading it.
 
-A (type, version) gets its row in `event_types` in the transaction that appends the first event of that form. Opening a
-ledger reads the rows; one that this program does not know names the release to install.
+Each pair, such as `("fill", 2)`, gets its row in the table `event_types` in the transaction that appends the first such
+event. Opening a ledger reads the rows; for one that this netbasis does not know, the error names the release to install.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ledger.events import EVENT_TYPES
 
 EventType = tuple[str, int]
 
-# The release that first read each form.
+# The first release that can read each (type, version).
 FIRST_RELEASE = "0.1.0"
 RELEASES: Mapping[EventType, str] = {
     **{(kind, 1): FIRST_RELEASE for kind in EVENT_TYPES},
@@ -24,40 +24,40 @@ RELEASES: Mapping[EventType, str] = {
     ("withdrawal", 2): "0.2.0",
 }
 
-# Makes a form known; one that is known already stays as it is.
+# Adds a (type, version), unless it is there already.
 ANNOUNCE = text(
     "INSERT INTO event_types (type, version, release) VALUES (:type, :version, :release) ON CONFLICT DO NOTHING"
 )
 
 
 def read_event_types(connection: Connection) -> dict[EventType, str]:
-    """The forms of events that the ledger holds, and the first release that reads each."""
+    """The (type, version) pairs that the ledger holds, and the first release that can read each."""
     return {(row.type, row.version): row.release for row in connection.execute(select(event_types))}
 
 
 def require_readable(connection: Connection) -> frozenset[EventType]:
-    """The forms of events that the ledger holds.
+    """The (type, version) pairs that the ledger holds.
 
-    Raises StorageError `event_type_newer` when this program does not know one of them.
+    Raises StorageError `event_type_newer` when this netbasis does not know one of them.
     """
     found = read_event_types(connection)
     for (kind, version), release in sorted(found.items(), key=str):
         if (kind, version) not in RELEASES:
             raise StorageError(
                 StorageFault.EVENT_TYPE_NEWER,
-                f"the ledger holds events of a form that this netbasis does not know: {shown(f'{kind}/{version}')}",
+                f"the ledger holds events of a type that this netbasis does not know: {shown(f'{kind}/{version}')}",
                 expected=f"netbasis {shown(release)} or newer",
-                advice="install that release; the ledger is as it was",
+                advice="install that release; the ledger was not changed",
             )
     return frozenset(found)
 
 
 def announce(connection: Connection, types: Collection[EventType]) -> None:
-    """Make known that the ledger holds events of these forms; a form that is known already stays as it is."""
+    """Record that the ledger holds events of these (type, version) pairs."""
     if types:
         connection.execute(ANNOUNCE, announcements(types))
 
 
 def announcements(types: Collection[EventType]) -> list[dict[str, object]]:
-    """The parameters of `ANNOUNCE` for forms of events."""
+    """The parameters of `ANNOUNCE` for (type, version) pairs."""
     return [{"type": kind, "version": version, "release": RELEASES[kind, version]} for kind, version in sorted(types)]

@@ -1,8 +1,9 @@
 """The nine event types, as frozen models.
 
-An event is what a caller gives. What he leaves to default (`at`, `key`, a computed basis) is None here and is filled in
-when the event is recorded (`ledger.rules.complete`). Building an event checks each field by itself and raises `Refused`;
-the rules that need the book (its numeraire, its log) are in `ledger.rules` and `ledger.appender`.
+An `Event` is what a caller gives; the log holds it as a `ledger.stored.StoredEvent`. Fields left to default (`at`, `key`, a
+computed basis) are None here, and are filled in when the event is recorded (`ledger.rules.complete`). Building an event
+checks each field by itself and raises `Refused`; rules that need the book (its numeraire, its log) are in `ledger.rules`
+and `ledger.appender`.
 
 All amounts are exact decimals in the asset's own unit; prices are in the numeraire per unit of the asset.
 """
@@ -19,6 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from ledger.amounts import SUM_DIGITS_BEFORE_POINT, parse_amount
 from ledger.errors import Refusal, Refused
+from ledger.refusal_texts import refuse
 from ledger.texts import (
     BOOK_CHARACTERS,
     KEY_CHARACTERS,
@@ -34,7 +36,7 @@ _REFUSAL_ORDER = {refusal: order for order, refusal in enumerate(Refusal)}
 
 
 def _field(parse: Callable[[object], Any]) -> PlainValidator:
-    """`parse` as pydantic's one validator of a field; a refusal travels in the error's context."""
+    """`parse` as a field's only pydantic validator; a refusal is carried in the context of pydantic's error."""
 
     def validate(given: object) -> Any:
         try:
@@ -48,37 +50,35 @@ def _field(parse: Callable[[object], Any]) -> PlainValidator:
 def _parse_positive(given: object) -> Decimal:
     amount = parse_amount(given)
     if amount <= 0:
-        raise Refused(Refusal.AMOUNT_MUST_BE_POSITIVE, "must be more than 0", expected="an amount > 0", actual=given)
+        refuse(Refusal.AMOUNT_MUST_BE_POSITIVE, actual=given)
     return amount
 
 
 def _parse_signed(given: object) -> Decimal:
     amount = parse_amount(given)
     if amount.is_zero():
-        raise Refused(Refusal.AMOUNT_MUST_NOT_BE_ZERO, "must not be 0", expected="an amount other than 0", actual=given)
+        refuse(Refusal.AMOUNT_MUST_NOT_BE_ZERO, actual=given)
     return amount
 
 
 def _parse_not_negative(given: object) -> Decimal:
     amount = parse_amount(given)
     if amount < 0:
-        raise Refused(
-            Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, "must not be negative", expected="an amount ≥ 0", actual=given
-        )
+        refuse(Refusal.AMOUNT_MUST_NOT_BE_NEGATIVE, actual=given)
     return amount
 
 
 def _parse_positive_price(given: object) -> Decimal:
     price = parse_amount(given)
     if price <= 0:
-        raise Refused(Refusal.PRICE_MUST_BE_POSITIVE, "must be more than 0", expected="a price > 0", actual=given)
+        refuse(Refusal.PRICE_MUST_BE_POSITIVE, actual=given)
     return price
 
 
 def _parse_price(given: object) -> Decimal:
     price = parse_amount(given)
     if price < 0:
-        raise Refused(Refusal.PRICE_MUST_NOT_BE_NEGATIVE, "must not be negative", expected="a price ≥ 0", actual=given)
+        refuse(Refusal.PRICE_MUST_NOT_BE_NEGATIVE, actual=given)
     return price
 
 
@@ -88,15 +88,13 @@ def _parse_sum(given: object) -> Decimal:
 
 def _parse_version(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given < 2**53:
-        raise Refused(
-            Refusal.VERSION_MALFORMED, "not a version", expected="a whole number from 1, without quotes", actual=given
-        )
+        refuse(Refusal.VERSION_MALFORMED, actual=given)
     return int(given)
 
 
 def _parse_flag(given: object) -> bool:
     if type(given) is not bool:
-        raise Refused(Refusal.FLAG_MALFORMED, "not a flag", expected="true or false, without quotes", actual=given)
+        refuse(Refusal.FLAG_MALFORMED, actual=given)
     return given
 
 
@@ -147,7 +145,7 @@ def _refused(details: ErrorDetails, model: type[BaseModel]) -> Refused:
             refused = details["ctx"]["refused"]
         case "missing":
             refused = Refused(Refusal.FIELD_REQUIRED, "is missing", expected=f"the field {field}")
-        case "string_unicode" if not field:  # a name with half of a surrogate pair, in place of all else
+        case "string_unicode" if not field:  # a field's name has half of a surrogate pair
             return _no_such_field(details["input"], model)
         case "extra_forbidden" | "invalid_key":
             return _no_such_field(field, model)
@@ -160,13 +158,13 @@ def _refused(details: ErrorDetails, model: type[BaseModel]) -> Refused:
 
 
 def _no_such_field(name: str, model: type[BaseModel]) -> Refused:
-    """The name is the caller's own, so it is shown only as `actual` is."""
+    """The name comes from the caller, so it appears only in `actual`, where it is escaped."""
     fields = ", ".join(model.model_fields)
     return Refused(Refusal.FIELD_UNKNOWN, "no such field", expected=f"one of {fields}", actual=name, field=name)
 
 
 def _named(refused: Refused, field: str) -> Refused:
-    """The refusal of a field, or of a field within that field."""
+    """The refusal, naming its field, or the path to a field within a field."""
     path = f"{field}." if refused.what.startswith(f"{refused.field}: ") else f"{field}: "
     refused.what = path + refused.what
     refused.field = f"{field}.{refused.field}" if refused.field else field
@@ -174,10 +172,10 @@ def _named(refused: Refused, field: str) -> Refused:
 
 
 class Event(_Frozen):
-    """The fields that every event has; what each is, is its description."""
+    """The fields that every event has; each field's description says what it is."""
 
     TYPE_VERSION: ClassVar[int] = 1
-    # The version of the type that brought a field, for those that the first one did not have.
+    # The type version in which a field was added, for fields that version 1 does not have.
     FIELD_SINCE: ClassVar[Mapping[str, int]] = {}
 
     book: BookName | None = Field(None, description="the book's name; null: the book that the append is addressed to")
@@ -209,12 +207,12 @@ class Opened(Event):
 
 
 def _in_lower_case(given: object) -> object:
-    """A choice as venues write it, such as `SELL`."""
+    """A choice in lower case, since venues write `SELL`."""
     return given.lower() if isinstance(given, str) else given
 
 
 def _parse_tags(given: object) -> tuple[str, ...] | None:
-    """Sorted, each once; no tags are none at all, so that one meaning has one form."""
+    """The tags, sorted and without duplicates; None for an empty list, so that "no tags" has one stored form."""
     if not isinstance(given, list | tuple):
         raise Refused(Refusal.TAGS_MALFORMED, "not a list of tags", expected='a list such as ["arb"]', actual=given)
     tags = sorted({parse_text(tag, characters=NAME_CHARACTERS) for tag in given})
@@ -279,7 +277,7 @@ def _parse_marks(given: object) -> tuple[MarkUsed, ...]:
 
 
 class Late(_Frozen):
-    """What tells that a withdrawal was recorded late: it went out in the past, and is decided on the state of now."""
+    """Marks a withdrawal as late: it happened in the past, and is classified on the book's present state."""
 
     decided_at: Time = Field(description="when it was decided, UTC; the marks' ages are judged from there")
     mark: Annotated[MarkUsed, _field(MarkUsed.model_validate)] | None = Field(
@@ -288,7 +286,7 @@ class Late(_Frozen):
 
 
 class Evidence(_Frozen):
-    """What a withdrawal was classified from, so that anybody can check it years later. All in the numeraire."""
+    """What a withdrawal was classified from, so that anyone can check it years later. All in the numeraire."""
 
     equity_before: Sum = Field(description="the sum of value(balance, mark) over all assets before it")
     basis_before: Sum = Field(description="net basis before it")
@@ -312,7 +310,7 @@ class Withdrawal(Event):
     asset: Asset = Field(description="the asset that went out")
     amount: PositiveAmount = Field(description="how much of it, > 0")
     price: Price | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
-    basis_delta: Amount = Field(description="what it does to net basis, ≤ 0: minus the principal")
+    basis_delta: Amount = Field(description="what it adds to net basis, ≤ 0: minus the principal")
     evidence: Annotated[Evidence, _field(Evidence.model_validate)] | None = Field(
         None, description="what it was classified from; verified when it is there"
     )
@@ -322,8 +320,8 @@ class BasisCommit(Event):
     """A person states the basis: net basis by `basis_delta`; nothing else moves."""
 
     type: Literal["basis_commit"] = "basis_commit"
-    asset: Asset | None = Field(None, description="the numeraire; null: it")
-    amount: Amount | None = Field(None, description="|basis_delta|; null: it")
+    asset: Asset | None = Field(None, description="the numeraire; null: filled in")
+    amount: Amount | None = Field(None, description="|basis_delta|; null: filled in")
     price: Price | None = Field(None, description="must be absent")
     basis_delta: Amount = Field(description="what it adds to net basis, any sign, 0 allowed")
 
@@ -378,21 +376,21 @@ _AnyEvent = TypeVar("_AnyEvent", bound=Event)
 
 
 def with_defaults(event: _AnyEvent, **defaults: object) -> _AnyEvent:
-    """The event with fields filled in that the caller left out; like every default they are not compared on a repeat."""
+    """The event with defaults for fields that are None; they are not compared when it is appended again."""
     missing = {name: value for name, value in defaults.items() if getattr(event, name) is None}
     return undeclared(event.model_copy(update=missing), *missing)
 
 
 def undeclared(event: _AnyEvent, *names: str) -> _AnyEvent:
-    """The event with these fields counted as defaults, not as given."""
+    """Mark these fields of the event as filled in, so that they are not compared when it is appended again."""
     event.model_fields_set.difference_update(names)
     return event
 
 
 def event_from(fields: Mapping[str, object]) -> Event:
-    """The event that a mapping of field names to texts (as JSON has them) names.
+    """Build an event from its fields by name, as JSON has them.
 
-    Raises Refused: `type_unknown` and whatever its fields raise.
+    Raises Refused: `type_unknown`, and whatever the fields raise.
     """
     kind = fields.get("type")
     model = EVENT_TYPES.get(kind) if isinstance(kind, str) else None

@@ -1,14 +1,14 @@
-"""Is an event there already? What a key, or a movement's transaction hash, says of it.
+"""Idempotency: finding out whether an event is already in the book, by its key or by its transaction hash.
 
     deposit 70 RLUSD, tx_hash FEED, no key       gets the key FEED:deposit:RLUSD
     the same again                               exists
     75 RLUSD, tx_hash feed                       exists_with_different_amount
     70 RLUSD, tx_hash FEED, key mine:1           a second movement of that transaction: appended
-    the same, corrects 4                         the key of a correction, FEED:deposit:RLUSD#2: appended
+    the same, corrects 4                         gets the key of a correction, FEED:deposit:RLUSD#2: appended
 
-A movement (deposit or withdrawal) with a hash and no key is also looked for among the standing events of the same hash,
-type and asset under other keys, such as those of an import. A correction is looked for by its own key only: it names the
-transaction of the event that it replaces.
+A movement (deposit or withdrawal) with a hash and no key is also compared with standing events of the same hash, type and
+asset under other keys, such as those of an import. A correction is looked up by its own key only, since it has the hash
+of the event that it replaces.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from sqlalchemy import Connection
 from ledger import store
 from ledger.errors import ExistsReversed, KeyConflict, MovementConflict, Refusal, Refused
 from ledger.events import Deposit, Event, Opened, Withdrawal
-from ledger.stored import StoredEvent, json_value, open_body
+from ledger.stored import StoredEvent, decode_body, json_value
 from ledger.texts import KEY_CHARACTERS, normal_tx_hash
 
 OPENED_KEY = "opened"
 _MovementOf = tuple[str, str, str]  # type, normalised hash, asset
-# Fields that netbasis fills in when they are None, so a None that was given is a default too.
+# Fields that netbasis fills in when they are None, so a given None means the default.
 _FILLED_IN = frozenset({"book", "at", "key", "asset", "amount", "basis_delta"})
 
 
 class EventLookup(Protocol):
-    """What is asked of a book's log, written or about to be."""
+    """Lookups in a book's log: as the database holds it, or with the events that a transaction is about to write."""
 
     def find(self, version: int) -> StoredEvent | None:
         """The event at a version."""
 
     def find_key(self, key: str) -> StoredEvent | None:
-        """The event of a key."""
+        """The event with a key."""
 
     def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
         """The events of a type, a normalised hash and an asset, in order."""
 
     def reversal_of(self, version: int) -> int | None:
-        """The version of the reversal of an event; None while it stands."""
+        """The version that reverses an event; None while the event stands."""
 
 
 class StoredLog:
@@ -67,11 +67,11 @@ class StoredLog:
 
 
 def find_repeated(given: Event, log: EventLookup, *, refuse_reversed: bool = False) -> StoredEvent | None:
-    """The event that `given` is a repeat of; None for a new one.
+    """The stored event that `given` duplicates; None when `given` is new.
 
-    `refuse_reversed`: for a single command, whose event would seem to be there although it no longer counts. Raises
-    KeyConflict when the key is there with other content; MovementConflict when the movement is there under another key with
-    another amount; ExistsReversed.
+    `refuse_reversed`: raise ExistsReversed when that event was reversed, for a single command: a person would take
+    "exists" for "counts". Raises KeyConflict when the key is in the book with different content; MovementConflict when the
+    movement is in the book under another key with another amount; Refused `text_too_long`.
     """
     key = given.key or default_key(given, log)
     there = log.find_key(key) if key is not None else None
@@ -91,9 +91,10 @@ def find_repeated(given: Event, log: EventLookup, *, refuse_reversed: bool = Fal
 def _elsewhere(
     given: Event, movement: _MovementOf, there: StoredEvent | None, log: EventLookup, *, refuse_reversed: bool
 ) -> StoredEvent | None:
-    """The standing movement of the same transaction and amount under another key than that of `there`.
+    """A standing movement of the same transaction and amount that is in the book under another key.
 
-    None when `there`, the event of the own key, decides, or when nothing is there. Raises MovementConflict.
+    `there`: the event in the book with the given event's own key; None for none. Returns None when there is no such
+    movement, or when `there` is the one to compare with. Raises MovementConflict.
     """
     amount = getattr(given, "amount", None)
     standing = [event for event in log.find_movements(*movement) if log.reversal_of(event.version) is None]
@@ -105,14 +106,14 @@ def _elsewhere(
         return None
     is_reversed = there is not None and log.reversal_of(there.version) is not None
     if there is not None and is_reversed and (refuse_reversed or _amount(there) == amount):
-        return None  # a line of a file that was appended, reversed and corrected is there all the same
+        return None  # a line of a file that was appended, then reversed and corrected, counts as existing
     raise MovementConflict(
         *movement, [(event.version, json_value(_amount(event))) for event in standing], json_value(amount)
     )
 
 
 def default_key(event: Event, log: EventLookup) -> str | None:
-    """The key of an event that was given none, where that is known before it is recorded; else it becomes its event id.
+    """The key of an event that was given none; None when its event id will be its key.
 
     Raises Refused `text_too_long`.
     """
@@ -129,7 +130,7 @@ def default_key(event: Event, log: EventLookup) -> str | None:
 
 
 def _movement(event: Event) -> _MovementOf | None:
-    """What identifies a movement that was given no key; None for any other event, a correction too."""
+    """What identifies a movement that was given no key; None for corrections and for any other event."""
     return None if event.key is not None or event.corrects is not None else _of_transaction(event)
 
 
@@ -160,10 +161,7 @@ def _fitting(key: str, whose: str) -> str:
 
 
 def has_key(event: Event) -> bool:
-    """Whether the event can be told from a new one when it is appended again: it has a key, or a hash that gives it one.
-
-    A movement with a hash that corrects another event has the key of a correction.
-    """
+    """Whether the event is recognised when it is appended again: it has a key, or a transaction hash that gives it one."""
     return event.key is not None or _of_transaction(event) is not None
 
 
@@ -176,14 +174,14 @@ def next_key(corrected: StoredEvent) -> str:
 
 
 def require_same(given: Event, stored: StoredEvent) -> None:
-    """Raises KeyConflict when a field that the caller gave is not what is stored.
+    """Raises KeyConflict when a field that the caller gave differs from the stored event.
 
-    Defaults are not compared, nor are fields that the stored version of the type does not have. Hashes are compared
-    normalised.
+    Not compared: fields left to default, and fields that the stored version of the type does not have. Transaction hashes
+    are normalised first.
     """
     if given.kind != stored.type:
         raise KeyConflict(stored.key, stored.version, "type", stored.type, given.kind)
-    sealed = open_body(stored.body)
+    sealed = decode_body(stored.body)
     for name in type(given).model_fields:
         given_value = getattr(given, name)
         if name not in given.model_fields_set or (given_value is None and name in _FILLED_IN):

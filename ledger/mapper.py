@@ -1,4 +1,4 @@
-"""The one place that turns stored events into rows of `events`, and rows into stored events."""
+"""The codec between stored events and rows of the table `events`; the only one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ledger.stored import StoredEvent
 from ledger.texts import normal_tx_hash
 
 _Types = tuple[type, ...]
-# The types of rows that were found sound, so that a row costs one look-up: there are few, as few columns may be null.
+# Combinations of column types that were checked already, so that checking a row costs one lookup. There are few of them.
 _SOUND: set[tuple[str, _Types]] = set()
 
 
@@ -33,9 +33,9 @@ def stored_event(
     digest: bytes,
     reversed_event: StoredEvent | None,
 ) -> StoredEvent:
-    """The stored form of a completed event.
+    """The stored form of a completed event. `digest`: its hash.
 
-    A reversal's asset, price, reason and strategy are those of `reversed_event`.
+    `reversed_event`: the event that a reversal reverses, which its asset, price, reason and strategy come from; else None.
     """
     assert event.key is not None
     assert event.at is not None
@@ -44,7 +44,7 @@ def stored_event(
     if reversed_event is not None:
         asset, price = reversed_event.asset, reversed_event.price
         reason, strategy = reversed_event.reason, reversed_event.strategy
-    elif event.kind == "reversal":  # why it was reversed is another thing than the reason of what it reverses
+    elif event.kind == "reversal":  # its own reason says why it reverses; the column has the reversed event's
         reason = None
     return StoredEvent(
         book=book,
@@ -67,8 +67,8 @@ def stored_event(
     )
 
 
-def row_of(stored: StoredEvent) -> dict[str, object]:
-    """The columns of `events` for a stored event."""
+def encode_row(stored: StoredEvent) -> dict[str, object]:
+    """A stored event as a row of `events`."""
     effects = stored.effects
     quote_asset, quote_delta = _split(effects.quote)
     fee_asset, fee_delta = _split(effects.fee)
@@ -103,8 +103,11 @@ def row_of(stored: StoredEvent) -> dict[str, object]:
     }
 
 
-def event_of(row: Row[Any]) -> StoredEvent:
-    """The stored event of a row of `events`, all columns in the table's order. Raises StorageError `event_unreadable`."""
+def decode_row(row: Row[Any]) -> StoredEvent:
+    """A row of `events` as a stored event; it must have all columns in the table's order.
+
+    Raises StorageError `event_unreadable`.
+    """
     require_sound(row, events)
     book, version, event_id, key, kind, at, recorded_at, session_id, reverses, *moves = tuple(row)
     *moves, body, digest, tx_hash, reason, strategy = moves
@@ -138,9 +141,9 @@ def event_of(row: Row[Any]) -> StoredEvent:
 
 
 def require_sound(row: Row[Any], table: Table) -> None:
-    """Raises StorageError `event_unreadable` when a row of a table holds what the program never put there.
+    """Raises StorageError `event_unreadable` when a column holds a value of the wrong type.
 
-    SQLite keeps text in a column of whole numbers, and bytes in one of texts, if somebody writes them.
+    SQLite does not enforce column types: another program may have stored text as an integer, or bytes as text.
     """
     types: _Types = tuple(map(type, row))
     if (table.name, types) in _SOUND:

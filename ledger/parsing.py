@@ -1,8 +1,8 @@
-"""One line of NDJSON to one event, strictly.
+"""Reading one line of NDJSON as one event, strictly.
 
-JSON readers are too kind for money: they keep the last of two equal keys, read `1.10` as a binary float and a long
-integer as another number. Here a duplicate key is refused, and a bare number reaches the fields as `BareNumber`, which
-every amount refuses with the digits that were typed.
+JSON readers are too lenient for money: of two equal names they keep the last, and they read `1.10` as a binary float. Here
+a duplicate name is refused, and a number without quotes reaches the fields as a `BareNumber`, which every amount refuses,
+showing the digits that were typed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import NoReturn
 
 from ledger.errors import Refusal, Refused
 from ledger.events import Event, event_from
+from ledger.refusal_texts import refuse
 
 LINE_BYTES = 1 << 20
 _SAFE_DIGITS = 15
 
 
 class BareNumber:
-    """A number that stood in JSON without quotes; kept as it was typed, for the error that refuses it."""
+    """A JSON number without quotes, kept as it was typed for the error message."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -30,7 +31,7 @@ class BareNumber:
 
 
 class BareWholeNumber(int):
-    """A small whole number that stood in JSON without quotes: a version, but not an amount."""
+    """A small integer without quotes: accepted as a version, but not as an amount."""
 
 
 def _whole_number(text: str) -> BareWholeNumber | BareNumber:
@@ -42,9 +43,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(fields) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name in counts if counts[name] > 1)
-        raise Refused(
-            Refusal.FIELD_DUPLICATE, "a field stands twice in one object", expected="each field once", actual=twice
-        )
+        refuse(Refusal.FIELD_DUPLICATE, actual=twice)
     return fields
 
 
@@ -56,17 +55,11 @@ _DECODER = json.JSONDecoder(
 def parse_line(line: bytes) -> Event:
     """The event on one line of NDJSON (UTF-8).
 
-    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`, `type_unknown`
-    and whatever the event's fields raise.
+    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`, `type_unknown`, and
+    whatever the event's fields raise.
     """
     if len(line) > LINE_BYTES:
-        raise Refused(
-            Refusal.LINE_TOO_LONG,
-            "the line is too long for one event",
-            expected=f"at most {LINE_BYTES} bytes",
-            actual=f"{len(line)} bytes or more",
-            advice="give one event a line; is this NDJSON?",
-        )
+        refuse(Refusal.LINE_TOO_LONG, actual=f"{len(line)} bytes or more", most=LINE_BYTES)
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -86,7 +79,7 @@ def parse_line(line: bytes) -> Event:
 
 
 def parse_json(text: str) -> object:
-    """A JSON value, strictly; bare numbers that are not small and whole are `BareNumber`s.
+    """A JSON value. Small integers become `BareWholeNumber`, all other numbers `BareNumber`.
 
     Raises Refused: `not_json`, `field_duplicate`.
     """
@@ -114,7 +107,7 @@ def _refuse_json(error: json.JSONDecodeError) -> NoReturn:
 
 
 def parse_lines(lines: Iterator[bytes], *, start: int = 1) -> Iterator[tuple[int, Event]]:
-    """The number and event of each line that is not blank; a Refused names its line in `where`."""
+    """The line number and event of each line that is not blank. Raises Refused with the line in `where`."""
     for number, line in enumerate(lines, start):
         if not line.strip():
             continue

@@ -1,9 +1,9 @@
-"""How long work tells how far it is."""
+"""The progress callback of long operations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeAlias
 
-# Called now and then with how many events (or versions, or examples) are done.
+# Called from time to time with the number of events done so far.
 OnProgress: TypeAlias = Callable[[int], None]

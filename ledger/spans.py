@@ -1,10 +1,10 @@
-"""Stretches of time that a text names: a day, a month, a year, today, yesterday; and a time, which has no length.
+"""Spans of time given as text: a day, a month, a year, `today`, `yesterday`, or a single point in time.
 
     2026-11        in UTC             2026-11-01T00:00Z up to 2026-12-01T00:00Z
     2026-10-25     in Europe/Berlin   2026-10-24T22:00Z up to 2026-10-25T23:00Z    25 hours: the clocks are set back
 
-A stretch begins and ends where the days of its zone do, so that days follow each other without a gap or an overlap, of
-whatever length the zone's clocks make them.
+A span begins and ends at midnight in its time zone, so consecutive days never overlap and leave no gap, even when a day has
+23 or 25 hours.
 """
 
 from __future__ import annotations
@@ -28,27 +28,32 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time in UTC, without its `end`. `end` is None for a time, which is one microsecond."""
+    """A span of time in UTC.
+
+    start:  its first microsecond
+    end:    the first microsecond after it; None for a single point in time
+    """
 
     start: datetime
     end: datetime | None = None
 
     @property
     def before(self) -> datetime:
-        """What comes before the end of a period that ends with it: a whole day counts, a time itself does not."""
+        """The exclusive end of a period that ends with this span: a whole day is included, a point in time is not."""
         return self.start if self.end is None else self.end
 
     @property
     def last(self) -> datetime:
-        """Its last microsecond: what had happened by then had happened by its end."""
+        """Its last microsecond."""
         return self.start if self.end is None else self.end - _MICROSECOND
 
 
 def parse_span(given: str, *, now: datetime, zone: tzinfo | None = None) -> Span:
-    """The stretch that a text names; its days are those of `zone`, None for UTC. `now` is what the clock says.
+    """The span that a text stands for.
 
-    A time without an offset is one of `zone`; without a zone it is refused. Raises Refused: `time_malformed`, and those
-    of `ledger.times.parse_time`.
+    `now`: the current time, for `today` and `yesterday`. `zone`: the time zone of days, months, years, and of times without
+    an offset; with None, days are UTC and times without an offset are refused. Raises Refused: `time_malformed`, and
+    whatever `ledger.times.parse_time` raises.
     """
     days_ago = _DAYS_AGO.get(given.lower())
     match = _CALENDAR.fullmatch(given)
@@ -62,15 +67,15 @@ def parse_span(given: str, *, now: datetime, zone: tzinfo | None = None) -> Span
 
 
 def parse_zone(name: str) -> tzinfo:
-    """The time zone of an IANA name such as `Europe/Berlin`. Raises ValueError, its text saying what was expected."""
-    if name.upper() == "UTC":  # also where there is no database of time zones
+    """The time zone with an IANA name such as `Europe/Berlin`. Raises ValueError, saying what was expected."""
+    if name.upper() == "UTC":  # works even when the system has no time zone database
         return UTC
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError, LookupError):  # no such file or folder; no name at all; not in the database
+    except (OSError, ValueError, LookupError):  # no such file or folder; not a valid name; not in the database
         known = available_timezones()
     if not known:
-        raise ValueError("this system has no database of time zones; `pip install tzdata` brings one")
+        raise ValueError("this system has no time zone database; `pip install tzdata` installs one")
     cities = {zone.rpartition("/")[2].lower(): zone for zone in sorted(known, key=lambda zone: zone.count("/"))}
     wanted = name.rpartition("/")[2].lower().replace(" ", "_")
     near = get_close_matches(wanted, cities, n=1)
@@ -89,7 +94,7 @@ def _first_day(match: re.Match[str]) -> date:
 
 
 def _following(first: date, length: str) -> date | None:
-    """The day after a day, a month or a year that begins on `first`; None after the year 9999."""
+    """The first day after the day, month or year (`length`) that begins on `first`; None after the year 9999."""
     try:
         if length == "day":
             return first + timedelta(days=1)
@@ -101,7 +106,7 @@ def _following(first: date, length: str) -> date | None:
 
 
 def _midnight(day: date | None, zone: tzinfo) -> datetime:
-    """When a day begins. Where the clocks leave midnight out, that is when they are set."""
+    """When a day begins in a zone, in UTC. If the clocks skip midnight that day, it begins when they are set forward."""
     if day is None:
         return END
     try:
@@ -122,7 +127,7 @@ def _time(given: str, zone: tzinfo | None) -> datetime:
 
 
 def _local_time(clock: datetime, zone: tzinfo, given: str) -> datetime:
-    """The time at which the clocks of a zone show this; refused where they show it twice or never."""
+    """The time at which the clocks of a zone show `clock`. Raises Refused when they show it twice or never."""
     try:
         first, second = (clock.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     except OverflowError as error:

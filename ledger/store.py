@@ -1,6 +1,7 @@
-"""Reading the log. Everything takes the connection of a transaction that the caller owns.
+"""Reading the log. Every function runs inside a transaction that the caller owns.
 
-Appending is in `ledger.appender`. Bots call the engine, never this.
+Appending is in `ledger.appender`. Bots use `engine.bookkeeper`, never this module. Everything that reads rows raises
+StorageError `event_unreadable` for a row that another program has damaged.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, shown
-from ledger.mapper import event_of, require_sound
+from ledger.mapper import decode_row, require_sound
 from ledger.stored import StoredEvent
 from ledger.texts import BOOK_CHARACTERS, parse_text
 
 ROWS_AT_ONCE = 1000
 _MOVERS = ("fill", "deposit", "withdrawal", "adjustment")
 
-# What every append asks, made once: to make a statement takes longer than to run it.
+# The statements of every append, built once: building a statement takes longer than running it.
 _BOOK = select(books).where(books.c.book == bindparam("of_book"))
 _BOOK_LOCKED = _BOOK.with_for_update()
 _AFTER = (
@@ -31,9 +32,9 @@ _AFTER = (
     .where(events.c.book == bindparam("of_book"), events.c.version > bindparam("version"))
     .order_by(events.c.version)
 )
-# Of one key, as of a bot's append: a list of them is made into a statement each time.
+# For one key, as in a bot's append: the statement for a list of keys has to be built each time.
 _OF_KEY = select(events).where(events.c.book == bindparam("of_book"), events.c.key == bindparam("key"))
-# In the order of the keys, or SQLite, which keeps no statistics, reads the whole book instead of the keys' index.
+# Ordered by key, or else SQLite, which has no statistics here, reads the whole book instead of the index on keys.
 _OF_KEYS = (
     select(events)
     .where(events.c.book == bindparam("of_book"), events.c.key.in_(bindparam("keys", expanding=True)))
@@ -49,9 +50,10 @@ def book_names(connection: Connection) -> list[str]:
 
 
 def find_book(connection: Connection, name: str, *, lock: bool = False) -> tuple[Book, Head] | None:
-    """A book's terms and the end of its log; with `lock`, until the transaction ends nobody else appends to it.
+    """A book's terms and head; None when there is no such book.
 
-    Raises Refused for a name that no book can have (see `ledger.texts.parse_text`).
+    `lock`: nobody else can append to the book until the transaction ends. Raises Refused for a name that no book can have
+    (see `ledger.texts.parse_text`).
     """
     of_book = {"of_book": parse_text(name, characters=BOOK_CHARACTERS)}
     row = connection.execute(_BOOK_LOCKED if lock else _BOOK, of_book).one_or_none()
@@ -59,7 +61,7 @@ def find_book(connection: Connection, name: str, *, lock: bool = False) -> tuple
 
 
 def require_book(connection: Connection, name: str, *, lock: bool = False) -> tuple[Book, Head]:
-    """Like `find_book`; raises Refused `book_unknown`."""
+    """A book's terms and head, as `find_book`. Raises Refused `book_unknown` when there is no such book."""
     found = find_book(connection, name, lock=lock)
     if found is None:
         raise unknown_book(connection, name)
@@ -67,12 +69,12 @@ def require_book(connection: Connection, name: str, *, lock: bool = False) -> tu
 
 
 def unknown_book(connection: Connection, name: str) -> Refused:
-    """The refusal of a name that no book has."""
+    """The refusal of a name that no book has; it lists the books that exist."""
     there = ", ".join(shown(book) for book in book_names(connection)) or "none"
     return Refused(
         Refusal.BOOK_UNKNOWN,
         "there is no such book",
-        expected=f"one of the books that are there: {there}",
+        expected=f"one of the existing books: {there}",
         actual=name,
         advice="check --book, or open it with `netbasis --book NAME init`",
     )
@@ -92,7 +94,10 @@ def read_events(
     until: int | None = None,
     where: ColumnElement[bool] | None = None,
 ) -> Iterator[StoredEvent]:
-    """The book's events with `after` < version ≤ `until`, in order, as a stream: memory stays flat."""
+    """Stream the book's events with `after` < version ≤ `until` (None: up to the head), in order; memory stays flat.
+
+    `where`: a further condition on the table `events`.
+    """
     query = select(events).where(events.c.book == book, events.c.version > after).order_by(events.c.version)
     if until is not None:
         query = query.where(events.c.version <= until)
@@ -101,57 +106,58 @@ def read_events(
     rows = stream(connection, query)
     try:
         for row in rows:
-            yield event_of(row)
+            yield decode_row(row)
     finally:
-        # A stream that was left in the middle may be closed after its connection, which took the cursor along.
+        # A stream that was abandoned halfway may outlive its connection, which has closed the cursor.
         if not connection.closed:
             rows.close()
 
 
 def events_after(connection: Connection, book: str, version: int) -> list[StoredEvent]:
-    """The book's events after a version, in order, all at once."""
-    return [event_of(row) for row in connection.execute(_AFTER, {"of_book": book, "version": version})]
+    """The book's events after a version, in order, as a list."""
+    return [decode_row(row) for row in connection.execute(_AFTER, {"of_book": book, "version": version})]
 
 
 def stream(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
-    """The rows of a query as they are read: memory stays flat.
+    """Stream the rows of a query; memory stays flat.
 
-    An option of the statement, not of the connection: there it would stay, and PostgreSQL cannot stream what writes.
+    Streaming is an option of the statement, not of the connection: there it would remain set, and PostgreSQL cannot stream
+    statements that write.
     """
     return connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
 
 
 def find_event(connection: Connection, book: str, version: int) -> StoredEvent | None:
-    """The event at a version of a book."""
+    """The event at a version of a book; None when there is no such version."""
     row = connection.execute(select(events).where(events.c.book == book, events.c.version == version)).one_or_none()
-    return None if row is None else event_of(row)
+    return None if row is None else decode_row(row)
 
 
 def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, StoredEvent]:
-    """Those of the keys that are in the book, with their events."""
+    """The events with these keys, by key; keys that are not in the book are left out."""
     if not keys:
         return {}
     if len(keys) == 1:
         rows = connection.execute(_OF_KEY, {"of_book": book, "key": keys[0]})
     else:
         rows = connection.execute(_OF_KEYS, {"of_book": book, "keys": keys})
-    return {row.key: event_of(row) for row in rows}
+    return {row.key: decode_row(row) for row in rows}
 
 
 def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, asset: str) -> list[StoredEvent]:
-    """The events of a type and an asset that one transaction (its hash normalised) made, in order."""
-    # The hash's index is named by what it covers: else SQLite, which keeps no statistics, reads the whole book.
+    """The events of a type, a normalised transaction hash and an asset, in order."""
+    # The subquery uses only what the index on hashes covers, or else SQLite, without statistics, reads the whole book.
     of_hash = select(_same_hash.c.version).where(_same_hash.c.book == book, _same_hash.c.tx_hash == tx_hash)
     query = (
         select(events)
         .where(events.c.book == book, events.c.version.in_(of_hash), events.c.type == kind, events.c.asset == asset)
         .order_by(events.c.version)
     )
-    return [event_of(row) for row in connection.execute(query)]
+    return [decode_row(row) for row in connection.execute(query)]
 
 
 def has_standing_deposit(connection: Connection, book: str) -> bool:
-    """Whether a deposit stands in the book."""
+    """Whether the book has a deposit that was not reversed."""
     query = select(events.c.version).where(
         events.c.book == book, events.c.effect_of == "deposit", events.c.type == "deposit", ~_is_reversed(book)
     )
@@ -161,9 +167,10 @@ def has_standing_deposit(connection: Connection, book: str) -> bool:
 def times_of_movements(
     connection: Connection, book: str, *, until: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """The least `at` of all events that ever moved a balance, and the greatest, up to `until`, of those that stand.
+    """The earliest `at` of all events that ever moved a balance, and the latest `at` ≤ `until` of those that still stand.
 
-    A reversal at another time than what it reverses stands for a movement of its own. Reads the whole book.
+    Each is None when there is no such event. A reversal with an `at` other than that of the event it reverses counts as a
+    movement. Reads the whole book.
     """
     reversed_event = events.alias("reversed_event")
     same_time = select(reversed_event.c.version).where(
@@ -188,8 +195,8 @@ def _is_reversed(book: str) -> ColumnElement[bool]:
 
 
 def reversed_marks(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> frozenset[int]:
-    """The versions of the marks whose reversal is among the events that `where` selects."""
-    # In the order of `reverses`, or SQLite reads the whole book instead of the partial index of the reversals.
+    """The versions of the marks that are reversed by an event that `where` selects (None: by any event)."""
+    # Ordered by `reverses`, or else SQLite reads the whole book instead of the partial index on reversals.
     query = (
         select(events.c.reverses)
         .where(events.c.book == book, events.c.reverses.is_not(None), events.c.effect_of == "mark")
@@ -201,7 +208,10 @@ def reversed_marks(connection: Connection, book: str, *, where: ColumnElement[bo
 def newest_mark(
     connection: Connection, book: str, asset: str, *, until: datetime | None = None, without: int | None = None
 ) -> StoredEvent | None:
-    """The newest mark of an asset that stands, with `at` ≤ `until`, leaving out the one at version `without`."""
+    """The newest standing mark of an asset; None when there is none.
+
+    `until`: only marks with `at` ≤ `until`. `without`: a version to leave out.
+    """
     query = (
         select(events)
         .where(events.c.book == book, events.c.type == "mark", events.c.asset == asset, ~_is_reversed(book))
@@ -213,16 +223,16 @@ def newest_mark(
     if without is not None:
         query = query.where(events.c.version != without)
     row = connection.execute(query).one_or_none()
-    return None if row is None else event_of(row)
+    return None if row is None else decode_row(row)
 
 
 def find_reversal(connection: Connection, book: str, version: int) -> int | None:
-    """The version of the reversal of an event, when it was reversed."""
+    """The version that reverses the event at `version`; None while that event stands."""
     return connection.scalar(select(events.c.version).where(events.c.book == book, events.c.reverses == version))
 
 
 def reversals(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> dict[int, int]:
-    """By the version of each event that was reversed, the version of its reversal."""
+    """By the version of each reversed event, the version that reverses it; only reversals that `where` selects."""
     query = (
         select(events.c.reverses, events.c.version)
         .where(events.c.book == book, events.c.reverses.is_not(None))
@@ -233,9 +243,9 @@ def reversals(connection: Connection, book: str, *, where: ColumnElement[bool] |
 
 
 def starting_value(connection: Connection, book: str) -> Decimal:
-    """The starting value after the newest event: the sum of its deltas over the log, in the numeraire.
+    """The starting value at the head in the numeraire: the sum of its deltas over the log.
 
-    Summed from the log and not from a projection, since a baseline's delta is stored for good.
+    Never taken from a projection, which may be wrong and can be rebuilt: a baseline's delta is stored for good.
     """
     query = select(events.c.starting_value_delta).where(events.c.book == book, events.c.starting_value_delta != ZERO)
     return total(connection.scalars(query))

@@ -1,10 +1,9 @@
-"""A recorded event, its canonical bytes and its hash.
+"""A recorded event, its canonical bytes (`encode_body`, `decode_body`) and its hash.
 
 The body is the whole event as canonical JSON: ASCII field names, sorted; decimals, times and texts as canonical strings;
-whole numbers below 2^53; a field that is null is left out. With ASCII names this is RFC 8785 (JCS). The hash of an event
-is SHA-256(hash of its predecessor ‖ body), and the first predecessor is 32 zero bytes. `type` carries the version of the
-type (`fill/2`), so that a later form can stand beside an earlier one: an event is written in the newest form, and read from
-any (`ledger.upcasting`).
+integers below 2^53; null fields left out. With ASCII names this is RFC 8785 (JCS). An event's hash is SHA-256(hash of
+its predecessor ‖ body); the first predecessor is 32 zero bytes. `type` includes the version of the type (`fill/2`): an
+event is written in the newest version, and read from any (`ledger.upcasting`).
 
     {"amount":"85","asset":"RLUSD","at":"2026-01-05T09:00:00.000000Z",…,"type":"deposit/1","version":3}
 """
@@ -30,10 +29,13 @@ _ENVELOPE = ("book", "version", "event_id", "recorded_at")
 
 
 @dataclass(frozen=True, slots=True)
-class SealedEvent:
-    """A body read back: the event, completed and in the newest form of its type, and its envelope.
+class DecodedBody:
+    """What a body holds.
 
-    `type_version`: the version of the type that the bytes are in.
+    book, version, event_id:  the event's place in the log
+    recorded_at:              when the log took it, UTC
+    event:                    the completed event, in the newest version of its type
+    type_version:             the version of the type that the bytes are in
     """
 
     book: str
@@ -48,10 +50,25 @@ class SealedEvent:
 class StoredEvent:
     """A recorded event as the log holds it.
 
-    `version`: its place in its book, from 1. `key`, `at`: as recorded, never None. `asset`, `price`: the event's own (a
-    fill's base asset). `reverses`: the version a reversal reverses, else None. `body`: the canonical bytes. `hash`: 32
-    bytes. `tx_hash`: normalised, None for none. `reason`: an adjustment's or a baseline's. `strategy`: a fill's. Asset,
-    price, reason and strategy of a reversal are those of the event that it reverses, so that sums by them come out right.
+    Asset, price, reason and strategy of a reversal are those of the event that it reverses, so that sums by them are right.
+
+    book:         the book's name
+    version:      its place in its book, from 1
+    event_id:     unique in the whole world (a UUID)
+    key:          idempotency key, unique in the book
+    type:         the event type, such as `fill`
+    at:           when it happened, UTC
+    recorded_at:  when the log took it, UTC
+    session_id:   the bot's run; None when it was not given
+    asset:        the event's own asset (of a fill: the base asset); None for types without one
+    price:        of a mark, deposit or withdrawal, in the numeraire; None when it has none
+    reverses:     of a reversal, the version that it reverses; None for other types
+    effects:      what it moves
+    body:         the canonical bytes
+    hash:         SHA-256, 32 bytes
+    tx_hash:      normalised; None when it was not given
+    reason:       of an adjustment or a baseline; None for other types, and when it was not given
+    strategy:     of a fill; None for other types, and when it was not given
     """
 
     book: str
@@ -74,31 +91,28 @@ class StoredEvent:
 
     @property
     def event(self) -> Event:
-        """The event's fields, read from the body (not kept: a fold seldom needs them)."""
-        return open_body(self.body).event
+        """The event, decoded from the body each time: folds rarely need it."""
+        return decode_body(self.body).event
 
 
-def seal_body(
+def encode_body(
     event: Event, *, book: str, version: int, event_id: str, recorded_at: datetime, type_version: int | None = None
 ) -> bytes:
-    """The canonical bytes of a completed event, in the newest form of its type or in an earlier one."""
+    """The canonical bytes of a completed event. `type_version`: None for the newest version of its type."""
     fields = _plain(event)
     fields["type"] = f"{event.kind}/{type_version or event.TYPE_VERSION}"
     fields |= {"book": book, "version": version, "event_id": event_id, "recorded_at": time_text(recorded_at)}
     return orjson.dumps(fields, default=json_value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
 
 
-def open_body(body: bytes) -> SealedEvent:
-    """The event that canonical bytes hold.
-
-    Raises StorageError `event_unreadable` when they are not what `seal_body` wrote.
-    """
+def decode_body(body: bytes) -> DecodedBody:
+    """What canonical bytes hold. Raises StorageError `event_unreadable` for bytes that `encode_body` did not write."""
     try:
         fields = orjson.loads(body)
         envelope = {name: fields.pop(name) for name in _ENVELOPE}
         kind, type_version = split_type(fields["type"])
         if not 1 <= type_version <= EVENT_TYPES[kind].TYPE_VERSION:
-            raise _unreadable(body, f"the type {fields['type']} is of another netbasis")
+            raise _unreadable(body, f"this netbasis does not know the type {fields['type']}")
         fields = upcast(kind, type_version, fields)
         event = event_from(fields | {"type": kind, "book": envelope["book"]})
         recorded_at = parse_time(envelope["recorded_at"])
@@ -106,11 +120,11 @@ def open_body(body: bytes) -> SealedEvent:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NetbasisError) as error:
         raise _unreadable(body, str(error)) from error
-    return SealedEvent(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
+    return DecodedBody(envelope["book"], envelope["version"], envelope["event_id"], recorded_at, event, type_version)
 
 
 def split_type(text: str) -> tuple[str, int]:
-    """The type and its version, of a text such as `fill/2`. Raises ValueError for another text."""
+    """The type and its version, from a text such as `fill/2`. Raises ValueError for any other text."""
     kind, _, version = text.rpartition("/")
     if not version.isascii() or not version.isdecimal() or str(int(version)) != version:
         raise ValueError(f"not a type and its version: {text!r}")
@@ -132,12 +146,12 @@ def chain_hash(previous: bytes, body: bytes) -> bytes:
 
 
 def _plain(model: BaseModel) -> dict[str, object]:
-    """The fields that are not null; null fields are left out."""
+    """A model's fields by name, without those that are None."""
     return {name: field for name, field in vars(model).items() if field is not None}
 
 
 def json_value(field: object) -> object:
-    """A field of an event as the canonical JSON has it; a text or a number is what it is."""
+    """A field's value in canonical JSON: decimals and times as texts; texts, integers and flags unchanged."""
     if isinstance(field, Decimal):
         return amount_text(field)
     if isinstance(field, datetime):

@@ -1,10 +1,11 @@
-"""Texts of the caller's own choice: what is refused, and nothing is interpreted."""
+"""Texts that the caller chooses (keys, names, notes, assets, hashes): which are refused. None is interpreted."""
 
 from __future__ import annotations
 
 import re
 
 from ledger.errors import Refusal, Refused
+from ledger.refusal_texts import refuse
 
 BOOK_CHARACTERS = 64
 ASSET_CHARACTERS = 128
@@ -20,13 +21,13 @@ _PREFIXED_HEXADECIMAL = re.compile(r"0[xX][0-9A-Fa-f]+")
 
 
 def parse_text(given: object, *, characters: int, may_be_empty: bool = False) -> str:
-    """The text as given.
+    """The text, unchanged, if it is allowed. `characters`: how many it may have.
 
     Raises Refused: `text_required`, `text_empty`, `text_too_long`, `text_has_control_character`,
     `text_has_lone_surrogate`.
     """
     if not isinstance(given, str):
-        raise Refused(Refusal.TEXT_REQUIRED, "must be a text", expected="a text in quotes", actual=given)
+        refuse(Refusal.TEXT_REQUIRED, actual=given)
     if not given and not may_be_empty:
         raise Refused(Refusal.TEXT_EMPTY, "must not be empty", expected="at least one character")
     if len(given) > characters:
@@ -36,45 +37,30 @@ def parse_text(given: object, *, characters: int, may_be_empty: bool = False) ->
     if given.isprintable():
         return given
     if _CONTROL.search(given):
-        raise Refused(
-            Refusal.TEXT_HAS_CONTROL_CHARACTER,
-            "the text has a control character (a line break, tab, NUL or escape)",
-            expected="printable characters",
-            actual=given,
-        )
+        refuse(Refusal.TEXT_HAS_CONTROL_CHARACTER, actual=given)
     if _SURROGATE.search(given):
-        raise Refused(
-            Refusal.TEXT_HAS_LONE_SURROGATE,
-            "the text has half of a surrogate pair, which no encoding can store",
-            expected="whole characters",
-            actual=given.encode("ascii", "backslashreplace").decode(),
-        )
+        refuse(Refusal.TEXT_HAS_LONE_SURROGATE, actual=given.encode("ascii", "backslashreplace").decode())
     return given
 
 
 def parse_asset(given: object) -> str:
-    """An asset's name, an issuer possibly part of it (`RLUSD.rMxCK…`).
+    """An asset's name, unchanged, if it is allowed; it may include an issuer (`RLUSD.rMxCK…`).
 
-    Raises Refused: those of `parse_text`, `asset_has_blank`, `asset_has_equals_sign`.
+    Raises Refused: `asset_has_blank`, `asset_has_equals_sign`, and whatever `parse_text` raises.
     """
     asset = parse_text(given, characters=ASSET_CHARACTERS)
     if _BLANK.search(asset):
-        raise Refused(Refusal.ASSET_HAS_BLANK, "an asset has no blanks", expected="a name such as XRP", actual=asset)
+        refuse(Refusal.ASSET_HAS_BLANK, actual=asset)
     if "=" in asset:
-        raise Refused(
-            Refusal.ASSET_HAS_EQUALS_SIGN,
-            "an asset has no equals sign: it divides asset and price in ASSET=PRICE",
-            expected="a name such as XRP",
-            actual=asset,
-        )
+        refuse(Refusal.ASSET_HAS_EQUALS_SIGN, actual=asset)
     return asset
 
 
 def normal_tx_hash(given: str) -> str:
-    """A transaction's hash in the one form in which hashes are compared; "" where nothing is left.
+    """A transaction hash in the form in which hashes are compared; "" for a blank one.
 
-    Without blanks; a hexadecimal hash in upper case, one with `0x` in lower case. Others, such as Base58, mean another
-    hash in another case, and stay as they are.
+    Blanks are removed. A hexadecimal hash is in upper case, one with `0x` in lower case. Other encodings, such as Base58,
+    are case-sensitive and stay as they are.
     """
     tx_hash = _BLANK.sub("", given)
     if _HEXADECIMAL.fullmatch(tx_hash):

@@ -1,4 +1,4 @@
-"""Points in time: UTC, to the microsecond, with a zone or refused."""
+"""Points in time: UTC, to the microsecond. A time without a zone is refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from ledger.errors import Refusal, Refused
+from ledger.refusal_texts import refuse
 
 _TIME = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[Tt ](?P<clock>([01]\d|2[0-3]):\d\d(:\d\d)?)"
@@ -15,22 +16,24 @@ _TIME = re.compile(
 _MICROSECOND_DIGITS = 6
 _MICROSECONDS = 10**_MICROSECOND_DIGITS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What venues and clocks give instead of a time: of so many digits, the unit, and how many of it are a second.
+# Counts since 1970, which venues and clocks give instead of a time: up to so many digits, the unit, and units per second.
 _SINCE_1970 = re.compile(r"\d{9,19}", re.ASCII)
 _UNITS = ((11, "seconds", 1), (14, "milliseconds", 10**3), (17, "microseconds", 10**6), (19, "nanoseconds", 10**9))
-# By how much two clocks may differ: what is dated further ahead is not so yet.
+# How far two clocks may differ: a decision or a mark dated further ahead than this is refused.
 CLOCK_TOLERANCE = timedelta(minutes=5)
-# Before and after every time that can be given.
+# The earliest and the latest time that can be given.
 BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def parse_time(given: object) -> datetime:
-    """The UTC time that an RFC 3339 text (or an aware datetime) names, to the microsecond.
+    """The UTC time, to the microsecond, of an RFC 3339 text or of a datetime with a zone.
 
     Raises Refused: `time_malformed`, `time_without_zone`, `time_too_precise`, `time_out_of_range`.
     """
     if isinstance(given, datetime):
-        return _in_utc(given, given.isoformat()) if given.utcoffset() is not None else _without_zone(given.isoformat())
+        if given.utcoffset() is None:
+            refuse(Refusal.TIME_WITHOUT_ZONE, actual=given.isoformat(), given=given.isoformat())
+        return _in_utc(given, given.isoformat())
     since_1970 = _SINCE_1970.fullmatch(str(given))
     if since_1970 is not None:
         raise _since_1970(int(since_1970[0]), given)
@@ -43,21 +46,15 @@ def parse_time(given: object) -> datetime:
             actual=given,
         )
     if match["zone"] is None:
-        return _without_zone(given)
+        refuse(Refusal.TIME_WITHOUT_ZONE, actual=given, given=given)
     fraction = (match["fraction"] or "").rstrip("0")
     if len(fraction) > _MICROSECOND_DIGITS:
-        raise Refused(
-            Refusal.TIME_TOO_PRECISE,
-            "the time is finer than a microsecond",
-            expected="at most 6 decimals of a second",
-            actual=given,
-            advice="cut it to microseconds; the order of events is the version, not the time",
-        )
+        refuse(Refusal.TIME_TOO_PRECISE, actual=given)
     return _assembled(match["day"], match["clock"], fraction, match["zone"], given)
 
 
 def _since_1970(number: int, given: object) -> Refused:
-    """The refusal of a count of seconds, or of parts of one, with the time that it would be."""
+    """The refusal of a count of seconds, milliseconds, … since 1970; its advice has the time to write instead."""
     digits = len(str(number))
     unit, per_second = next((unit, size) for most, unit, size in _UNITS if digits <= most)
     time = _EPOCH + timedelta(microseconds=number * _MICROSECONDS // per_second)
@@ -81,16 +78,6 @@ def _assembled(day: str, clock: str, fraction: str, zone: str, given: str) -> da
         ) from error
 
 
-def _without_zone(given: str) -> datetime:
-    raise Refused(
-        Refusal.TIME_WITHOUT_ZONE,
-        "the time has no zone",
-        expected="a time with Z or an offset",
-        actual=given,
-        advice=f"if it is UTC, append Z: {given}Z",
-    )
-
-
 def _in_utc(time: datetime, given: str) -> datetime:
     try:
         return time.astimezone(UTC)
@@ -101,5 +88,5 @@ def _in_utc(time: datetime, given: str) -> datetime:
 
 
 def time_text(time: datetime) -> str:
-    """The canonical text: `2026-01-31T14:30:00.000000Z`, always six decimals and `Z`. `time` is UTC."""
+    """The canonical text of a UTC time: `2026-01-31T14:30:00.000000Z`, always with six decimals and `Z`."""
     return time.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

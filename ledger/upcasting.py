@@ -1,9 +1,9 @@
-"""Reading older forms of events: from the fields of one version of a type to those of the next.
+"""Reading events in earlier versions of their type: upcasters turn the fields of one version into those of the next.
 
-A body keeps its bytes and its hash for ever; what reads it sees the newest form. An upcaster is a pure function from one
-version's fields (as JSON has them, without the envelope) to the next version's, and `upcast` applies them one after the
-other: `fill/1` to `fill/2`, then `fill/2` to `fill/3`. A new field is always a new version, even an optional one, so that
-an older program refuses the ledger (`ledger.event_types`) instead of misreading it.
+A body keeps its bytes and its hash forever; readers always see the newest version. An upcaster is a pure function from the
+fields of one version (as JSON has them, without the envelope) to those of the next, and `upcast` applies them in turn:
+`fill/1` to `fill/2`, then `fill/2` to `fill/3`. Every new field makes a new version, even an optional one, so that an older
+netbasis refuses the ledger (`ledger.event_types`) instead of misreading it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Fields = dict[str, Any]
 
 
 def upcast(kind: str, version: int, fields: Fields) -> Fields:
-    """The fields of an event in the newest version of its type, from those of an earlier one."""
+    """An event's fields in the newest version of its type, from its fields in `version`."""
     while (step := UPCASTERS.get((kind, version))) is not None:
         fields = step(fields)
         version += 1
@@ -23,16 +23,16 @@ def upcast(kind: str, version: int, fields: Fields) -> Fields:
 
 
 def _fill_2(fields: Fields) -> Fields:
-    """`strategy` and `tags` are new, and nobody gave them."""
+    """Version 2 added `strategy` and `tags`; an earlier fill has neither."""
     return fields
 
 
 def _withdrawal_2(fields: Fields) -> Fields:
-    """`evidence.late` is new: what was recorded before does not say that it was late."""
+    """Version 2 added `evidence.late`; an earlier withdrawal was never late."""
     return fields
 
 
-# By the type and the version that an upcaster starts from.
+# By the type, and the version that the upcaster starts from.
 UPCASTERS: Mapping[tuple[str, int], Callable[[Fields], Fields]] = {
     ("fill", 1): _fill_2,
     ("withdrawal", 1): _withdrawal_2,

@@ -1,4 +1,4 @@
-"""The history of the basis, line by line: every deposit, withdrawal, basis commit and their reversals."""
+"""The history of the basis, line by line: every deposit, withdrawal and basis commit, and their reversals."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from ledger.stored import StoredEvent
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One movement of the basis, also one of 0. Amounts in the asset's unit, all else in the numeraire.
+    """One movement of the basis, including movements of 0. `amount` is in the asset's unit, all else in the numeraire.
 
-    `equity_before`, `basis_before`, `profit`, `principal` are the evidence of a withdrawal, None where there is none.
-    `source_note`: a reversal's reason where it has no note of its own.
-    `basis_delta` is None for a deposit whose basis is unknown; it counts 0 in `basis_after`. `reverses`, `reversed_by`:
-    versions that tie an event and its reversal.
+    version, at, type:            of the event
+    asset, amount, price:         of the event; None where it has none
+    equity_before, basis_before:  from a withdrawal's evidence; None without evidence
+    profit, principal:            from a withdrawal's evidence; None without evidence
+    basis_delta:                  what it adds to net basis; None for a deposit whose basis is unknown (it counts 0)
+    basis_after:                  net basis after it
+    actor, tx_hash:               of the event; None when not given
+    source_note:                  of the event; for a reversal without a note, its reason; None when neither was given
+    event_id, hash:               of the event
+    reverses:                     the version that a reversal reverses; None for other events
+    reversed_by:                  the version that reverses this event; None while it stands
     """
 
     version: int
@@ -47,9 +54,9 @@ class AuditRow:
 def audit_rows(
     events: Iterable[StoredEvent], reversals: Mapping[int, int] = MappingProxyType({})
 ) -> Iterator[AuditRow]:
-    """A row for each of the events, which are the ones that can move the basis, in order from the first.
+    """A row for each event. `events`: all events of the book that can move the basis, in order from the first.
 
-    `reversals` has, by the version of a reversed event, the version of its reversal.
+    `reversals`: by the version of a reversed event, the version that reverses it.
     """
     net_basis = ZERO
     for stored in events:

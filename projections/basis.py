@@ -2,7 +2,7 @@
 
     net basis = net deposits + withdrawn profit + Σ basis commits + Σ (basis_delta − value) over deposits
 
-holds after every event, whoever classified the withdrawals and however (SPEC 6, `basis_bridge`).
+holds after every event, no matter how the withdrawals were classified (the invariant `basis_bridge`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ INITIAL_BASIS_KEY = "synthetic_initial_basis"
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """All in the numeraire, but for the count and the version.
+    """The basis after some events. Amounts are in the numeraire.
 
-    `withdrawn_profit`: Σ (value + basis_delta) over withdrawals, which is the profit part. `deposit_basis_excess`:
-    Σ (basis_delta − value) over deposits. `unknown_bases`: deposits from before the basis was kept that stand.
-    `initial_basis_version`: the version of the standing synthetic initial basis, None without one.
+    net_basis:              committed capital, Σ basis_delta
+    net_deposits:           value of deposits − value of withdrawals, each at its own price
+    withdrawn_profit:       Σ (value + basis_delta) over withdrawals: their profit parts
+    basis_commits:          Σ basis_delta over basis commits
+    deposit_basis_excess:   Σ (basis_delta − value) over deposits
+    unknown_bases:          how many standing deposits have an unknown basis
+    initial_basis_version:  the version of the standing synthetic initial basis; None without one
     """
 
     net_basis: Decimal = ZERO
@@ -36,7 +40,7 @@ class Basis:
 
     @property
     def is_known(self) -> bool:
-        """Whether net basis is the whole of it: no unknown basis stands without a synthetic initial basis."""
+        """Whether net basis is complete: no basis is unknown, or a synthetic initial basis makes up for it."""
         return self.unknown_bases == 0 or self.initial_basis_version is not None
 
 
@@ -48,7 +52,7 @@ def apply(basis: Basis, event: StoredEvent) -> Basis:
     effects = event.effects
     if effects.effect_of not in MOVES_BASIS:
         return basis
-    # Each type's basis_delta − value goes into one term of the bridge.
+    # Each type's basis_delta − value goes into its own term of the bridge.
     excess = subtract(effects.basis_delta, effects.net_deposits_delta)
     moved = replace(
         basis,
@@ -75,6 +79,6 @@ def _initial_basis_version(basis: Basis, event: StoredEvent) -> int | None:
 
 
 def bridge(basis: Basis) -> Decimal:
-    """The net basis as the bridge's right-hand side has it."""
+    """Net basis, computed from the right-hand side of the bridge."""
     profit_and_deposits = add(basis.net_deposits, basis.withdrawn_profit)
     return add(profit_and_deposits, add(basis.basis_commits, basis.deposit_basis_excess))

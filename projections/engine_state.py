@@ -1,4 +1,4 @@
-"""Engine state: the starting value, the reference that total PnL is counted from."""
+"""Engine state: the starting value, which total PnL is measured from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ledger.effects import Effects
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """`starting_value`: in the numeraire; deposits add to it, withdrawals subtract, a baseline sets it."""
+    """starting_value:  in the numeraire; deposits add to it, withdrawals subtract from it, a baseline sets it."""
 
     starting_value: Decimal = ZERO
 
@@ -20,7 +20,7 @@ EMPTY = EngineState()
 
 
 def starting_value_key(numeraire: str) -> str:
-    """The name under which the trading engine knows the starting value."""
+    """The key under which the trading engine looks up the starting value."""
     return f"paper.pnl_starting_value_{numeraire.lower()}"
 
 

@@ -1,4 +1,4 @@
-"""Fees: what was paid in each asset, by fills and as adjustments, and how many fees are not known."""
+"""Fees: what was paid in each asset, by fills and by adjustments for fees, and how many fees are unknown."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ledger.stored import StoredEvent
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """`paid`: per asset, in its own unit, rebates subtracted. `unknown`: fills whose fee was not reported.
+    """Fees of fills, and of adjustments whose reason is in `FEE_REASONS`, such as a network fee.
 
-    Fees are those of fills, and the adjustments with a reason of `FEE_REASONS`, such as a network's fee.
+    paid:     by asset, in its own unit, less rebates
+    unknown:  how many fills have a fee that was not reported
     """
 
     paid: Mapping[str, Decimal] = field(default_factory=lambda: MappingProxyType({}))

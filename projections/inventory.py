@@ -1,4 +1,4 @@
-"""Inventory: each asset's balance and the three parts that it adds up from."""
+"""Inventory: each asset's balance, and the three parts that add up to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ PART_OF: dict[str, Part] = {"fill": "fills", "deposit": "capital", "withdrawal":
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One asset's balance by part, in the asset's own unit."""
+    """One asset's balance by part, in the asset's own unit.
+
+    fills:        bought, sold, and paid as fees of fills
+    capital:      deposited and withdrawn
+    adjustments:  all other changes
+    """
 
     fills: Decimal = ZERO
     capital: Decimal = ZERO
@@ -42,9 +47,9 @@ NOTHING = Holding()
 
 
 class Inventory(Mapping[str, Holding]):
-    """Holdings by asset, every asset that was ever moved among them, also at 0.
+    """Holdings by asset. An asset that was ever moved stays in it, even when its balance is 0.
 
-    Truth-testing one is an error: an inventory of zeros is not an empty one. Ask `is_zero()`.
+    It has no truth value, since an inventory of zeros is not empty: use `is_zero()`.
     """
 
     __slots__ = ("_holdings",)

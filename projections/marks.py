@@ -1,11 +1,11 @@
-"""Marks: the newest price of each asset that stands. Newest is the greatest `at`; of equal ones the higher version.
+"""Marks: the newest standing price of each asset. Newest means the latest `at`, and among equal ones the highest version.
 
-A reversed mark does not count in any selection of events that holds its reversal, and then the newest of the others counts:
+A mark is ignored when its reversal is among the events that count; then the newest of the other marks counts:
 
     m1 at 1, m2 at 2, m3 at 3, m2 reversed at 5, m3 reversed at 3      the mark as of 4 is m2, as of 5 it is m1
 
-A fold cannot find that one in what it has folded, so it is told which marks stand: `Selection` names the reversed versions
-before the fold begins, `engine.standing_marks` asks the log when the newest mark is reversed by the event at hand.
+A fold keeps only the newest mark, so it cannot find the next one by itself; a `Standing` tells it. `Selection` knows the
+reversed versions before the fold begins; `engine.standing_marks` asks the log when an event reverses the newest mark.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from ledger.stored import StoredEvent
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price of one unit of an asset in the numeraire; `source` None where nobody named one, `at` in UTC.
+    """A price of one unit of an asset.
 
-    `version`: the mark event's; None for a price given on a command line.
+    price:    in the numeraire
+    source:   who said so; None when nobody was named
+    at:       when it was the price, UTC
+    version:  the mark event's; None for a price given with a command
     """
 
     price: Decimal
@@ -41,28 +44,32 @@ EMPTY: Marks = MappingProxyType({})
 
 
 class Standing(Protocol):
-    """Which marks stand."""
+    """Tells a fold which marks stand."""
 
     def counts(self, mark: StoredEvent) -> bool:
-        """Whether a mark that is folded counts."""
+        """Whether a mark counts when it is folded."""
 
     def newest(self, asset: str, *, without: int) -> Price | None:
-        """The newest mark of an asset that stands when the one at version `without` no longer does."""
+        """The newest standing mark of an asset, other than the one at version `without`; None for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The marks of a selection of events: all but those that it reverses, and those later than `until`."""
+    """The standing marks of a selection of events.
+
+    reversed_versions:  the marks that the selection reverses
+    until:              later marks do not count; None for no limit
+    """
 
     reversed_versions: frozenset[int] = frozenset()
     until: datetime | None = None
 
     def counts(self, mark: StoredEvent) -> bool:
-        """Whether a mark that is folded counts."""
+        """Whether a mark counts when it is folded."""
         return mark.version not in self.reversed_versions and (self.until is None or mark.at <= self.until)
 
     def newest(self, asset: str, *, without: int) -> Price | None:
-        """Never asked: a mark that the selection reverses was passed over."""
+        """Never called: the marks that the selection reverses were skipped."""
         raise AssertionError(f"the reversed mark of {asset} at version {without} was not named before the fold")
 
 
@@ -98,7 +105,7 @@ def price_of(event: StoredEvent) -> Price:
     if not isinstance(mark, Mark) or mark.asset != event.asset:
         raise StorageError(
             StorageFault.EVENT_UNREADABLE,
-            f"the event at version {event.version} is kept as a mark, but its bytes are not one",
+            f"the event at version {event.version} is stored as a mark, but its bytes are not a mark",
             advice="run `netbasis check`, and restore the file from a backup",
         )
     return Price(mark.price, mark.price_source, event.at, event.version)

@@ -1,7 +1,7 @@
-"""Profit and loss: a pure function of a book's state and the prices to value it at.
+"""Profit and loss: a pure function of a book's state and prices.
 
-A figure that needs a price which nobody gave is None, and the asset stands in `missing_marks`; so does nothing else turn
-into 0. Total PnL and trading value are one figure with two names: total value − starting value.
+A figure is None when it needs a price that is missing; `missing_marks` names the asset. Unknown never becomes 0. Total PnL
+and trading value are two names of one figure: total value − starting value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,20 @@ from projections.state import BookState
 
 @dataclass(frozen=True, slots=True)
 class Pnl:
-    """All in the numeraire; `retained_profit` is also None while a basis is unknown. `fees` are per asset, own unit."""
+    """Profit and loss, in the numeraire unless stated otherwise.
+
+    total_value:       Σ balance × price (equity); None when a mark is missing
+    net_deposits:      value of deposits − value of withdrawals, each at its own price
+    net_basis:         committed capital
+    starting_value:    what total PnL is measured from
+    total_pnl:         total value − starting value; None when a mark is missing
+    retained_profit:   total value − net basis; None when a mark is missing or a basis is unknown
+    withdrawn_profit:  the profit parts of withdrawals
+    missing_marks:     the assets held that have no price
+    unknown_fees:      how many fills have an unknown fee
+    fees:              fees paid, by asset, in its own unit
+    marks:             the prices used, by asset
+    """
 
     total_value: Decimal | None
     net_deposits: Decimal
@@ -34,12 +47,12 @@ class Pnl:
 
     @property
     def trading_value(self) -> Decimal | None:
-        """The same figure as total PnL."""
+        """The same as `total_pnl`."""
         return self.total_pnl
 
 
 def pnl(state: BookState, prices: Marks, numeraire: str) -> Pnl:
-    """Profit and loss of a state at `prices` (per asset; the numeraire's is 1)."""
+    """Profit and loss of a state. `prices`: by asset; the numeraire needs none."""
     held = [asset for asset in state.inventory.held() if asset != numeraire]
     missing = tuple(asset for asset in held if asset not in prices)
     worth = None if missing else total_value(state.inventory, prices, numeraire)
@@ -60,7 +73,7 @@ def pnl(state: BookState, prices: Marks, numeraire: str) -> Pnl:
 
 
 def change(start: Pnl, end: Pnl) -> Pnl:
-    """What changed between two ends: end − start, figure by figure; None where an end is unknown."""
+    """The change of each figure between two moments, end − start; None where either is unknown."""
     fees = {
         asset: subtract(end.fees.get(asset, ZERO), start.fees.get(asset, ZERO))
         for asset in sorted({*start.fees, *end.fees})
@@ -85,7 +98,10 @@ def _difference(start: Decimal | None, end: Decimal | None) -> Decimal | None:
 
 
 def total_value(inventory: Inventory, prices: Marks, numeraire: str) -> Decimal:
-    """Σ value(balance, price) over all assets held, each rounded once; every one of them needs a price."""
+    """Σ value(balance, price) over all assets held, in the numeraire, each value rounded once.
+
+    `prices` must have every asset held other than the numeraire.
+    """
     return total(
         inventory.balance(asset) if asset == numeraire else value(inventory.balance(asset), prices[asset].price)
         for asset in inventory.held()

@@ -1,6 +1,6 @@
-"""The register: every posting, event by event, with the running balance of its asset.
+"""The register: every posting in the order of the log, with the running balance of its asset.
 
-An event that moves no balance has no posting; asked for by its type, it has a row of its own, without one:
+An event that moves no balance has no posting. It has a row without one, which is shown when its type is asked for:
 
     version  type          asset  delta  balance  price  basis_delta  starting_value
           2  deposit       RLUSD     85       85                  85              85
@@ -27,13 +27,22 @@ _MOVES_STARTING_VALUE = frozenset({"deposit", "withdrawal", "baseline"})
 
 @dataclass(frozen=True, slots=True)
 class RegisterRow:
-    """One posting, or one event without any; what an event does not have is None.
+    """One posting, or one event without postings. None where the event does not have it.
 
-    `asset`: the posting's, else the event's own. `delta`, `balance` (the asset's total after it): in the asset's own unit.
-    `part`: fills, capital or adjustments. `reverses`, `reversed_by`: versions that tie an event and its reversal. `price`:
-    of a mark, deposit or withdrawal, in the numeraire. `basis_delta`: what a deposit, withdrawal or basis commit adds to
-    net basis, None where a deposit's is unknown. `starting_value`: after it, where it moves that. `reason`: an
-    adjustment's or a baseline's. Of a reversal they are the reversed event's, the basis delta negated.
+    Asset, price, strategy and reason of a reversal are those of the event that it reverses; its deltas are negated.
+
+    version, at, type, key:  of the event
+    asset:                   the posting's, or else the event's own
+    delta:                   the change of the balance, in the asset's unit; None without a posting
+    balance:                 the asset's balance after it, in the asset's unit; None without a posting
+    part:                    `fills`, `capital` or `adjustments`; None without a posting
+    session_id, strategy:    of the event
+    reverses:                the version that a reversal reverses
+    reversed_by:             the version that reverses this event; None while it stands
+    price:                   of a mark, deposit or withdrawal, in the numeraire
+    basis_delta:             what it adds to net basis; None also for a deposit whose basis is unknown
+    starting_value:          after the event, when it moves the starting value
+    reason:                  of an adjustment or a baseline
     """
 
     version: int
@@ -55,14 +64,14 @@ class RegisterRow:
 
     @property
     def is_posting(self) -> bool:
-        """Whether it moves a balance."""
+        """Whether the row has a posting."""
         return self.delta is not None
 
 
 def register_rows(events: Iterable[StoredEvent], reversals: Mapping[int, int]) -> Iterator[RegisterRow]:
-    """A row for each posting of the events, and for each event without any; the events come in order from the first.
+    """A row for each posting, and for each event without postings. `events`: in order from the book's first.
 
-    `reversals` has, by the version of a reversed event, the version of its reversal.
+    `reversals`: by the version of a reversed event, the version that reverses it.
     """
     balances: dict[str, Decimal] = {}
     starting_value = ZERO

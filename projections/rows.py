@@ -1,7 +1,7 @@
-"""A book's state as the rows that it is stored as, the rows as a state, and where two sets of rows differ.
+"""The codec between a book's state and the rows it is stored in, and the comparison of two sets of rows.
 
-Rows are `{(table, key): {column: value}}`, the key being the asset or name within the book ("" for a table of one row per
-book), so that one writer and one comparison serve every projection.
+Rows are `{(table, key): {column: value}}`. The key is the asset or name within the book, and "" for a table with one row
+per book. With this form, one writer and one comparison serve every projection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ NAMES = tuple(table.name for table in TABLES)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One stored figure that is not what the log adds up to; `stored` or `rebuilt` is None where there is no row."""
+    """A stored figure that differs from what the log adds up to.
+
+    projection:  the table
+    key:         the row's key and the column
+    stored:      the stored figure; None when there is no such row
+    rebuilt:     the figure folded from the log; None when there should be no such row
+    """
 
     projection: str
     key: str
@@ -36,7 +42,7 @@ class Difference:
 
 
 def rows_of(state: BookState, book: Book) -> Rows:
-    """The rows that a state is stored as."""
+    """Encode a state as rows."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for asset, holding in state.inventory.items():
         rows["inventory", asset] = {"total": holding.total, **_figures(holding)}
@@ -51,12 +57,12 @@ def rows_of(state: BookState, book: Book) -> Rows:
 
 
 def _figures(of: Any) -> dict[str, Any]:
-    """The fields of a frozen dataclass, as they are; `asdict` would copy what is in them, on every append."""
+    """A frozen dataclass's fields by name. (`asdict` would copy their contents on every append.)"""
     return {name: getattr(of, name) for name in of.__slots__}
 
 
 def state_of(rows: Rows, book: Book) -> BookState:
-    """The state that stored rows hold; what has no row is as at the beginning."""
+    """Decode rows into a state; a projection without rows is empty."""
     by_table: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in NAMES}
     for (table, key), row in rows.items():
         by_table[table][key] = row

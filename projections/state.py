@@ -16,7 +16,10 @@ from projections.marks import ALL_STAND, Marks, Standing
 
 @dataclass(frozen=True, slots=True)
 class BookState:
-    """What a book's events up to `version` add up to."""
+    """What a book's events add up to.
+
+    version:  that of the newest event folded; 0 for none
+    """
 
     version: int = 0
     inventory: Inventory = field(default_factory=lambda: inventory.EMPTY)
@@ -30,7 +33,7 @@ EMPTY = BookState()
 
 
 def apply(state: BookState, event: StoredEvent, standing: Standing = ALL_STAND) -> BookState:
-    """The state after one more event; `standing` knows which marks stand."""
+    """The state after one more event. `standing`: tells which marks stand."""
     effects = event.effects
     return BookState(
         version=event.version,
@@ -43,7 +46,7 @@ def apply(state: BookState, event: StoredEvent, standing: Standing = ALL_STAND) 
 
 
 def fold(events: Iterable[StoredEvent], state: BookState = EMPTY, standing: Standing = ALL_STAND) -> BookState:
-    """The state after all of the events, in their order; `standing` knows which marks stand."""
+    """The state after all of the events. `state`: where to begin. `standing`: tells which marks stand."""
     for event in events:
         state = apply(state, event, standing)
     return state

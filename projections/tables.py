@@ -1,4 +1,4 @@
-"""The tables of the projections that are kept with the log. They can be thrown away and rebuilt at any time."""
+"""The tables of the stored projections. They can be thrown away and rebuilt from the log at any time."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ marks = _table(
 )
 fees = _table("fees", Column("asset", EXACT_TEXT, primary_key=True), _sum("amount"))
 
-# Not a projection: how often a book's were put right by a rebuild, so that nobody goes on from what he had read before.
+# Not a projection: how often a rebuild has changed a book's stored projections, so that snapshots taken before are dropped.
 rebuilds = _table("projection_rebuilds", Column("count", BigInteger, nullable=False))
 
-# In this order for people; the tables do not refer to each other.
+# In the order in which they are shown; the tables do not refer to each other.
 TABLES = (inventory, basis, engine_state, marks, fees, heads)
 
 
 def key_column(table: Table) -> str | None:
-    """The column that tells a book's rows apart; None where there is one row for each book."""
+    """The column that distinguishes a book's rows; None for a table with one row per book."""
     names = [column.name for column in table.primary_key if column.name != "book"]
     return names[0] if names else None

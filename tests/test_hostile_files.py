@@ -20,8 +20,8 @@ from cli.shared.config import NAME, read_settings
 from cli.shared.usage import WrongUsage
 from engine.importers.legacy.chain import Holds, chains_of
 from engine.importers.legacy.copying import copied_aside
-from engine.importers.legacy.events import KnownColumns, plan_events
-from engine.importers.legacy.rows import Reading, read_legacy
+from engine.importers.legacy.events import EarlierImports, plan_events
+from engine.importers.legacy.rows import ReadingOptions, read_legacy
 from engine.paper.strategy_config import parse_strategy, read_strategy
 from engine.paper.tape import read_tape
 from ledger.book import Book
@@ -414,12 +414,12 @@ def old_rows(draw: st.DrawFn) -> dict[str, list[tuple[Any, ...]]]:
 
 def read_old(path: Path) -> None:
     """All that an import does with an old database, but for writing."""
-    how = Reading(numeraire="RLUSD", base_asset="XRP", starting_value_key=STARTING_VALUE_KEY)
+    how = ReadingOptions(numeraire="RLUSD", base_asset="XRP", starting_value_key=STARTING_VALUE_KEY)
     with copied_aside(str(path)) as copy:
         rows = read_legacy(copy, str(path), how)
     for holds in Holds:
         plan_events(
-            rows, chains_of(rows, holds), Book("main", "live", "RLUSD", "XRP", "profit_first/1"), KnownColumns()
+            rows, chains_of(rows, holds), Book("main", "live", "RLUSD", "XRP", "profit_first/1"), EarlierImports()
         )
 
 

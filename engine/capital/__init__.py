@@ -1,8 +1,8 @@
 """Capital in and out: `inject`, `withdraw`, `backfill_basis` and `reverse`, each one transaction.
 
-A request is what a person asked for, as a frozen value; a plan is the event that it becomes in a book's present state, with
-the figures before and after. The dry run plans from a read-only view; the real run plans under the book's lock and appends
-in the same transaction, so that nothing can come between what was read and what is recorded. `request` carries both out;
+A request is what a person asked for, as a frozen value. A plan is the event that the request becomes in a book's present
+state, with the figures before and after it. A dry run plans from a read-only view; a real run plans under the book's lock
+and appends in the same transaction, so nothing can change between reading and recording. `request` carries both out;
 `injection`, `withdrawal`, `initial_basis` and `reversal` are the requests.
 """
 

@@ -1,4 +1,4 @@
-"""`backfill_basis`: the one synthetic basis commit of a book whose history predates its basis."""
+"""`backfill_basis`: the single synthetic basis commit of a book whose history is older than its basis."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import BasisCommit, undeclared
 from ledger.idempotency import next_key
+from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
 from projections.basis import INITIAL_BASIS_KEY
 
 
 @dataclass(frozen=True, slots=True)
 class InitialBasisPlan:
-    """The synthetic initial basis that is planned, beside the net deposits. All in the numeraire."""
+    """A planned synthetic initial basis. All in the numeraire.
+
+    event:         the basis commit
+    net_basis:     before and after it
+    net_deposits:  for comparison
+    """
 
     event: BasisCommit
     net_basis: BeforeAfter
@@ -28,7 +34,13 @@ class InitialBasisPlan:
 
 @dataclass(frozen=True, slots=True)
 class BackfillRequest:
-    """The initial basis to be committed. `key`, `corrects`: see `_initial_basis_key`; `even_so`: also where all is known."""
+    """An initial basis to be committed. Texts as given; None for what was left out.
+
+    amount:         > 0, in the numeraire
+    key, corrects:  see `_initial_basis_key`
+    at, actor:      when, and who decided it
+    even_so:        commit it even if the basis of every deposit is known
+    """
 
     amount: str
     key: str
@@ -38,12 +50,12 @@ class BackfillRequest:
     even_so: bool = False
 
     def event(self, book: Book) -> BasisCommit:
-        """Once per book, whatever the amount: a second one is answered, not compared."""
+        """The event to look up: the amount is not compared, since a book has one initial basis, whatever its amount."""
         del book
         return undeclared(BasisCommit(key=self.key, basis_delta=ZERO), "basis_delta")
 
     def plan(self, situation: Situation) -> InitialBasisPlan:
-        """The commit and what it does. Raises Refused."""
+        """The basis commit, and net basis before and after it. Raises Refused."""
         fields = {
             "key": self.key,
             "source_note": INITIAL_BASIS_KEY,
@@ -81,40 +93,29 @@ def backfill_basis(
     even_so: bool = False,
     dry_run: bool = False,
 ) -> RequestOutcome[InitialBasisPlan]:
-    """Commit the basis of a book whose history predates it, once; a second time `existing` is the first.
+    """Commit the basis of a book whose history is older than its basis, once.
 
-    When it was reversed, the new one corrects it. `key`: None, or the one that it gets anyway, since it is known by it.
-    `even_so`: also on a book whose deposits all have a known basis. Raises Refused `amount_must_be_positive`,
-    `basis_is_complete`, `at_in_future`, `initial_basis_key_fixed`, …; StorageError.
+    If the book has an initial basis already, it is returned as `existing`; if that one was reversed, the new one corrects
+    it. `amount`: > 0, in the numeraire. `key`: only the key that it gets anyway is accepted. `even_so`: commit it even if
+    the basis of every deposit is known. Raises Refused `amount_must_be_positive`, `basis_is_complete`, `at_in_future`,
+    `initial_basis_key_fixed`, …; StorageError.
     """
     usual, corrects = _initial_basis_key(keeper, name)
     if key not in (None, usual, INITIAL_BASIS_KEY):
-        raise Refused(
-            Refusal.INITIAL_BASIS_KEY_FIXED,
-            "the initial basis is known by its key, so that there is one in a book",
-            expected=usual,
-            actual=key,
-            advice="leave --key out",
-            field="key",
-        )
+        refuse(Refusal.INITIAL_BASIS_KEY_FIXED, field="key", expected=usual, actual=key)
     request = BackfillRequest(amount, usual, corrects, at, actor, even_so)
     return carry_out(keeper, name, request, dry_run=dry_run)
 
 
 def _require_incomplete(situation: Situation) -> None:
-    """Where every deposit has brought its basis along, an initial basis would count it a second time."""
+    """Raises Refused `basis_is_complete` when the basis of every deposit is known: an initial basis would count it twice."""
     name = situation.book.name
     if situation.state.basis.unknown_bases == 0 and store.has_standing_deposit(situation.connection, name):
-        raise Refused(
-            Refusal.BASIS_IS_COMPLETE,
-            "the basis of every deposit is known, so an initial basis would count it twice",
-            expected="a book with deposits whose basis is unknown, or without deposits",
-            advice="leave it; if the book needs it all the same, give --even-so",
-        )
+        refuse(Refusal.BASIS_IS_COMPLETE)
 
 
 def _initial_basis_key(keeper: Bookkeeper, name: str) -> tuple[str, int | None]:
-    """The key of the book's synthetic initial basis, and what it corrects: the newest one, when that was reversed."""
+    """The key of the book's synthetic initial basis, and the version that it corrects: the last one, if it was reversed."""
     key, newest = INITIAL_BASIS_KEY, None
     with keeper.database.reading() as connection:
         while (found := store.find_keys(connection, name, [key]).get(key)) is not None:

@@ -18,10 +18,14 @@ INJECTION_NOTE = "manual injection"
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A deposit that is planned. All in the numeraire.
+    """A planned deposit. All in the numeraire.
 
-    `mark_difference`: for an asset other than the numeraire with a mark at hand, its value at that mark − at the deposit's
-    own price; None otherwise. `mark`: that mark.
+    event:            the deposit, its basis computed
+    basis_delta:      what it adds to net basis
+    net_basis:        before and after it
+    starting_value:   before and after it
+    mark_difference:  value at the newest mark − value at the deposit's own price; None when the asset has no mark
+    mark:             that mark; None when the asset has none
     """
 
     event: Deposit
@@ -34,7 +38,11 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class InjectionRequest:
-    """Capital to be added. `price`: of one unit in the numeraire, for an asset other than it."""
+    """Capital to be added.
+
+    movement:  what is deposited
+    price:     of one unit in the numeraire; None for the numeraire itself
+    """
 
     movement: Movement
     price: Decimal | None = None
@@ -45,7 +53,7 @@ class InjectionRequest:
         return with_defaults(Deposit.model_validate(fields), source_note=INJECTION_NOTE)
 
     def plan(self, situation: Situation) -> Injection:
-        """The deposit, its basis computed, and what it does. Raises Refused."""
+        """The deposit with its basis computed, and the figures before and after it. Raises Refused."""
         book, state = situation.book, situation.state
         event = complete(self.event(book), book)
         assert isinstance(event, Deposit)
@@ -67,7 +75,7 @@ class InjectionRequest:
 def inject(
     keeper: Bookkeeper, name: str, movement: Movement, *, price: Decimal | None = None, dry_run: bool = False
 ) -> RequestOutcome[Injection]:
-    """Add capital. `price`: of one unit in the numeraire, for an asset other than it.
+    """Add capital. `price`: of one unit in the numeraire; None for the numeraire itself.
 
     Raises Refused (`amount_must_be_positive`, `price_required`, `at_in_future`, …), Conflict, StorageError (see `append`).
     """

@@ -1,4 +1,4 @@
-"""A request of capital and how it is carried out: planned under the book's lock and appended, or only planned."""
+"""Requests on capital, and carrying them out: planned and appended under the book's lock, or only planned."""
 
 from __future__ import annotations
 
@@ -33,10 +33,15 @@ class BeforeAfter:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """What a person says of capital that moves; texts as they were given, None for what was left out.
+    """Capital that moves, as a person stated it. Texts as given; None for what was left out.
 
-    `amount` > 0 in the asset's unit; `asset` None for the numeraire. A transaction's hash gives the event its key, where
-    none is given.
+    amount:       > 0, in the asset's own unit
+    asset:        None for the numeraire
+    source_note:  a person's words about it
+    tx_hash:      the transaction on a chain; makes the idempotency key when `key` is None
+    at:           when it happened; None for now
+    actor:        who decided or approved it
+    key:          idempotency key
     """
 
     amount: str
@@ -48,7 +53,7 @@ class Movement:
     key: str | None = None
 
     def fields(self, book: Book) -> dict[str, object]:
-        """The fields of an event, without those that were left out."""
+        """The fields of its event, without those that were left out."""
         given = {
             "asset": self.asset or book.numeraire,
             "amount": self.amount,
@@ -63,7 +68,13 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A book as a decision finds it: its terms, its state, the clock, and the log to be asked in the same transaction."""
+    """A book at the moment of a decision.
+
+    book:        its terms
+    state:       what its log adds up to
+    now:         the current time, UTC
+    connection:  for lookups in the log, in the same transaction
+    """
 
     book: Book
     state: BookState
@@ -71,22 +82,22 @@ class Situation:
     connection: Connection
 
     def marks(self, at: datetime | None) -> Marks:
-        """The marks that a decision may use: the newest standing ones that are not ahead of the clock.
+        """The marks that a decision may use: the newest standing ones, none ahead of the clock.
 
-        With an `at` of its own a decision uses only what was so then, so none later than that.
+        `at`: the decision's own time, after which no mark may be; None for a decision now.
         """
         if at is None:
             return marks_now(self.connection, self.book.name, self.state.marks, self.now)
         return marks_until(self.connection, self.book.name, self.state.marks, at)
 
     def mark_at(self, asset: str, at: datetime) -> Price | None:
-        """The newest standing mark of an asset that is not later than a time."""
+        """The newest standing mark of an asset with `at` no later than a time; None for none."""
         found = store.newest_mark(self.connection, self.book.name, asset, until=at)
         return None if found is None else price_of(found)
 
 
 class Plan(Protocol):
-    """What a request becomes; figures beside the event are the request's own."""
+    """What a request becomes: an event, and whatever figures the request adds."""
 
     @property
     def event(self) -> Event: ...
@@ -100,17 +111,20 @@ class Request(Protocol[PlanT_co]):
     """What a person asked for."""
 
     def event(self, book: Book) -> Event:
-        """The event as far as it was given; a repeat is recognised by it. Raises Refused."""
+        """The event as far as it was given; a duplicate is recognised by it. Raises Refused."""
 
     def plan(self, situation: Situation) -> PlanT_co:
-        """The event as it is decided, and the figures to be shown. Raises Refused."""
+        """The event that is decided, and the figures to show. Raises Refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome(Generic[PlanT]):
-    """A request carried out; `outcome` is None for a dry run.
+    """What became of a request.
 
-    `existing` is the event that was there already, when the request was a repeat; then nothing was planned or written.
+    book:      the book's terms
+    plan:      what was planned; None when the event existed already
+    outcome:   what was recorded; None for a dry run, and when the event existed already
+    existing:  the stored event that the request duplicates; None for a new one
     """
 
     book: Book
@@ -120,9 +134,9 @@ class RequestOutcome(Generic[PlanT]):
 
 
 def carry_out(keeper: Bookkeeper, name: str, request: Request[PlanT], *, dry_run: bool) -> RequestOutcome[PlanT]:
-    """Plan, and append the planned event in the same transaction; a dry run plans from what it reads.
+    """Plan a request and append its event in the same transaction; a dry run only plans, from a read-only view.
 
-    Retries after a transient fault where that cannot write anything twice, and plans anew. Raises what the request raises;
+    After a transient fault it plans and appends again, if that cannot write anything twice. Raises what the request raises;
     KeyConflict, MovementConflict, ExistsReversed; StorageError.
     """
     if dry_run:

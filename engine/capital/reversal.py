@@ -27,7 +27,7 @@ from projections.state import BookState, apply
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """One asset's balance before and after, in its own unit."""
+    """One asset's balance before and after, in the asset's own unit."""
 
     asset: str
     before: Decimal
@@ -51,12 +51,12 @@ class ReversalPlan:
 
     @property
     def missing_marks(self) -> tuple[str, ...]:
-        """The assets held before or after that nobody has said the worth of; figures that need one are None."""
+        """The assets held before or after that have no mark; figures that need one are None."""
         return tuple(sorted({*self.pnl_before.missing_marks, *self.pnl_after.missing_marks}))
 
     @property
     def basis_falls_below_zero(self) -> bool:
-        """Whether net basis is below 0 afterwards, and was not before."""
+        """Whether the reversal takes net basis below 0."""
         return self.pnl_before.net_basis >= 0 > self.pnl_after.net_basis
 
 

@@ -1,11 +1,11 @@
 """`withdraw`: take capital out, divided into profit and principal by the book's policy.
 
 A worked example, numeraire RLUSD: equity 188.15625911, basis 187.284078, withdraw 20. There is 0.87218111 of profit, which
-leaves first; 19.12781889 is principal. Afterwards basis and equity are 168.15625911, and PnL is as before.
+leaves first; 19.12781889 is principal. Afterwards basis and equity are 168.15625911, and PnL is unchanged.
 
-A withdrawal is decided at the end of the log, since equity and basis are those of the log's end. One with an `at` before
-other movements is refused, or, where the caller says that it is recorded late, decided on the state of now: the equity
-from the newest marks, the withdrawn asset's own price from its `at`. Its evidence says so and has both.
+A withdrawal is decided on the book's present state. One whose `at` is before other movements is refused, unless the caller
+says that it is recorded late. Then it is decided on the present state all the same: equity comes from the newest marks, the
+price of the withdrawn asset from the withdrawal's `at`, and the evidence says that it is late and has both.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.book import Book
 from ledger.errors import Refusal, Refused
 from ledger.events import Evidence, Withdrawal, undeclared
+from ledger.refusal_texts import refuse
 from ledger.rules import capital_value, require_not_ahead, with_normal_hash
 from ledger.times import CLOCK_TOLERANCE, time_text
 from projections.marks import Price
@@ -32,7 +33,15 @@ from projections.state import BookState
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """A withdrawal that is planned and classified. All in the numeraire; total PnL does not move."""
+    """A planned and classified withdrawal. All in the numeraire.
+
+    event:      the withdrawal
+    evidence:   what it was classified from
+    value:      its value
+    equity:     before and after it
+    net_basis:  before and after it
+    total_pnl:  before and after it; they are equal
+    """
 
     event: Withdrawal
     evidence: Evidence
@@ -44,9 +53,10 @@ class Payout:
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """Of a withdrawal that is decided after its `at`: when, and the withdrawn asset's price at its `at`.
+    """A withdrawal is decided after its `at`.
 
-    `own_price`: None for the numeraire.
+    decided_at:  when, UTC
+    own_price:   the withdrawn asset's price at the withdrawal's `at`; None for the numeraire
     """
 
     decided_at: datetime
@@ -57,7 +67,10 @@ class Lateness:
 class WithdrawalRequest:
     """Capital to be taken out.
 
-    `prices`: per asset, before the newest marks. `may_be_late`: the caller knows that its `at` is before other movements.
+    movement:      what is withdrawn
+    prices:        by asset; they take precedence over the newest marks
+    max_mark_age:  how old a mark may be
+    may_be_late:   allow an `at` before other movements
     """
 
     movement: Movement
@@ -66,7 +79,7 @@ class WithdrawalRequest:
     may_be_late: bool = False
 
     def event(self, book: Book) -> Withdrawal:
-        """The withdrawal as it was given; the engine fills in the classification, so a repeat is not compared by it."""
+        """The withdrawal as it was given. The classification is filled in, so a duplicate is not compared by it."""
         fields = self.movement.fields(book) | {"basis_delta": ZERO}
         return undeclared(Withdrawal.model_validate(fields), "basis_delta")
 
@@ -82,7 +95,7 @@ class WithdrawalRequest:
         return plan_payout(event, situation.book, state, prices, at=at, max_mark_age=self.max_mark_age)
 
     def _plan_late(self, event: Withdrawal, at: datetime, situation: Situation) -> Payout:
-        """Decided on the state of now; what was given as the withdrawn asset's price is its price at its `at`."""
+        """Decide on the present state; a given price of the withdrawn asset is its price at the withdrawal's `at`."""
         own_price = None
         if event.asset != situation.book.numeraire:
             known = self.prices.get(event.asset) or situation.mark_at(event.asset, at)
@@ -108,28 +121,29 @@ def withdraw(
     late: bool = False,
     dry_run: bool = False,
 ) -> RequestOutcome[Payout]:
-    """Take capital out, divided into profit and principal by the book's policy from the equity and basis before it.
+    """Take capital out, divided into profit and principal by the book's policy, from equity and basis before it.
 
-    `prices`: per asset, before the newest marks; every asset held needs one. `late`: decide it on the state of now although
-    its `at` is before other movements. Raises Refused `basis_incomplete`, `insufficient_balance`, `mark_missing`,
-    `mark_stale`, `exceeds_equity`, `at_in_future`, `decision_out_of_order`, …; Conflict; StorageError.
+    `prices`: by asset; they take precedence over the newest marks. Every asset held needs a price or a mark. `late`: allow
+    an `at` before other movements, and decide on the present state all the same. Raises Refused `basis_incomplete`,
+    `insufficient_balance`, `mark_missing`, `mark_stale`, `exceeds_equity`, `at_in_future`, `decision_out_of_order`, …;
+    Conflict; StorageError.
     """
     request = WithdrawalRequest(movement, prices or {}, max_mark_age, late)
     return carry_out(keeper, name, request, dry_run=dry_run)
 
 
 def _then(price: Price, at: datetime) -> Price:
-    """A price that was given with the command is one of the withdrawal's time."""
+    """A price that was given with the command counts as one of the withdrawal's time."""
     return replace(price, at=min(price.at, at))
 
 
 def _is_late(at: datetime, situation: Situation, *, may_be_late: bool) -> bool:
-    """Whether a withdrawal at a time is decided after other movements. Raises Refused `decision_out_of_order`."""
+    """Whether there are movements after `at`. Raises Refused `decision_out_of_order` when that is not allowed."""
     first, last = store.times_of_movements(situation.connection, situation.book.name, until=situation.now)
     if first is not None and at < first:
         raise Refused(
             Refusal.DECISION_OUT_OF_ORDER,
-            "nothing had ever moved in the book by then",
+            "at that time nothing had moved in the book yet",
             expected=f"an at of {time_text(first)} or later",
             actual=time_text(at),
             advice="check the date",
@@ -139,10 +153,10 @@ def _is_late(at: datetime, situation: Situation, *, may_be_late: bool) -> bool:
     if last is not None and is_late and not may_be_late:
         raise Refused(
             Refusal.DECISION_OUT_OF_ORDER,
-            "balances have moved since then, and a withdrawal is divided by what is in the book now",
+            "balances have moved since then, and a withdrawal is classified on the book's present state",
             expected=f"an at of {time_text(last - CLOCK_TOLERANCE)} or later",
             actual=time_text(at),
-            advice="give --late to decide it on the state of now and keep its own at",
+            advice="give --late to classify it on the present state and keep its own at",
             field="at",
         )
     return is_late
@@ -158,10 +172,10 @@ def plan_payout(
     max_mark_age: timedelta = MAX_MARK_AGE,
     late: Lateness | None = None,
 ) -> Payout:
-    """The withdrawal as the engine decides it in a state of the book; the event's own basis_delta does not matter.
+    """The withdrawal, classified on a state of the book; the event's own basis_delta is ignored.
 
-    `at`: when it is decided, which the age of the state's marks is judged from. `late`: of one whose own time was earlier.
-    Raises Refused as `withdraw` does.
+    `prices`: take precedence over the state's marks. `at`: when it is decided, from which the age of marks is measured.
+    `late`: for a withdrawal with an earlier `at` of its own; otherwise None. Raises Refused as `withdraw` does.
     """
     _require_known_basis(state)
     _require_balance(event, state)
@@ -178,12 +192,8 @@ def _classified(
     said = late_evidence(event.asset, late.own_price, decided_at=late.decided_at) if late else None
     evidence = evidence_for(worth, state, prices, book, said)
     if worth > evidence.equity_before:
-        raise Refused(
-            Refusal.EXCEEDS_EQUITY,
-            "the withdrawal is worth more than all that is in the book",
-            expected=f"at most {amount_text(evidence.equity_before)} {book.numeraire}",
-            actual=f"{amount_text(worth)} {book.numeraire}",
-        )
+        equity_text, unit = amount_text(evidence.equity_before), book.numeraire
+        refuse(Refusal.EXCEEDS_EQUITY, actual=f"{amount_text(worth)} {unit}", equity=equity_text, numeraire=unit)
     basis_delta = negate(evidence.principal)
     decided = {"price": price, "basis_delta": basis_delta, "evidence": evidence}
     basis, starting_value = state.basis.net_basis, state.engine_state.starting_value
@@ -202,22 +212,11 @@ def _classified(
 
 def _require_known_basis(state: BookState) -> None:
     if not state.basis.is_known:
-        raise Refused(
-            Refusal.BASIS_INCOMPLETE,
-            f"profit cannot be told from principal: deposits whose basis is unknown: {state.basis.unknown_bases}",
-            expected="the synthetic initial basis",
-            advice="commit it once with `netbasis backfill-basis --amount …`",
-        )
+        refuse(Refusal.BASIS_INCOMPLETE, unknown_bases=state.basis.unknown_bases)
 
 
 def _require_balance(event: Withdrawal, state: BookState) -> None:
     balance = state.inventory.balance(event.asset)
     if event.amount > balance:
-        raise Refused(
-            Refusal.INSUFFICIENT_BALANCE,
-            f"there is not that much {event.asset} in the book",
-            expected=f"at most {amount_text(balance)}",
-            actual=amount_text(event.amount),
-            advice="a movement that has happened already is recorded with `netbasis append withdrawal`",
-            field="amount",
-        )
+        amount, there = amount_text(event.amount), amount_text(balance)
+        refuse(Refusal.INSUFFICIENT_BALANCE, field="amount", actual=amount, asset=event.asset, balance=there)

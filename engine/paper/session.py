@@ -22,8 +22,8 @@ from pathlib import Path
 from engine.bookkeeper import Bookkeeper
 from engine.paper.anchor import Observation, observations
 from engine.paper.events import Scribe, default_session
-from engine.paper.log import Idle, Silence, log
 from engine.paper.quoting import Balances, Quoter, QuoteSide, Reason, settle
+from engine.paper.session_log import IdleRow, Silence, log_record
 from engine.paper.strategy_config import Strategy
 from engine.paper.tape import Tape, read_tape
 from engine.projection_store import load_rows, stored_state
@@ -82,7 +82,7 @@ class _Lot:
     events: list[Event]
     row: int
     balances: Balances
-    idle: list[Idle]
+    idle: list[IdleRow]
 
 
 def run_session(
@@ -183,7 +183,7 @@ class _Session:
         quoter, balances = self._quoter, self._standing.balances
         made: list[Event] = []
         row = 0
-        idle: list[Idle] = []
+        idle: list[IdleRow] = []
         quotes = quoter.intents(newest, balances).quotes if newest is not None else ()
         for market in rows:
             for quote in quotes:
@@ -198,7 +198,7 @@ class _Session:
             intents = quoter.intents(market, balances)
             quotes = intents.quotes
             if not intents.is_complete:
-                idle.append(Idle(market, intents, balances))
+                idle.append(IdleRow(market, intents, balances))
         return _Lot(made, row, balances, idle)
 
     def _record(self, made: list[Event]) -> int:
@@ -233,14 +233,14 @@ class _Session:
 
     def _report(self, rows: list[Observation], fills: int) -> None:
         first, last = rows[0].tick.row, rows[-1].tick.row
-        log(logging.DEBUG, "rows_recorded", row=last, at=rows[-1].tick.at, version=self._standing.version)
+        log_record(logging.DEBUG, "rows_recorded", row=last, at=rows[-1].tick.at, version=self._standing.version)
         step = max(self._tape.last_row // _PROGRESS_STEPS, 1)
         if first // step != last // step:
             self._log("progress", row=last, of=self._tape.last_row, at=rows[-1].tick.at, fills=fills)
 
     def _log(self, name: str, **fields: object) -> None:
         balances = {"base_balance": self._standing.balances.base, "quote_balance": self._standing.balances.quote}
-        log(logging.INFO, name, session=self._scribe.session, **fields, **balances)
+        log_record(logging.INFO, name, session=self._scribe.session, **fields, **balances)
 
 
 def _up_to(observed: Iterator[Observation], row: int) -> Observation | None:

@@ -1,1 +1,1 @@
-"""Pure rules of a decision: dividing a withdrawal, valuing what a book holds, and the evidence that is kept of both."""
+"""Pure rules of a decision: classifying a withdrawal, valuing what a book holds, and the evidence of both."""

@@ -1,6 +1,6 @@
-"""How a withdrawal divides into profit and principal: the policies, as sibling functions in a dispatch table.
+"""How a withdrawal divides into profit and principal: one function for each policy.
 
-A policy is chosen when a book is opened, and named with its version in the evidence of every withdrawal.
+A policy is chosen when a book is opened. The evidence of every withdrawal names it, with its version.
 
     equity 200, basis 150, withdrawal 80      profit_first/1:    profit 50, principal 30; basis_delta −30
                                               principal_first/1: profit  0, principal 80; basis_delta −80
@@ -18,26 +18,28 @@ from ledger.errors import Refusal, Refused
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The parts of a withdrawal, in the numeraire: `profit + principal` is its value, neither is negative."""
+    """The parts of a withdrawal, in the numeraire. They add up to its value; neither is negative.
+
+    profit:     what leaves as profit
+    principal:  what leaves as committed capital
+    """
 
     profit: Decimal
     principal: Decimal
 
     @property
     def basis_delta(self) -> Decimal:
-        """What the withdrawal does to net basis: −principal."""
+        """What the withdrawal adds to net basis: −principal."""
         return negate(self.principal)
 
 
 def classify_withdrawal_basis(withdrawal: Decimal, equity_before: Decimal, basis_before: Decimal) -> Classification:
-    """Profit leaves first (`profit_first/1`, SPEC 5).
-
-    All in the numeraire; `withdrawal` ≥ 0 is its value, equity and basis are those before it.
+    """Profit leaves first (`profit_first/1`).
 
         profit = min(withdrawal, max(equity_before − basis_before, 0));  principal = withdrawal − profit
 
-    In a drawdown all of it is principal. Nothing is rounded: parts below 10⁻¹² stay what they are. Raises Refused
-    `amount_must_not_be_negative`.
+    `withdrawal`: its value, ≥ 0. `equity_before`, `basis_before`: equity and net basis before it. All in the numeraire. In
+    a drawdown everything is principal. Nothing is rounded, however small. Raises Refused `amount_must_not_be_negative`.
     """
     _require_not_negative(withdrawal)
     profit = min(withdrawal, max(subtract(equity_before, basis_before), ZERO))
@@ -49,7 +51,7 @@ def classify_principal_first(withdrawal: Decimal, equity_before: Decimal, basis_
 
         principal = min(withdrawal, max(basis_before, 0));  profit = withdrawal − principal
 
-    Arguments and errors as for `classify_withdrawal_basis`; the equity does not matter to it.
+    Arguments and errors as for `classify_withdrawal_basis`; the equity is not used.
     """
     del equity_before
     _require_not_negative(withdrawal)
@@ -76,7 +78,7 @@ POLICIES: dict[str, Policy] = {
 
 
 def policy_named(name: str) -> Policy:
-    """The policy of a name and version. Raises Refused `policy_unknown`."""
+    """The policy with a name such as `profit_first/1`. Raises Refused `policy_unknown`."""
     policy = POLICIES.get(name)
     if policy is None:
         raise Refused(

@@ -1,4 +1,4 @@
-"""The evidence of a withdrawal: made from a book's state, and verified against the state that the event lands on."""
+"""The evidence of a withdrawal: made from a book's state, and verified against the state before the event is recorded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from projections.state import BookState
 def evidence_for(
     withdrawal: Decimal, state: BookState, prices: Mapping[str, Price], book: Book, late: Late | None = None
 ) -> Evidence:
-    """The evidence of a withdrawal of a value (in the numeraire) from a state; `prices` has every asset held.
+    """The evidence of a withdrawal.
 
-    `late`: of a withdrawal that is decided after its `at`, None for one that is not.
+    `withdrawal`: its value in the numeraire. `state`: the book before it. `prices`: must have every asset held. `late`: for
+    a withdrawal that is decided after its `at`; otherwise None.
     """
     equity = total_value(state.inventory, prices, book.numeraire)
     basis = state.basis.net_basis
@@ -41,7 +42,10 @@ def evidence_for(
 
 
 def late_evidence(asset: str, own_price: Price | None, *, decided_at: datetime) -> Late:
-    """What says that a withdrawal is late; `own_price`: the asset's at the withdrawal's `at`, None for the numeraire."""
+    """The part of the evidence that marks a withdrawal as late.
+
+    `own_price`: of the withdrawn asset at the withdrawal's `at`; None for the numeraire.
+    """
     return Late(decided_at=decided_at, mark=None if own_price is None else _mark_used(asset, own_price))
 
 
@@ -50,9 +54,9 @@ def _mark_used(asset: str, price: Price) -> MarkUsed:
 
 
 def verify_evidence(event: Withdrawal, state: BookState, book: Book) -> None:
-    """Check a withdrawal's evidence, where it has any, against the state before it.
+    """Verify a withdrawal's evidence, if it has any, against the state before it.
 
-    Raises Refused `evidence_mismatch`, naming the first figure that the state does not give.
+    Raises Refused `evidence_mismatch`, naming the first figure that does not follow from the state.
     """
     evidence = event.evidence
     if evidence is None:
@@ -74,14 +78,14 @@ def verify_evidence(event: Withdrawal, state: BookState, book: Book) -> None:
 
 
 def _own_price(asset: str, evidence: Evidence) -> Decimal | None:
-    """The price that the evidence values the withdrawn asset at; None for the numeraire, and where it names none."""
+    """The price of the withdrawn asset in the evidence; None for the numeraire, and when the evidence has none."""
     if evidence.late is not None:
         return evidence.late.mark.price if evidence.late.mark is not None else None
     return next((mark.price for mark in evidence.marks if mark.asset == asset), None)
 
 
 def _require_late(event: Withdrawal, late: Late, book: Book) -> None:
-    """A late withdrawal names the own price of what it takes, and nothing else's."""
+    """Verify that a late withdrawal has a price for the withdrawn asset, and that it was not decided before its `at`."""
     expected = None if event.asset == book.numeraire else event.asset
     _require("late.mark", expected or "none", late.mark.asset if late.mark else "none")
     if late.decided_at < (event.at or late.decided_at):
@@ -92,9 +96,9 @@ def _require(name: str, expected: str, actual: str) -> None:
     if expected != actual:
         raise Refused(
             Refusal.EVIDENCE_MISMATCH,
-            f"the evidence's {name} is not what the book gives before this withdrawal",
+            f"the evidence's {name} does not match the book before this withdrawal",
             expected=expected,
             actual=actual,
-            advice="read the book again and classify anew, or record the withdrawal without evidence",
+            advice="read the book and classify again, or record the withdrawal without evidence",
             field=f"evidence.{name}",
         )

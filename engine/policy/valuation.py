@@ -1,4 +1,4 @@
-"""The prices that a decision values a book with: given ones first, else the newest mark, if it is fresh enough."""
+"""The prices at which a decision values a book: a given price, or else the newest mark if it is fresh enough."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ledger.book import Book
-from ledger.errors import Refusal, Refused
+from ledger.errors import Refusal
+from ledger.refusal_texts import refuse
 from ledger.times import time_text
 from projections.marks import Price
 from projections.state import BookState
@@ -17,16 +18,16 @@ MAX_MARK_AGE = timedelta(minutes=15)
 def fresh_prices(
     state: BookState, book: Book, given: Mapping[str, Price], *, at: datetime, max_mark_age: timedelta | None
 ) -> dict[str, Price]:
-    """A price for every asset held other than the numeraire: the given one, else the state's mark.
+    """A price for every asset held other than the numeraire: the given one, or else the state's mark.
 
-    The state's marks must be those that count at `at` (`engine.standing_marks`). A mark counts when its `at` is not more
-    than `max_mark_age` before `at`; None for any age. Raises Refused `mark_missing`, `mark_stale`.
+    The state's marks must be those that count at `at` (see `engine.standing_marks`). `max_mark_age`: how old a mark may be
+    at `at`; None for any age. Raises Refused `mark_missing`, `mark_stale`.
     """
     held = [asset for asset in state.inventory.held() if asset != book.numeraire]
     known = {**state.marks, **given}
     for asset in held:
         if asset not in known:
-            raise _missing(asset)
+            refuse(Refusal.MARK_MISSING, asset=asset)
     for asset in held:
         if asset not in given and max_mark_age is not None:
             _require_fresh(asset, known[asset], at, max_mark_age)
@@ -34,33 +35,15 @@ def fresh_prices(
 
 
 def fresh_price(asset: str, price: Price | None, *, at: datetime, max_mark_age: timedelta) -> Price:
-    """The price, when there is one and it is not too old at a time. Raises Refused `mark_missing`, `mark_stale`."""
+    """The price, if it is not None and, for a mark, not too old at `at`. Raises Refused `mark_missing`, `mark_stale`."""
     if price is None:
-        raise _missing(asset)
-    if price.version is not None:  # a mark, and not given with the command
+        refuse(Refusal.MARK_MISSING, asset=asset)
+    if price.version is not None:  # a mark, not a price given with the command
         _require_fresh(asset, price, at, max_mark_age)
     return price
 
 
-def _missing(asset: str) -> Refused:
-    return Refused(
-        Refusal.MARK_MISSING,
-        f"there is {asset} in the book, and nobody has said what it is worth",
-        expected=f"a mark of {asset}",
-        advice=_advice(asset),
-    )
-
-
 def _require_fresh(asset: str, mark: Price, at: datetime, max_mark_age: timedelta) -> None:
     if at - mark.at > max_mark_age:
-        raise Refused(
-            Refusal.MARK_STALE,
-            f"the newest mark of {asset} is too old",
-            expected=f"one of {time_text(at - max_mark_age)} or later",
-            actual=time_text(mark.at),
-            advice=_advice(asset),
-        )
-
-
-def _advice(asset: str) -> str:
-    return f"append a mark, or give a price with --price {asset}=…"
+        earliest = time_text(at - max_mark_age)
+        refuse(Refusal.MARK_STALE, actual=time_text(mark.at), asset=asset, earliest=earliest)

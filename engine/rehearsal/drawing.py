@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 
 from engine.rehearsal.simulation import Present
-from engine.rehearsal.wishes import BackfillWish, LateWithdrawWish, Plan, ReverseWish, WithdrawWish
+from engine.rehearsal.wishes import BackfillWish, LateWithdrawWish, ReverseWish, Turn, WithdrawWish
 from ledger.amounts import ZERO, negate
 from ledger.book import Book
 from ledger.events import REVERSIBLE, Adjustment, Baseline, BasisCommit, Deposit, Fill, Mark, Withdrawal
@@ -21,16 +21,16 @@ _FAR = 10**70
 _Amounts: TypeAlias = st.SearchStrategy[Decimal]
 
 
-def futures(present: Present) -> st.SearchStrategy[list[list[Plan]]]:
+def futures(present: Present) -> st.SearchStrategy[list[list[Turn]]]:
     """A few days, each with a few plans: quiet ones, whose amounts are a desk's, and wild ones."""
     return st.one_of(_days(_plans(present, _quiet_amounts())), _days(_plans(present, _wild_amounts())))
 
 
-def _days(plan: st.SearchStrategy[Plan]) -> st.SearchStrategy[list[list[Plan]]]:
+def _days(plan: st.SearchStrategy[Turn]) -> st.SearchStrategy[list[list[Turn]]]:
     return st.lists(st.lists(plan, min_size=1, max_size=8), min_size=1, max_size=8)
 
 
-def _plans(present: Present, amount: _Amounts) -> st.SearchStrategy[Plan]:
+def _plans(present: Present, amount: _Amounts) -> st.SearchStrategy[Turn]:
     book = present.book
     others = sorted({book.base_asset, *present.state.inventory, "INVENTED"} - {book.numeraire})
     at = _whole(0, 5760).map(lambda n: present.head.recorded_at + timedelta(minutes=n // 2 if n % 2 else -n // 2))

@@ -16,7 +16,7 @@ from engine.proof.invariants import INVARIANTS, Invariant, Step
 from engine.rehearsal.drawing import futures
 from engine.rehearsal.simulation import Present, Simulation, present_of
 from engine.rehearsal.statistics import Statistics
-from engine.rehearsal.wishes import Plan, Policies, WithdrawWish
+from engine.rehearsal.wishes import Policies, Turn, WithdrawWish
 from ledger.book import Book, Head
 from ledger.database.connections import Database
 from ledger.errors import Refused
@@ -109,7 +109,7 @@ def _play_futures(play: _Play, examples: int, number: int) -> Failure | None:
         suppress_health_check=list(HealthCheck),
     )
     @given(futures(play.present))
-    def hold(days: list[list[Plan]]) -> None:
+    def hold(days: list[list[Turn]]) -> None:
         play.future(list(chain.from_iterable(days)))
 
     with _kept_out_of_the_folder(), suppress(_Broken, _Enough):
@@ -138,10 +138,10 @@ class _Play:
         self._policies = policies
         self._on_progress = on_progress
         self._attempts = 0
-        self._broken: list[Plan] = []
+        self._broken: list[Turn] = []
         self._failure: Failure | None = None
 
-    def future(self, plans: list[Plan]) -> None:
+    def future(self, plans: list[Turn]) -> None:
         """Play one future. Raises _Broken; _Enough when the search for a simpler one takes too long."""
         if self._failure is not None:
             self._attempts += 1
@@ -166,7 +166,7 @@ class _Play:
                 index = len(self._broken)
         return self._failure
 
-    def _play(self, plans: list[Plan], statistics: Statistics) -> None:
+    def _play(self, plans: list[Turn], statistics: Statistics) -> None:
         """Play one future, and keep it when it is broken and no longer than the one that is kept. Raises _Broken."""
         simulation = Simulation(self.present)
         try:
@@ -177,7 +177,7 @@ class _Play:
                 self._broken, self._failure = plans, broken.failure
             raise
 
-    def _play_in(self, simulation: Simulation, plans: list[Plan], statistics: Statistics) -> None:
+    def _play_in(self, simulation: Simulation, plans: list[Turn], statistics: Statistics) -> None:
         try:
             for plan in plans:
                 self._turn(plan, simulation, statistics)
@@ -188,7 +188,7 @@ class _Play:
             found = Finding("program", simulation.head.version + 1, f"{type(error).__name__}: {error}")
             raise _Broken([found], simulation.recorded) from error
 
-    def _turn(self, plan: Plan, simulation: Simulation, statistics: Statistics) -> None:
+    def _turn(self, plan: Turn, simulation: Simulation, statistics: Statistics) -> None:
         """One plan, carried out or refused."""
         try:
             event = plan if plan is None or isinstance(plan, Event) else plan.event(simulation, self._policies)

@@ -33,7 +33,7 @@ from ledger.integrity.findings import Finding
 from ledger.integrity.prover import CHAIN
 from ledger.progress import OnProgress
 from ledger.rules import complete, require_not_ahead
-from ledger.stored import StoredEvent, open_body, seal_body
+from ledger.stored import StoredEvent, decode_body, encode_body
 from ledger.times import CLOCK_TOLERANCE
 from projections.marks import Marks, Price, Selection, price_of
 from projections.state import EMPTY, BookState, apply
@@ -232,8 +232,8 @@ class Simulation:
 
 def _read_back(stored: StoredEvent) -> Iterator[Finding]:
     """A finding when the bytes of an event do not give the event that they were made from."""
-    read = open_body(stored.body)
-    again = seal_body(
+    read = decode_body(stored.body)
+    again = encode_body(
         read.event, book=read.book, version=read.version, event_id=read.event_id, recorded_at=read.recorded_at
     )
     if again != stored.body:

@@ -135,4 +135,4 @@ class BackfillWish:
 
 
 # None is a quiet hour. It is there for the shrinking, which turns what does not matter into it, and then drops it.
-Plan: TypeAlias = Event | WithdrawWish | LateWithdrawWish | ReverseWish | BackfillWish | None
+Turn: TypeAlias = Event | WithdrawWish | LateWithdrawWish | ReverseWish | BackfillWish | None

@@ -1,1 +1,1 @@
-"""All that knows an engine: connections, faults, column types, tables, triggers. One store, on SQLite and PostgreSQL."""
+"""Everything that knows about SQLite or PostgreSQL: connections, faults, column types, tables, triggers."""

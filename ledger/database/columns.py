@@ -1,4 +1,4 @@
-"""Column types that keep decimals and times exact on every engine."""
+"""Column types that keep decimals and times exact on both engines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ledger.amounts import DIGITS_AFTER_POINT, DIGITS_BEFORE_POINT, SUM_DIGITS_B
 from ledger.errors import StorageError, StorageFault
 from ledger.times import time_text
 
-# Compared and sorted by its bytes on both engines; else a server's locale would decide, and an update of the locales would
-# leave it with indexes that no longer find every key.
+# Text that is compared and sorted by its bytes on both engines. By default the server's locale would decide, and after an
+# update of the locales its indexes would no longer find every key.
 EXACT_TEXT = String().with_variant(String(collation="C"), "postgresql")
 _TEXT_CHARACTERS = SUM_DIGITS_BEFORE_POINT + DIGITS_AFTER_POINT + len("-.")
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """NUMERIC on PostgreSQL; canonical decimal text on SQLite, which has no decimal type and would go through float.
+    """NUMERIC on PostgreSQL; canonical decimal text on SQLite, whose own numbers are binary floats.
 
-    Texts of equal amounts are equal, so that `=` works; they do not sort as numbers.
+    Equal amounts have equal texts, so `=` works; the texts do not sort as numbers.
     """
 
     impl = String
@@ -45,13 +45,13 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None:
             return None
-        if value == "0":  # most figures that stand in a column
+        if value == "0":  # the most frequent value by far
             return ZERO
         try:
             number = Decimal(value)
         except (InvalidOperation, TypeError, ValueError):
             raise unreadable("a decimal", value) from None
-        # Of a size and a length that the program's arithmetic takes: it does not round.
+        # Anything larger or longer would not fit the exact arithmetic of `ledger.amounts`.
         too_long = isinstance(value, str) and len(value) > _TEXT_CHARACTERS
         if (
             too_long
@@ -68,7 +68,7 @@ def exact_sum() -> ExactDecimal:
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """TIMESTAMPTZ on PostgreSQL; canonical text on SQLite, which sorts as time does."""
+    """TIMESTAMPTZ on PostgreSQL; canonical text on SQLite, which sorts in the order of time."""
 
     impl = String
     cache_ok = True
@@ -100,7 +100,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 def unreadable(expected: str, value: object) -> StorageError:
-    """The error of a stored column that holds something else than `expected`."""
+    """The error for a stored column whose value is not `expected`."""
     return StorageError(
         StorageFault.EVENT_UNREADABLE,
         "a stored column does not hold what it should",

@@ -1,7 +1,6 @@
-"""Opening a database, its transactions, and the one translation of its errors.
+"""Opening a database, its transactions, and the only place where its errors are translated.
 
-Two engines, one store: `sqlite` and `postgres` say how each is opened and what its errors mean; everything
-else is the same to the byte.
+`sqlite` and `postgres` say how each engine is opened and what its errors mean; everything else is the same for both.
 """
 
 from __future__ import annotations
@@ -23,14 +22,18 @@ from ledger.database.sqlite import OnWait
 from ledger.errors import StorageError, StorageFault
 
 BUSY_TIMEOUT_S = 30.0
-# The driver counts the rows of many only where they are a journey of their own.
-ROWS_IN_ONE_JOURNEY = 20
+# Up to so many rows, all statements go to a server in one round trip; above that, one round trip for each statement.
+ROWS_IN_ONE_ROUND_TRIP = 20
 _MISSPELT_URL = re.compile(r"postgres(ql)?(\+\w+)?(:|//)", re.IGNORECASE)
 _UNKNOWN = Fault(StorageFault.DATABASE_FAILED, "the database refused", "run `netbasis check`")
 
 
 class Database:
-    """An open database. `location` is shown in messages and never carries a password."""
+    """An open database.
+
+    location:  for messages; never contains a password
+    mode:      what it was opened for
+    """
 
     def __init__(self, engine: Engine, location: str, mode: Mode, file: sqlite.File | None = None) -> None:
         self._engine = engine
@@ -44,10 +47,10 @@ class Database:
     ) -> Self:
         """Open a path (SQLite) or a URL (`postgresql+psycopg://…`).
 
-        `create` makes a file when it is not there; its folder, and a server's database, must be. `on_wait` is called when
-        a writer of a SQLite file has waited for the lock for a second. Raises StorageError: `url_not_supported`,
-        `extra_missing`, `database_missing`, `not_a_database`; what only shows when the database is used
-        (`database_unreadable`, `access_denied`, …) is raised by the first transaction.
+        `mode`: `create` makes a SQLite file if there is none; its folder, or the database on a server, must exist.
+        `busy_timeout_s`: how long a writer waits for a lock. `on_wait`: called when a writer of a SQLite file has waited
+        for one second. Raises StorageError: `url_not_supported`, `extra_missing`, `database_missing`, `not_a_database`.
+        Faults that show only in use (`database_unreadable`, `access_denied`, …) are raised by the first transaction.
         """
         if postgres.is_url(location):
             return cls(
@@ -70,16 +73,17 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one consistent state and writes nothing."""
+        """A read-only transaction that sees one consistent state. Raises StorageError."""
         with translated(self), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start; it commits at the end or leaves nothing.
+        """A transaction that commits at the end; an exception rolls it back.
 
-        Raises StorageError `database_moved` when a SQLite file no longer stands at its path: before the commit, then nothing
-        was written; or after it, then the file that was moved away has what was written.
+        On SQLite it holds the write lock from its start. Raises StorageError; `database_moved` when the SQLite file is no
+        longer at its path. If that is found before the commit, nothing was written; if after it, the file that was moved
+        away has what was written (`outcome_is_unknown`).
         """
         assert self.mode != "read", "a database opened for reading is not written"
         is_committing = False
@@ -100,9 +104,9 @@ class Database:
                 self._leave_moved()
                 if is_committing:
                     error.leave_outcome_unknown()
-                    error.advice = "what was written is in the file that stood there: put that back, or append it again"
+                    error.advice = "what was written is in the file that was moved: put it back, or append again"
                 raise
-            # Any other fault is the server's answer: it has rolled back.
+            # With any other fault the server has answered, and has rolled back.
             is_lost = isinstance(error.__cause__, DBAPIError) and error.__cause__.connection_invalidated
             if is_committing and is_lost:
                 error.leave_outcome_unknown()
@@ -116,7 +120,7 @@ class Database:
             source.backup(copy)
 
     def use_wal(self, *, busy_timeout_s: float, on_wait: OnWait | None) -> None:
-        """See to it that a SQLite file has a WAL: a copy made by `VACUUM INTO` has not, nor has one that was set back."""
+        """Put a SQLite file into WAL mode: a copy made by `VACUUM INTO`, for example, is not. Raises StorageError."""
         if self.dialect == "sqlite":
             with translated(self), self._engine.connect() as connection:
                 driver = connection.connection.driver_connection
@@ -130,7 +134,7 @@ class Database:
             sqlite.leave_moved(driver)
 
     def close(self) -> None:
-        """Close all connections; the last one of a SQLite file moves the WAL into it."""
+        """Close all connections; closing the last one of a SQLite file moves the WAL into the file."""
         with translated(self):
             self._engine.dispose()
 
@@ -145,7 +149,7 @@ class Database:
 
 @contextmanager
 def together(connection: Connection) -> Iterator[None]:
-    """Around writes that belong together: to a server they go in one journey."""
+    """Around statements that belong together: they go to a server in one round trip."""
     if connection.dialect.name == "postgresql":
         with postgres.together(connection):
             yield
@@ -155,7 +159,10 @@ def together(connection: Connection) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A statement and the rows that it is run for. `is_counted`: each must write one row, or the ledger was altered."""
+    """A statement and the rows to run it for.
+
+    is_counted:  each row must write exactly one row, or else somebody has altered the ledger
+    """
 
     statement: Executable
     rows: Sequence[Mapping[str, Any]]
@@ -163,18 +170,18 @@ class Write:
 
 
 def write_together(connection: Connection, writes: Sequence[Write]) -> None:
-    """Run writes that belong together; to a server few rows go in one journey, many in one a statement.
+    """Run writes that belong together, in as few round trips as possible.
 
-    Raises StorageError `schema_altered` when the database has written another number of rows than it was given, as when a
-    trigger or a rule of somebody else swallows them: nothing of the transaction may be acknowledged.
+    Raises StorageError `schema_altered` when the database wrote fewer or more rows than it was given, for example because
+    somebody's trigger or rule swallows them. The transaction must then be rolled back.
     """
-    if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_JOURNEY:
+    if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_ROUND_TRIP:
         with together(connection):
             done = [(write, [connection.execute(write.statement, row) for row in write.rows]) for write in writes]
-        # Of the cursor: in a journey the count comes when the result was made already.
+        # From the cursor: in a pipeline the count arrives after the result object was made.
         counts = [(write, sum(result.context.cursor.rowcount for result in results)) for write, results in done]
     else:
-        kept = {"preserve_rowcount": True}  # else the cursor of many rows is closed, and its count gone
+        kept = {"preserve_rowcount": True}  # otherwise the cursor is closed, and its count lost
         counts = [
             (write, connection.execute(write.statement, list(write.rows), execution_options=kept).rowcount)
             for write in writes
@@ -188,21 +195,21 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
 def _swallowed(given: int, written: int) -> StorageError:
     return StorageError(
         StorageFault.SCHEMA_ALTERED,
-        "the database did not write the rows that it was given, so nothing of the transaction was kept",
+        "the database did not write the rows that it was given, so the transaction was rolled back",
         expected=f"{given} written",
         actual=written,
-        advice="run `netbasis check`: a trigger, a rule or a policy that netbasis did not make hangs on its tables",
+        advice="run `netbasis check`: its tables have a trigger, a rule or a policy that netbasis did not make",
     )
 
 
 def without_password(url: str) -> str:
-    """A database URL for people: the password is not shown, neither before the host nor among the parameters."""
+    """A database URL with its password replaced by `***`, both before the host and among the parameters."""
     return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"(/[^:/@]*):.*@", r"\1:***@", url))
 
 
 @contextmanager
 def translated(database: Database) -> Iterator[None]:
-    """Raises the database's errors as StorageError, from the original."""
+    """Within it, errors of the database's driver are raised as StorageError."""
     try:
         yield
     except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:
@@ -211,9 +218,9 @@ def translated(database: Database) -> Iterator[None]:
         fault_of = postgres.fault_of if database.dialect == "postgresql" else sqlite.fault_of
         fault = fault_of(original) or _UNKNOWN
         name = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None) or ""
-        # Where it could not connect to stands in the URL; a server's second line quotes the statement.
+        # Without the address, which is in the location, and without the second line, which quotes the statement.
         said = str(original).strip().rpartition(" failed: ")[2].partition("\n")[0]
         actual = f"{said} {name}".strip()
         found = StorageError(fault.code, f"{database.location}: {fault.what}", actual=actual, advice=fault.advice)
-        found.is_passing = fault.passing
+        found.is_transient = fault.transient
         raise found from error

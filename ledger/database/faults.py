@@ -1,4 +1,4 @@
-"""What both engines say of a connection and of its errors."""
+"""What both engines share: how a database is opened, and what an error of the driver means."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ WRITES = "netbasis_writes"
 
 
 class Fault(NamedTuple):
-    """What an error of a driver means to the one who called. `passing`: the same again may succeed at once."""
+    """What an error of the driver means for the caller.
+
+    code, what, advice:  as in `ledger.errors.StorageError`
+    transient:           a retry may succeed at once
+    """
 
     code: StorageFault
     what: str
     advice: str
-    passing: bool = False
+    transient: bool = False

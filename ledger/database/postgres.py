@@ -1,9 +1,9 @@
-"""PostgreSQL as an engine: how a server is reached, and what its errors mean.
+"""PostgreSQL: how a server is reached, and what its errors mean.
 
-A writer's transaction is READ COMMITTED: it locks its book's row first, and what it reads after that is what it appends to.
-A reader's is REPEATABLE READ, READ ONLY: one consistent state however long it reads, and no lock that a writer would wait
-for. Times are UTC, commits are synchronous, and nobody waits for a lock longer than the busy timeout. All of that is set
-with the connection, so that no default of a server, a database or a role changes what is written or read.
+A writer's transaction is READ COMMITTED: it locks its book's row first, so nothing that it reads afterwards can change. A
+reader's transaction is REPEATABLE READ, READ ONLY: it sees one consistent state however long it takes, and blocks no
+writer. Times are UTC, commits are synchronous, and nobody waits for a lock longer than the busy timeout. All of this is set
+on each connection, so that no default of a server, a database or a role changes what is written or read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ledger.database.faults import WRITES, Fault, Mode
 from ledger.errors import StorageError, StorageFault
 
 CONNECT_TIMEOUT_S = 10
-# What stands in the URL comes first. A network that swallows everything is found out within half a minute, where the
-# system's own limit is hours. https://www.postgresql.org/docs/current/libpq-connect.html
+# The URL's own parameters take precedence. With these, a network that drops all packets is noticed within half a minute;
+# the system's own limit is hours. https://www.postgresql.org/docs/current/libpq-connect.html
 _DEFAULTS = {
     "application_name": "netbasis",
     "connect_timeout": str(CONNECT_TIMEOUT_S),
@@ -32,7 +32,7 @@ _DEFAULTS = {
     "tcp_user_timeout": "30000",
 }
 _DRIVER = "postgresql+psycopg"
-# What goes wrong is raised; without it the driver's warnings would stand on the stderr of a bot that has set up no logging.
+# Errors are raised. Without this, the driver's warnings would appear on the stderr of a bot that has set up no logging.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
@@ -42,22 +42,22 @@ def is_url(location: str) -> bool:
 
 
 def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
-    """An engine on a server's database, which must exist.
+    """A SQLAlchemy engine for a server's database, which must exist.
 
-    Raises StorageError `url_not_supported`, `extra_missing`; the first transaction raises what only the server can tell.
+    Raises StorageError `url_not_supported`, `extra_missing`; what only the server can tell is raised on the first connect.
     """
     engine = _create_engine(_url(location))
     settings = {
         "TimeZone": "UTC",
         "DateStyle": "ISO",
         "synchronous_commit": "on",
-        "quote_all_identifiers": "off",  # else definitions, which a check compares, are shown otherwise
+        "quote_all_identifiers": "off",  # affects how the server shows definitions, which `check` compares
         "lock_timeout": f"{max(1, int(busy_timeout_s * 1000))}",  # 0 would mean for ever
         "default_transaction_isolation": "read committed",
         "default_transaction_deferrable": "off",
         "default_transaction_read_only": "on" if mode == "read" else "off",
     }
-    # By a statement: what stands in the URL's options, libpq's environment variables (PGTZ, PGDATESTYLE) come before it.
+    # Set by a statement, since the URL's options and libpq's environment (PGTZ, PGDATESTYLE) would override parameters.
     set_all = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
     @event.listens_for(engine, "connect")
@@ -85,7 +85,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
 
 
 def _read_any_time(connection: Any) -> None:
-    """A time that Python has no form for, such as `infinity`, is read as its text, and is then damage like any other."""
+    """Load a time that Python cannot represent, such as `infinity`, as text; it is then reported as a damaged row."""
     import psycopg
     from psycopg.adapt import Loader
     from psycopg.pq import Format
@@ -109,9 +109,9 @@ def _read_any_time(connection: Any) -> None:
 
 @contextmanager
 def together(connection: Connection) -> Iterator[None]:
-    """Statements that answer nothing are sent at once, and what the server says of them is awaited at the end.
+    """Within it, statements are sent without waiting for their answers; the answers are awaited at the end.
 
-    A writer holds its book's lock while it waits for answers, so there should be few to wait for.
+    A writer holds its book's lock while it waits for answers, so it should wait as few times as possible.
     """
     import psycopg
 
@@ -121,11 +121,11 @@ def together(connection: Connection) -> Iterator[None]:
         with driver.pipeline():
             yield
     except psycopg.Error as error:
-        raise DBAPIError(None, None, error) from error  # as SQLAlchemy has it of a single statement
+        raise DBAPIError(None, None, error) from error  # as SQLAlchemy does for a single statement
     except Exception:
         raise
     except BaseException:
-        connection.invalidate()  # a Ctrl-C may have left it in the middle of the journey
+        connection.invalidate()  # a Ctrl-C may have left it in the middle of the pipeline
         raise
 
 
@@ -149,7 +149,7 @@ def _url(location: str) -> URL:
 
 def _create_engine(url: URL) -> Engine:
     try:
-        # Kept connections are looked at before they are used: after a restart of the server every one of them is dead.
+        # Pooled connections are checked before use: after a restart of the server all of them are dead.
         engine = create_engine(url, pool_pre_ping=True, max_overflow=-1)
     except ModuleNotFoundError as error:
         raise StorageError(
@@ -158,13 +158,13 @@ def _create_engine(url: URL) -> Engine:
             expected="the extra postgres",
             advice="install it with: pip install 'netbasis[postgres]'",
         ) from error
-    # SQLAlchemy would ask the server, which costs a round trip, and make another error of a Ctrl-C meanwhile.
+    # SQLAlchemy's own check costs a round trip, and turns a Ctrl-C during it into another error.
     engine.dialect.do_ping = _is_open  # type: ignore[method-assign, assignment]
     return engine
 
 
 def _is_open(connection: Any) -> bool:
-    """Whether nothing has happened to an idle connection: a server that ends one leaves its last words to be read."""
+    """Whether an idle connection is still usable: when a server closes one, there is something to read on its socket."""
     if connection.closed:
         return False
     with DefaultSelector() as selector:
@@ -175,36 +175,36 @@ def _is_open(connection: Any) -> bool:
 _LOST = Fault(
     StorageFault.DATABASE_UNREACHABLE,
     "the connection to the server was lost",
-    "check the server, and repeat it: nothing of it was written",
-    passing=True,
+    "check the server, then try again: nothing was written",
+    transient=True,
 )
 _UNREACHED = _LOST._replace(
     what="the server cannot be reached", advice="check the host and the port of the URL, and that the server runs there"
 )
 _NOT_NOW = _LOST._replace(
-    what="the server takes no connection now", advice="wait for it, close some connections, or have it allow more"
+    what="the server takes no connection now", advice="wait, close some connections, or allow more on the server"
 )
 _WRONG_URL = Fault(
-    StorageFault.URL_NOT_SUPPORTED, "the URL says what the driver does not take", "check its port and its parameters"
+    StorageFault.URL_NOT_SUPPORTED, "the driver does not accept this URL", "check its port and its parameters"
 )
 _DENIED = Fault(
     StorageFault.ACCESS_DENIED,
-    "the server does not let this role do that",
+    "the server does not allow this role to do that",
     "check the user, the password and the grants; see docs/postgresql.md",
 )
 _FULL = Fault(
-    StorageFault.DATABASE_FULL, "the server is out of room", "make room there and repeat: nothing of it was written"
+    StorageFault.DATABASE_FULL, "the server is out of disk space", "free some space and try again: nothing was written"
 )
 _BUSY = Fault(
     StorageFault.DATABASE_BUSY,
     "another transaction has held a lock too long",
-    "find who holds it (pg_stat_activity), and repeat it: nothing of it was written",
+    "find out who holds it (pg_stat_activity), then try again: nothing was written",
 )
-_CLASHED = _BUSY._replace(what="two transactions got into each other's way", passing=True)
+_CLASHED = _BUSY._replace(what="two transactions got into each other's way", transient=True)
 _TIMED_OUT = Fault(
     StorageFault.DATABASE_FAILED,
-    "the server ended the statement: it took longer than it allows, or somebody cancelled it",
-    "allow this role more (statement_timeout, transaction_timeout); nothing of it was written",
+    "the server ended the statement: it took too long, or somebody cancelled it",
+    "allow this role more time (statement_timeout, transaction_timeout); nothing was written",
 )
 
 # SQLSTATEs, then their classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -242,7 +242,7 @@ _FAULTS: dict[str, Fault] = {
         StorageFault.DATABASE_DAMAGED, "the server found its own data damaged", "check the server's log and its disk"
     ),
 }
-# What a connection that could not be made says where the server gives no SQLSTATE.
+# Parts of the messages of a failed connection attempt, for which there is no SQLSTATE.
 _MESSAGES = (
     ("password", _DENIED),
     ("authentication", _DENIED),
@@ -265,7 +265,7 @@ _MESSAGES = (
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """What an error of the driver means; None for one that is not known."""
+    """What an error of the driver means; None for an unknown error."""
     state: str | None = getattr(error, "sqlstate", None)
     if state is not None:
         return _FAULTS.get(state) or _FAULTS.get(state[:2])

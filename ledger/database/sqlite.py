@@ -1,10 +1,10 @@
-"""SQLite as an engine: how a file is opened, and what its errors mean.
+"""SQLite: how a file is opened, and what its errors mean.
 
-The driver's own transactions are off, a writer begins with `BEGIN IMMEDIATE` (so that it waits for the lock once, at the
-start) and a reader with plain `BEGIN` (one consistent snapshot, no lock that a writer would wait for). A reader opens the
-file read-only and an existing file is never created by a mistyped path. Every commit is on the disk when it returns
-(`synchronous=FULL`, WAL). A new file is for its owner only (mode 0600), and so are the ones that SQLite makes beside it,
-which take its mode. Where the file no longer stands at its path, nothing is acknowledged (`File.require_in_place`).
+The driver's own transaction handling is off. A writer begins with `BEGIN IMMEDIATE`, so it waits for the lock once, at the
+start; a reader begins with `BEGIN`, sees one consistent state, and blocks no writer. Readers open the file read-only, and
+only mode `create` makes a file, so a mistyped path never does. A commit is on the disk when it returns (`synchronous=FULL`,
+WAL). A new file has mode 0600, and so have the files that SQLite makes beside it. Once the file is no longer at its path,
+nothing is acknowledged (`File.require_in_place`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ledger.errors import StorageError, StorageFault
 
 OnWait = Callable[[], None]
 
-# How long a writer waits before it says that it does.
+# How long a writer waits before `on_wait` is called.
 QUIET_WAIT_S = 1.0
-# How long between two attempts at a lock that SQLite does not wait for.
+# The pause between two attempts at a lock that SQLite itself does not wait for.
 _PAUSE_S = 0.02
 _OPEN_AS = {"read": "ro", "write": "rw", "create": "rwc"}
 _OWNER_ONLY = 0o600
 
 
 class File:
-    """The file of an engine: the one that stood at the path when it was opened first."""
+    """The database file: the one that was at the path when it was first opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,26 +42,23 @@ class File:
 
     @contextmanager
     def being_opened(self) -> Iterator[None]:
-        """Around opening the path: what stands there before and afterwards is one file, and that of every other time.
-
-        Raises StorageError `database_moved`.
-        """
+        """Around opening the path. Raises StorageError `database_moved` unless it is the same file each time."""
         self._opened = self._opened or self._standing()
         yield
         self._opened = self._opened or self._standing()
         self.require_in_place()
 
     def require_in_place(self) -> None:
-        """Raises StorageError `database_moved` unless the file that was opened still stands at its path."""
+        """Raises StorageError `database_moved` unless the file that was opened is still at its path."""
         found = self._standing()
         if found == self._opened:
             return
-        what = "was removed or moved away" if found is None else "was replaced: another file stands at its path"
+        what = "was removed or moved away" if found is None else "was replaced by another file"
         raise StorageError(
             StorageFault.DATABASE_MOVED,
-            f"the file {self._path} {what} while it was written to",
-            advice="nothing of this was written; what was committed before is in the file that stood there: put that back, "
-            "or a backup if it was removed, and append what is missing: keys make that safe",
+            f"the file {self._path} {what} during the write",
+            advice="nothing was written; what was committed before is in the original file: put it back, "
+            "or restore a backup if it was removed, and append what is missing: keys make that safe",
         )
 
     def _standing(self) -> tuple[int, int] | None:
@@ -73,7 +70,7 @@ class File:
 
 
 def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: OnWait | None) -> tuple[Engine, File]:
-    """An engine on a file, and that file. `on_wait` is called when a writer has waited for the lock for a second.
+    """A SQLAlchemy engine for a file, and that file. Arguments as in `Database.open`.
 
     Raises StorageError `database_missing`, `not_a_database`, `database_unreadable`.
     """
@@ -102,7 +99,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
                 cached_statements=256,
             )
 
-    # Without a file in the URL SQLAlchemy would share one connection among all transactions of a thread.
+    # The pool is named since, without a file in the URL, SQLAlchemy would use one connection for all of a thread.
     engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=QueuePool, max_overflow=-1)
 
     @event.listens_for(engine, "connect")
@@ -110,7 +107,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         if mode == "create" and connection.execute("PRAGMA schema_version").fetchone() == (0,):
-            # Only of a file that is new: the mode is written to the file, and this one may be somebody else's.
+            # Only for a new file: WAL mode is written into the file, and an existing one may belong to somebody else.
             use_wal(connection, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         if mode == "read":
             connection.execute("PRAGMA query_only = ON")
@@ -126,7 +123,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
 
 
 def _make_for_owner(path: Path) -> None:
-    """Make the file where there is none, for its owner only whatever the umask; what hinders it SQLite will say."""
+    """Create the file with mode 0600 whatever the umask, if there is none. Errors are left for SQLite to report."""
     with suppress(OSError):
         made = os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _OWNER_ONLY)
         try:
@@ -151,17 +148,17 @@ def _begin_writing(connection: Connection, busy_timeout_s: float, on_wait: OnWai
 
 
 def leave_moved(connection: sqlite3.Connection) -> None:
-    """Move the WAL into a file that was moved away, as far as that can be done.
+    """Move the WAL into a file that was moved away, as far as possible.
 
-    SQLite would leave it at the old path: what was committed would be missing in the file, and the next file at that path
-    would be taken to be the one that it belongs to.
+    SQLite would leave the WAL at the old path: the file would lack what was committed, and the next file at that path would
+    be taken for the WAL's owner.
     """
     with suppress(sqlite3.Error):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def use_wal(connection: sqlite3.Connection, *, busy_timeout_s: float, on_wait: OnWait | None) -> None:
-    """Give the file a WAL. SQLite does not wait for the locks that this takes, so they are waited for here."""
+    """Put the file into WAL mode. SQLite does not wait for the locks that this takes, so this function does."""
     began = time.monotonic()
     connection.execute("PRAGMA busy_timeout = 0")
     while True:
@@ -184,7 +181,7 @@ def _is_busy(error: sqlite3.OperationalError) -> bool:
 
 
 def _require_file(path: Path, mode: Mode) -> None:
-    # os.path answers also for a path that is too long or that may not be looked at; Path raises.
+    # os.path returns False for a path that is too long or not accessible, where Path raises.
     if os.path.isdir(path):  # noqa: PTH112
         raise StorageError(
             StorageFault.NOT_A_DATABASE, f"{path} is a folder", expected="a file", advice="give the path of the file"
@@ -197,22 +194,22 @@ def _require_file(path: Path, mode: Mode) -> None:
         )
 
 
-# SQLite's primary result codes, and what each means to the one who called.
+# SQLite's primary result codes, and what each means for the caller.
 _FAULTS: dict[str, Fault] = {
     "SQLITE_BUSY": Fault(
         StorageFault.DATABASE_BUSY,
         "another process has held the write lock too long",
-        "wait for it, or find who holds the file open, and repeat it: nothing of it was written",
+        "wait for it, or find out who has the file open, then try again: nothing was written",
     ),
     "SQLITE_FULL": Fault(
         StorageFault.DATABASE_FULL,
         "the disk is full",
-        "make room and repeat the command: nothing of it was written",
+        "free some space and try again: nothing was written",
     ),
     "SQLITE_READONLY": Fault(
         StorageFault.DATABASE_NOT_WRITABLE,
         "the database cannot be written",
-        "check who owns the file and its folder: SQLite writes beside the file, too",
+        "check who owns the file and its folder: SQLite also writes beside the file",
     ),
     "SQLITE_CANTOPEN": Fault(
         StorageFault.DATABASE_UNREADABLE,
@@ -233,15 +230,15 @@ _FAULTS: dict[str, Fault] = {
     "SQLITE_IOERR": Fault(
         StorageFault.DATABASE_FAILED,
         "the disk refused to read or write",
-        "check the disk, its free space and the limits of the process; nothing of the command was written",
+        "check the disk, its free space and the limits of the process; nothing was written",
     ),
 }
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """What an error of the driver means; None for one that is not known."""
+    """What an error of the driver means; None for an unknown error."""
     if isinstance(error, UnicodeDecodeError):
-        # sqlite3 quotes the damaged schema in its message, and that cannot be decoded.
+        # The message of sqlite3 quotes the damaged schema, which cannot be decoded.
         return _FAULTS["SQLITE_CORRUPT"]
     name: str = getattr(error, "sqlite_errorname", None) or ""
     return _FAULTS.get("_".join(name.split("_")[:2]))

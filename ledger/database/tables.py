@@ -1,9 +1,9 @@
 """The tables of the log: `books`, one row per book with the end of its chain, and `events`, append-only.
 
-An event's row is its body and hash, and beside them copies of what queries and sums need: the envelope, a few fields, and
-the event's effects. `event_types` says which forms of events the log holds. `ledger.mapper` is the one place that turns
-rows into events and back; `ledger.integrity.prover` proves the copies against the bodies. Migrations make and change the
-tables; a test compares them with this module.
+An event's row has its body and hash, and beside them copies of what queries and sums need: the envelope, a few fields, and
+the event's effects. `event_types` lists the (type, version) pairs in the log. `ledger.mapper` is the only codec between rows
+and events; `ledger.integrity.prover` proves the copies against the bodies. Migrations make and change the tables; a test
+compares them with this module.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ events = Table(
     Column("strategy", EXACT_TEXT),
     CheckConstraint("version >= 1", name="ck_events_version"),
     UniqueConstraint("book", "key", name="uq_events_key"),
-    # No rowid: INSERT OR REPLACE on one would pass by the triggers.
+    # Without rowid, since INSERT OR REPLACE on a rowid would bypass the triggers.
     sqlite_with_rowid=False,
 )
 
-# Every (type, version) that stands in the log, and the first release that reads it; so that an older one can say which to
-# install instead of misreading an event.
+# Every (type, version) in the log, and the first release that can read it: an older release names it instead of misreading
+# an event.
 event_types = Table(
     "event_types",
     metadata,

@@ -1,7 +1,7 @@
-"""The triggers by which the database itself refuses to change an event.
+"""The triggers with which the database itself refuses to change an event.
 
-SQLite's `REPLACE` deletes without firing DELETE triggers, so there an INSERT is refused too when its version, key or
-reversed version is there. PostgreSQL has no REPLACE, and its unique indexes refuse the rest; it has TRUNCATE.
+SQLite's `REPLACE` deletes without firing DELETE triggers, so there an INSERT is also refused when its version, key or
+reversed version exists already. PostgreSQL has no REPLACE, and its unique indexes refuse duplicates; but it has TRUNCATE.
 `ledger.integrity.prover` reports a trigger that is missing or altered.
 """
 
@@ -40,19 +40,19 @@ _TGTYPES = {"events_refuse_update": 1 + 2 + 16, "events_refuse_delete": 1 + 2 + 
 
 
 def statements(dialect: str) -> list[str]:
-    """What makes the triggers on an engine."""
+    """The SQL statements that create the triggers."""
     return list(SQLITE.values()) if dialect == "sqlite" else [POSTGRESQL_FUNCTION, *POSTGRESQL.values()]
 
 
 def expected(dialect: str) -> dict[str, str]:
-    """By name, what `found` gives when every trigger is as it was made."""
+    """By name, what `found` returns when every trigger is as it was created."""
     if dialect == "sqlite":
         return SQLITE
     return {name: f"type {kind}, enabled O in origin: {_FUNCTION_BODY}" for name, kind in _TGTYPES.items()}
 
 
 def found(connection: Connection) -> dict[str, str]:
-    """By name, the triggers that guard the events as they are."""
+    """By name, the definitions of the triggers on `events` as they are now."""
     if connection.dialect.name == "sqlite":
         query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'")
         return {row.name: row.sql for row in connection.execute(query)}

@@ -25,7 +25,7 @@ from ledger.events import REVERSIBLE, BasisCommit, Event, Reversal
 from ledger.integrity.findings import Finding
 from ledger.integrity.prover import ProvedRow, Prover
 from ledger.integrity.raw_rows import shown_raw
-from ledger.stored import SealedEvent, seal_body
+from ledger.stored import DecodedBody, encode_body
 
 LOG_RULES = "log_rules"
 _SHOWN_CHARACTERS = 200
@@ -49,7 +49,7 @@ class LogRules:
         if reverses is not None:
             self._reversals.setdefault(reverses, proved.version)
 
-    def _check(self, version: int, sealed: SealedEvent, body: bytes) -> Iterator[Finding]:
+    def _check(self, version: int, sealed: DecodedBody, body: bytes) -> Iterator[Finding]:
         event = sealed.event
         if isinstance(event, Reversal):
             yield from self._check_reversal(version, event.reverses)
@@ -120,9 +120,9 @@ def _reverses(proved: ProvedRow) -> int | None:
     return None if proved.stored is None else proved.stored.reverses
 
 
-def _check_canonical(version: int, sealed: SealedEvent, body: bytes) -> Iterator[Finding]:
+def _check_canonical(version: int, sealed: DecodedBody, body: bytes) -> Iterator[Finding]:
     """The bytes are those that sealing the event gives: amounts above all, which have one text each."""
-    expected = seal_body(
+    expected = encode_body(
         sealed.event,
         book=sealed.book,
         version=sealed.version,

@@ -29,8 +29,8 @@ from ledger.errors import NetbasisError, StorageError, StorageFault
 from ledger.events import Event, Opened, Reversal
 from ledger.integrity.findings import Finding
 from ledger.integrity.raw_rows import raw_columns, shown_raw
-from ledger.mapper import row_of, stored_event
-from ledger.stored import SealedEvent, StoredEvent, chain_hash, open_body
+from ledger.mapper import encode_row, stored_event
+from ledger.stored import DecodedBody, StoredEvent, chain_hash, decode_body
 from ledger.times import BEGINNING, time_text
 
 CHAIN = "chain"
@@ -54,7 +54,7 @@ class ProvedRow:
     stored: StoredEvent | None
     event: Event | None
     findings: tuple[Finding, ...]
-    sealed: SealedEvent | None = None
+    sealed: DecodedBody | None = None
     body: bytes = b""
 
 
@@ -121,7 +121,7 @@ class Prover:
         body = _bytes(row.body)
         event, stored, sealed = None, None, None
         try:
-            sealed = open_body(body)
+            sealed = decode_body(body)
             event = sealed.event
             if not broken:
                 self._learn_terms(sealed)
@@ -157,14 +157,14 @@ class Prover:
         detail = "the hash does not follow from the event's bytes and its predecessor's hash"
         yield Finding(CHAIN, row.version, detail, computed[0].hex(), shown_raw(row.hash))
 
-    def _learn_terms(self, sealed: SealedEvent) -> None:
+    def _learn_terms(self, sealed: DecodedBody) -> None:
         """The book's terms are those that its first event gives; its row may have been changed."""
         if isinstance(sealed.event, Opened) and self._opened is None:
             self._opened = sealed.event
             self.book = Book.on_terms_of(self.book.name, self._opened)
             self._history.book = self.book
 
-    def _recompute(self, row: Row[Any], sealed: SealedEvent) -> StoredEvent:
+    def _recompute(self, row: Row[Any], sealed: DecodedBody) -> StoredEvent:
         """The stored form as the bytes give it, hash included."""
         event = sealed.event
         if isinstance(event, Reversal) and not event.reverses < sealed.version:
@@ -186,7 +186,7 @@ class Prover:
         )
 
     def _compare(self, row: Row[Any], stored: StoredEvent) -> Iterator[Finding]:
-        values = row_of(stored)
+        values = encode_row(stored)
         for (name, stored_form), actual in zip(self._event_forms.items(), row, strict=True):
             if name in _PROVED_BY_HASH:
                 continue
@@ -249,7 +249,7 @@ class _History:
     def type_at(self, version: int) -> str:
         """The type of an earlier event; raises what unreadable bytes raise."""
         stored = self.from_columns(version) if version in self.distrusted else None
-        return open_body(_bytes(self._row(version).body)).event.kind if stored is None else stored.type
+        return decode_body(_bytes(self._row(version).body)).event.kind if stored is None else stored.type
 
     def starting_value(self) -> Decimal:
         return self._starting_value
@@ -263,7 +263,7 @@ class _History:
         if stored is not None:
             return stored
         row = self._row(version)
-        sealed = open_body(_bytes(row.body))
+        sealed = decode_body(_bytes(row.body))
         if isinstance(sealed.event, Reversal):
             raise StorageError(StorageFault.EVENT_UNREADABLE, f"it reverses version {version}, which is a reversal")
         return stored_event(

@@ -19,7 +19,7 @@ from ledger.database.faults import Mode
 from ledger.errors import Refused, StorageError
 from ledger.event_types import RELEASES
 from ledger.events import EVENT_TYPES, Fill, Opened
-from ledger.stored import chain_hash, open_body, seal_body
+from ledger.stored import chain_hash, decode_body, encode_body
 from ledger.upcasting import UPCASTERS, Fields, upcast
 from tests.cli_support import Cli, assert_refused, ndjson
 from tests.engines import Engine, contents, forget, new_ledger, raw_access
@@ -286,7 +286,7 @@ def test_the_upcasters_of_the_program_change_no_field_that_was_given() -> None:
 
 def strategy_of(body: bytes) -> str | None:
     """The strategy of a fill, as its bytes are read."""
-    read = open_body(body).event
+    read = decode_body(body).event
     assert isinstance(read, Fill)
     return read.strategy
 
@@ -315,8 +315,8 @@ def test_stored_bytes_and_hashes_stay_whatever_the_newest_form_is(
         previous = stored.hash
     # What is appended now has the third form, which is not passed through a step.
     newest = keeper.append(BOOK, event("fill", **SMALLEST["fill"], strategy="new")).stored
-    assert (open_body(newest.body).type_version, strategy_of(newest.body)) == (3, "new")
-    first = seal_body(
+    assert (decode_body(newest.body).type_version, strategy_of(newest.body)) == (3, "new")
+    first = encode_body(
         event("fill", **SMALLEST["fill"], at=START, key="k"),
         book=BOOK,
         version=9,

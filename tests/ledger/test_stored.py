@@ -23,7 +23,7 @@ from engine.bookkeeper import Bookkeeper
 from ledger.amounts import amount_text
 from ledger.errors import Refused, StorageError, StorageFault
 from ledger.events import EVENT_TYPES, Event, Opened
-from ledger.stored import StoredEvent, chain_hash, json_value, open_body, seal_body
+from ledger.stored import StoredEvent, chain_hash, decode_body, encode_body, json_value
 from ledger.times import parse_time, time_text
 from tests.support import BOOK, SMALLEST, START, SequentialIds, TickingClock, event, ledger_file, log_of
 
@@ -275,7 +275,7 @@ def test_the_chains_hash_joins_predecessor_and_body_in_this_order() -> None:
 @pytest.mark.parametrize("chain", [FIRST, NEWEST], ids=["first", "newest"])
 def test_golden_bodies_are_read_back_as_the_events_that_were_given(chain: Chain) -> None:
     for version, (kind, fields, body, _) in enumerate(chain, 1):
-        sealed = open_body(body.encode("utf-8"))
+        sealed = decode_body(body.encode("utf-8"))
         assert (sealed.book, sealed.version, sealed.recorded_at) == (BOOK, version, START)
         assert sealed.event_id == f"00000000-0000-4000-8000-{version:012d}"
         made = event(kind, **fields)
@@ -364,12 +364,12 @@ _any_event = st.sampled_from(sorted(EVENT_TYPES)).flatmap(_events_of)
 
 def seal(made: Event) -> bytes:
     """The body of an event as version 7 of the book `main`."""
-    return seal_body(made, book=BOOK, version=7, event_id="id-7", recorded_at=START)
+    return encode_body(made, book=BOOK, version=7, event_id="id-7", recorded_at=START)
 
 
 @given(_any_event)
 def test_a_body_is_read_back_as_the_same_event(made: Event) -> None:
-    sealed = open_body(seal(made))
+    sealed = decode_body(seal(made))
     assert (sealed.book, sealed.version, sealed.event_id, sealed.recorded_at) == (BOOK, 7, "id-7", START)
     assert sealed.event == made.model_copy(update={"book": BOOK})
     assert seal(sealed.event) == seal(made)
@@ -470,14 +470,14 @@ _BODY = FIRST[-1][2]
 )
 def test_bytes_that_are_no_event_cannot_be_read(body: str) -> None:
     with pytest.raises(StorageError) as error:
-        open_body(body.encode("utf-8"))
+        decode_body(body.encode("utf-8"))
     assert error.value.fault is StorageFault.EVENT_UNREADABLE
     assert str(error.value).isprintable()
 
 
 def test_bytes_that_are_no_text_cannot_be_read() -> None:
     with pytest.raises(StorageError) as error:
-        open_body(b"\xff" + _BODY.encode())
+        decode_body(b"\xff" + _BODY.encode())
     assert error.value.fault is StorageFault.EVENT_UNREADABLE
 
 
@@ -488,10 +488,10 @@ def test_a_changed_character_is_another_event_or_unreadable(position: int, chara
     if changed == _BODY:
         return
     try:
-        sealed = open_body(changed.encode("utf-8"))
+        sealed = decode_body(changed.encode("utf-8"))
     except StorageError:
         return
-    resealed = seal_body(
+    resealed = encode_body(
         sealed.event,
         book=sealed.book,
         version=sealed.version,

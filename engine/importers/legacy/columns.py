@@ -13,7 +13,7 @@ TABLES = (CAPITAL, LEDGER, FILLS, STATE)
 TIME = "time"
 _TIMES = ("ts", "timestamp", "created_at", "at", "time")
 
-Mapped = Mapping[tuple[str, str], str]
+ColumnNames = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ _FIELDS: dict[str, tuple[Field, ...]] = {
 }
 
 
-def parse_mapping(texts: Iterable[str]) -> Mapped:
+def parse_mapping(texts: Iterable[str]) -> ColumnNames:
     """`table.field=column`, each; the field by its name or by a usual name of its column. Raises ValueError."""
     mapped: dict[tuple[str, str], str] = {}
     for text in texts:
@@ -98,7 +98,9 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
-def find_layout(connection: sqlite3.Connection, numeraire: str, mapped: Mapped, *, has_engine_start: bool) -> Layout:
+def find_layout(
+    connection: sqlite3.Connection, numeraire: str, mapped: ColumnNames, *, has_engine_start: bool
+) -> Layout:
     """The columns of the old tables. Names of tables and columns are compared as SQLite does, without case.
 
     Raises Refused `field_required`, with all that is missing.

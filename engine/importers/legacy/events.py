@@ -34,7 +34,7 @@ _SHORTENING = Context(prec=150, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
-class KnownColumns:
+class EarlierImports:
     """What earlier imports left in the book: all keys of theirs, and per asset the sum of the openings."""
 
     keys: frozenset[str] = frozenset()
@@ -66,7 +66,7 @@ def key_of(table: str, row_id: str) -> str:
     return f"{PREFIX}{table}:{row_id}"
 
 
-def plan_events(rows: LegacyRows, chains: Mapping[str, BalanceChain], book: Book, known: KnownColumns) -> ImportPlan:
+def plan_events(rows: LegacyRows, chains: Mapping[str, BalanceChain], book: Book, known: EarlierImports) -> ImportPlan:
     """The events of an old database, sorted by time: openings first, then fills, then capital; the baseline last.
 
     Raises Refused, naming the old row, for what cannot be an event.
@@ -196,7 +196,7 @@ def opening_beyond(chain: BalanceChain) -> Decimal:
     return value(beyond, _ONE)
 
 
-def _plan_openings(plan: ImportPlan, chains: Mapping[str, BalanceChain], known: KnownColumns) -> None:
+def _plan_openings(plan: ImportPlan, chains: Mapping[str, BalanceChain], known: EarlierImports) -> None:
     """An adjustment for each opening that holds more than what came before it; at a later import, for what is new of it."""
     gone = gone_keys(plan, known)
     if gone:
@@ -212,14 +212,14 @@ def _plan_openings(plan: ImportPlan, chains: Mapping[str, BalanceChain], known: 
                 _add(plan, LEDGER, chain.steps[0].row.id, partial(_opening, chain, new, known))
 
 
-def gone_keys(plan: ImportPlan, known: KnownColumns) -> set[str]:
+def gone_keys(plan: ImportPlan, known: EarlierImports) -> set[str]:
     """The keys of imported rows that the old database no longer has; a correction's key, `…#2`, is none of them."""
     missing = known.keys - {planned.event.key for planned in plan.events}
     others = (OPENINGS, f"{PREFIX}{STATE}:")
     return {key for key in missing if not key.startswith(others) and key.rpartition("#")[0] not in known.keys}
 
 
-def _opening(chain: BalanceChain, amount: Decimal, known: KnownColumns) -> Adjustment:
+def _opening(chain: BalanceChain, amount: Decimal, known: EarlierImports) -> Adjustment:
     first = chain.steps[0].row
     key, number = key_of(LEDGER, first.id), 1
     while key in known.keys:
@@ -230,7 +230,7 @@ def _opening(chain: BalanceChain, amount: Decimal, known: KnownColumns) -> Adjus
     return Adjustment.model_validate({**fields, "key": key})
 
 
-def _plan_baseline(plan: ImportPlan, rows: LegacyRows, book: Book, known: KnownColumns) -> None:
+def _plan_baseline(plan: ImportPlan, rows: LegacyRows, book: Book, known: EarlierImports) -> None:
     """The first import ends with the old engine's starting value; later the deposits and withdrawals move it."""
     name = starting_value_key(book.numeraire)
     key = key_of(STATE, name)

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, select
 
 from engine.bookkeeper import Bookkeeper, View
 from engine.importers.legacy.chain import BalanceChain, Holds, chains_of
-from engine.importers.legacy.columns import Mapped
+from engine.importers.legacy.columns import ColumnNames
 from engine.importers.legacy.copying import copied_aside
-from engine.importers.legacy.events import OPENINGS, PREFIX, ImportPlan, KnownColumns, PlannedEvent, plan_events
+from engine.importers.legacy.events import OPENINGS, PREFIX, EarlierImports, ImportPlan, PlannedEvent, plan_events
 from engine.importers.legacy.holding import read_holds
-from engine.importers.legacy.movements import Recorded, movements_recorded_before
+from engine.importers.legacy.movements import RecordedMovement, movements_recorded_before
 from engine.importers.legacy.reconciliation import Reconciliation, reconcile
-from engine.importers.legacy.rows import LegacyRows, Reading, read_legacy
+from engine.importers.legacy.rows import LegacyRows, ReadingOptions, read_legacy
 from ledger import store
 from ledger.amounts import ZERO, add
 from ledger.appender import EVENTS_AT_ONCE
@@ -46,7 +46,7 @@ class ImportRequest:
     """
 
     file: str
-    mapped: Mapped
+    mapped: ColumnNames
     engine_start: datetime | None = None
     holds: Holds | None = None
 
@@ -63,7 +63,7 @@ class ImportReport:
     head: Head
     plan: ImportPlan
     existed: Sequence[bool]
-    recorded: Sequence[Recorded]
+    recorded: Sequence[RecordedMovement]
     holds: Holds
     reconciliation: Reconciliation
     notes: list[str]
@@ -106,7 +106,7 @@ def import_legacy(
 
 
 def _read(book: Book, request: ImportRequest) -> LegacyRows:
-    how = Reading(
+    how = ReadingOptions(
         numeraire=book.numeraire,
         base_asset=book.base_asset,
         starting_value_key=starting_value_key(book.numeraire),
@@ -117,7 +117,7 @@ def _read(book: Book, request: ImportRequest) -> LegacyRows:
         return read_legacy(copy, request.file, how)
 
 
-def _known(connection: Connection, name: str) -> KnownColumns:
+def _known(connection: Connection, name: str) -> EarlierImports:
     """What earlier imports left; the events' columns are enough for it."""
     query = select(events.c.key, events.c.type, events.c.asset, events.c.asset_delta)
     keys: set[str] = set()
@@ -128,12 +128,12 @@ def _known(connection: Connection, name: str) -> KnownColumns:
         keys.add(key)
         if kind == "adjustment" and key.startswith(OPENINGS):
             openings[asset] = add(openings.get(asset, ZERO), delta)
-    return KnownColumns(frozenset(keys), openings)
+    return EarlierImports(frozenset(keys), openings)
 
 
 def _append(
     keeper: Bookkeeper, name: str, planned: Sequence[PlannedEvent], on_progress: OnProgress | None
-) -> tuple[list[bool], list[Recorded]]:
+) -> tuple[list[bool], list[RecordedMovement]]:
     """Which of the events existed, and which movements were recorded by others before."""
     appended: list[bool] = []
     with keeper.transaction(name) as transaction:
@@ -153,7 +153,7 @@ def _append(
     return [item.event.key in known or next(answers) for item in planned], recorded
 
 
-def _keys_of(recorded: Sequence[Recorded]) -> set[str | None]:
+def _keys_of(recorded: Sequence[RecordedMovement]) -> set[str | None]:
     """The keys of the old rows that are not appended."""
     return {each.planned.event.key for each in recorded}
 
@@ -176,7 +176,11 @@ class _Rehearsal:
 
 
 def _rehearse(
-    connection: Connection, view: View, now: datetime, planned: Sequence[PlannedEvent], recorded: Sequence[Recorded]
+    connection: Connection,
+    view: View,
+    now: datetime,
+    planned: Sequence[PlannedEvent],
+    recorded: Sequence[RecordedMovement],
 ) -> Iterator[StoredEvent | None]:
     """What each event would be stored as, but for its bytes; None for one that is there. Raises as appending does."""
     history = _Rehearsal(store.starting_value(connection, view.book.name))

@@ -24,14 +24,16 @@ _Movement = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedMovement:
     """An event of the import that is not appended, since `stored` is its movement."""
 
     planned: PlannedEvent
     stored: StoredEvent
 
 
-def movements_recorded_before(connection: Connection, book: str, planned: Sequence[PlannedEvent]) -> list[Recorded]:
+def movements_recorded_before(
+    connection: Connection, book: str, planned: Sequence[PlannedEvent]
+) -> list[RecordedMovement]:
     """The planned movements that the book has under other keys than an import's, in the plan's order.
 
     Raises MovementConflict, naming the old row, where a movement of the same transaction stands with another amount.
@@ -41,7 +43,7 @@ def movements_recorded_before(connection: Connection, book: str, planned: Sequen
         movement = _movement(item)
         if movement is not None:
             asked[movement].append(item)
-    found: list[Recorded] = []
+    found: list[RecordedMovement] = []
     for movement, items in asked.items():
         there = [
             stored
@@ -66,9 +68,9 @@ def _not_imported(connection: Connection, book: str, items: Sequence[PlannedEven
     return [item for item in items if item.event.key not in keys]
 
 
-def _matched(movement: _Movement, items: Sequence[PlannedEvent], there: list[StoredEvent]) -> list[Recorded]:
+def _matched(movement: _Movement, items: Sequence[PlannedEvent], there: list[StoredEvent]) -> list[RecordedMovement]:
     """Each old row with the movement of its amount; a row and a movement that are left over contradict each other."""
-    found: list[Recorded] = []
+    found: list[RecordedMovement] = []
     others: list[PlannedEvent] = []
     for item in items:
         amount = getattr(item.event, "amount", None)
@@ -77,7 +79,7 @@ def _matched(movement: _Movement, items: Sequence[PlannedEvent], there: list[Sto
             others.append(item)
             continue
         there = [stored for stored in there if stored is not same]
-        found.append(Recorded(item, same))
+        found.append(RecordedMovement(item, same))
     if others and there:
         amounts = [(stored.version, json_value(_amount(stored))) for stored in there]
         conflict = MovementConflict(*movement, amounts, json_value(getattr(others[0].event, "amount", None)))

@@ -17,7 +17,7 @@ from engine.importers.legacy.causes import Cause, Causes, Kind, find_causes
 from engine.importers.legacy.chain import BalanceChain, noise_of
 from engine.importers.legacy.columns import CAPITAL, FILLS, STATE
 from engine.importers.legacy.events import OPENINGS, PREFIX, ImportPlan, key_of
-from engine.importers.legacy.movements import Recorded
+from engine.importers.legacy.movements import RecordedMovement
 from engine.importers.legacy.rows import CapitalRow, FillRow, LegacyRows
 from ledger.amounts import ZERO, add, negate, subtract, total, value
 from ledger.events import Adjustment
@@ -181,7 +181,7 @@ def reconcile(
     numeraire: str,
     log: Iterable[StoredEvent],
     plan: ImportPlan,
-    recorded: Sequence[Recorded] = (),
+    recorded: Sequence[RecordedMovement] = (),
 ) -> Reconciliation:
     """Compare an old database with a book's log, in which the import of `plan` is done."""
     keys = {planned.event.key for planned in plan.events if planned.event.key is not None}

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER, STATE, Layout, Mapped, find_layout, quoted
+from engine.importers.legacy.columns import CAPITAL, FILLS, LEDGER, STATE, ColumnNames, Layout, find_layout, quoted
 from engine.importers.legacy.copying import reading
 from engine.importers.legacy.values import OldRow, parse_label
 from ledger.amounts import ZERO, negate
@@ -87,7 +87,7 @@ class LegacyRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadingOptions:
     """How an old database is to be read: the book's assets, its starting value's key, and what the caller said.
 
     `engine_start`: the time of rows that have none.
@@ -96,11 +96,11 @@ class Reading:
     numeraire: str
     base_asset: str
     starting_value_key: str
-    mapped: Mapped = field(default_factory=dict)
+    mapped: ColumnNames = field(default_factory=dict)
     engine_start: datetime | None = None
 
 
-def read_legacy(copy: Path, source: str, how: Reading) -> LegacyRows:
+def read_legacy(copy: Path, source: str, how: ReadingOptions) -> LegacyRows:
     """All rows of a copy of the old database; `source` is the original's name, for errors.
 
     Raises Refused `field_required` and, naming table, row and column, what the values raise; StorageError.
@@ -119,7 +119,7 @@ def read_legacy(copy: Path, source: str, how: Reading) -> LegacyRows:
         )
 
 
-def _capital(row: OldRow, how: Reading) -> CapitalRow:
+def _capital(row: OldRow, how: ReadingOptions) -> CapitalRow:
     return CapitalRow(
         id=row.id,
         event_type=row.choice("event_type", MOVES_BASIS),
@@ -133,7 +133,7 @@ def _capital(row: OldRow, how: Reading) -> CapitalRow:
     )
 
 
-def _ledger(row: OldRow, how: Reading) -> LedgerRow:
+def _ledger(row: OldRow, how: ReadingOptions) -> LedgerRow:
     return LedgerRow(
         id=row.id,
         asset=row.text("asset"),
@@ -144,7 +144,7 @@ def _ledger(row: OldRow, how: Reading) -> LedgerRow:
     )
 
 
-def _fill(row: OldRow, how: Reading) -> FillRow:
+def _fill(row: OldRow, how: ReadingOptions) -> FillRow:
     fee = row.optional_amount("fee_amount")
     quote_asset = row.optional_text("quote_asset") or how.numeraire
     return FillRow(
@@ -164,7 +164,7 @@ def _fill(row: OldRow, how: Reading) -> FillRow:
     )
 
 
-def _starting_value(connection: sqlite3.Connection, layout: Layout, how: Reading) -> Decimal | None:
+def _starting_value(connection: sqlite3.Connection, layout: Layout, how: ReadingOptions) -> Decimal | None:
     for values in _select(connection, STATE, layout.tables.get(STATE, {})):
         if values["key"] == how.starting_value_key:
             return OldRow(STATE, how.starting_value_key, layout.tables[STATE], values).optional_amount("value")

@@ -23,7 +23,7 @@ from engine.rehearsal.drawing import futures
 from engine.rehearsal.playing import Failure, Verdict, given_fields, property_test
 from engine.rehearsal.simulation import RECENT_EVENTS, TICK, Present, Simulation, present_of
 from engine.rehearsal.statistics import Statistics
-from engine.rehearsal.wishes import Plan
+from engine.rehearsal.wishes import Turn
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Event, Reversal, Withdrawal
 from ledger.integrity.findings import Finding
@@ -110,7 +110,7 @@ def test_a_simulation_records_byte_by_byte_what_the_log_records_and_refuses_what
     assert view.state == simulation.state
 
 
-def _compare_one(plan: Plan, simulation: Simulation, keeper: Bookkeeper) -> None:
+def _compare_one(plan: Turn, simulation: Simulation, keeper: Bookkeeper) -> None:
     try:
         wished = plan if plan is None or isinstance(plan, Event) else plan.event(simulation, POLICIES)
     except Refused:

@@ -27,7 +27,7 @@ from ledger.book import GENESIS_HASH
 from ledger.database.tables import books, events
 from ledger.errors import Conflict, KeyConflict, NetbasisError, Refused, StorageError, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
-from ledger.mapper import row_of
+from ledger.mapper import encode_row
 from ledger.stored import StoredEvent, chain_hash
 from tests.ledger.database.store_support import (
     SAMPLE_VERSIONS,
@@ -663,14 +663,14 @@ class StoreContract:
     ) -> None:
         append_sample(keeper)
         (reversal,) = [stored for stored in log_of(keeper) if stored.version == 12]
-        row = row_of(reversal)
+        row = encode_row(reversal)
         others = {"version": 99, "key": "other", "reverses": 4, "event_id": "other"}
         del others[unique]
         with nothing_changes(keeper), pytest.raises(StorageError), keeper.database.writing() as connection:
             connection.execute(insert(events).values(**row | others))
 
     def test_the_database_refuses_an_event_of_an_unknown_book_and_of_version_0(self, keeper: Bookkeeper) -> None:
-        row = row_of(log_of(keeper)[0]) | {"key": "other"}
+        row = encode_row(log_of(keeper)[0]) | {"key": "other"}
         for change in ({"book": "other"}, {"version": 0}):
             with nothing_changes(keeper), pytest.raises(StorageError), keeper.database.writing() as connection:
                 connection.execute(insert(events).values(**row | change))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.importers.legacy.columns import parse_mapping
-from engine.importers.legacy.rows import LegacyRows, Reading, read_legacy
+from engine.importers.legacy.rows import LegacyRows, ReadingOptions, read_legacy
 from engine.importers.legacy.values import exact_text, parse_balance, parse_old_time
 from ledger.errors import Refusal, Refused
 from ledger.times import parse_time, time_text
@@ -40,7 +40,7 @@ def database(folder: Path, *tables: str, **rows: Sequence[tuple[object, ...]]) -
 
 def read(path: Path, *mapped: str, numeraire: str = "RLUSD", engine_start: str | None = None) -> LegacyRows:
     start = None if engine_start is None else parse_time(engine_start)
-    how = Reading(numeraire, "XRP", STARTING_VALUE_KEY, parse_mapping(mapped), start)
+    how = ReadingOptions(numeraire, "XRP", STARTING_VALUE_KEY, parse_mapping(mapped), start)
     return read_legacy(path, "old.db", how)
 
 

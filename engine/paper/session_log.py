@@ -20,14 +20,14 @@ LOGGER = logging.getLogger("netbasis.paper")
 LOGGER.addHandler(logging.NullHandler())  # without it a library user's stderr gets bare names
 
 
-def log(level: int, name: str, **fields: object) -> None:
+def log_record(level: int, name: str, **fields: object) -> None:
     """Log an event with its fields."""
     if LOGGER.isEnabledFor(level):
         LOGGER.log(level, name, extra={"fields": fields})
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
+class IdleRow:
     """A row after which a side has no quote, and the balances then."""
 
     market: Observation
@@ -43,7 +43,7 @@ class Silence:
         self._interval = interval
         self._said_at: dict[tuple[Reason | None, Reason | None], datetime] = {}
 
-    def take(self, idle: Iterable[Idle]) -> None:
+    def take(self, idle: Iterable[IdleRow]) -> None:
         """Take the rows in order. No quote at all is a warning; one side without one is information."""
         for row in idle:
             bid, ask = _reason(row.intents.bid), _reason(row.intents.ask)
@@ -61,7 +61,7 @@ def _reason(side: Quote | Reason) -> Reason | None:
     return side if isinstance(side, Reason) else None
 
 
-def _say(row: Idle, bid: Reason | None, ask: Reason | None) -> None:
+def _say(row: IdleRow, bid: Reason | None, ask: Reason | None) -> None:
     tick = row.market.tick
     state = {
         "at": tick.at,
@@ -72,8 +72,8 @@ def _say(row: Idle, bid: Reason | None, ask: Reason | None) -> None:
         "quote_balance": row.balances.quote,
     }
     if bid is not None and ask is not None:
-        log(logging.WARNING, "no_quotes", bid=bid, ask=ask, **state)
+        log_record(logging.WARNING, "no_quotes", bid=bid, ask=ask, **state)
     elif bid is not None:
-        log(logging.INFO, "no_bid", reason=bid, **state)
+        log_record(logging.INFO, "no_bid", reason=bid, **state)
     else:
-        log(logging.INFO, "no_ask", reason=ask, **state)
+        log_record(logging.INFO, "no_ask", reason=ask, **state)
