@@ -96,7 +96,7 @@ def preview_reversal(keeper: Bookkeeper, name: str, version: int, *, at: datetim
 
 
 def reverse(keeper: Bookkeeper, preview: ReversalPreview, reversal: Reversal) -> Outcome:
-    """Append the reversal that was previewed. Raises VersionPassed when the book has changed since; Refused; StorageError."""
+    """Append a previewed reversal. Raises VersionPassed when the book has changed since; Refused; StorageError."""
     return keeper.append(preview.book.name, reversal, expected_version=preview.head_version)
 
 
