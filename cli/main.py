@@ -157,7 +157,7 @@ def _what_stays(target: Target) -> list[str]:
         return []
     if commits.pending:
         place = _places(commits.pending)
-        return [f"{place} may have been committed: look with `netbasis register` before you repeat it"]
+        return [f"it is not known whether {place} was committed: look with `netbasis register` before you repeat it"]
     if not commits.last:
         return ["no event was written"]
     last = _places(commits.last)
