@@ -222,4 +222,4 @@ def test_a_stream_ends_with_exit_4_and_answers_nothing_more(
         child.stdin.write(ndjson([deposit("b"), deposit("c")]))
         child.stdin.close()
         ran = ended(child)
-    assert_refused(Ran(ran.code, ran.out, ran.err), 4, "database_moved", what, "line 1 is committed", "put that back")
+    assert_refused(Ran(ran.code, ran.out, ran.err), 4, "database_moved", what, "line 1 is committed", "put it back")
