@@ -79,7 +79,7 @@ def preview_reversal(keeper: Bookkeeper, name: str, version: int, *, at: datetim
         later = store.read_events(connection, name, after=version, where=events.c.type == "withdrawal")
         reversed_versions = store.reversals(connection, name)
         classified = [
-            event.version for event in later if _is_classified(event) and event.version not in reversed_versions
+            stored.version for stored in later if _is_classified(stored) and stored.version not in reversed_versions
         ]
         after = apply(view.state, _as_reversal(target, view.head.version + 1), MarksOfLog(connection, name))
         marks = marks_now(connection, name, view.state.marks, keeper.now())
@@ -100,8 +100,8 @@ def reverse(keeper: Bookkeeper, preview: ReversalPreview, reversal: Reversal) ->
     return keeper.append(preview.book.name, reversal, expected_version=preview.head_version)
 
 
-def _is_classified(event: StoredEvent) -> bool:
-    withdrawal = event.event
+def _is_classified(stored: StoredEvent) -> bool:
+    withdrawal = stored.event
     return isinstance(withdrawal, Withdrawal) and withdrawal.evidence is not None
 
 
