@@ -12,7 +12,7 @@ import pytest
 
 import projections.basis
 import projections.engine_state
-from engine import projection_store
+from engine import projector
 from engine.bookkeeper import Bookkeeper
 from engine.capital import (
     InitialBasisPlan,
@@ -203,7 +203,7 @@ REAL_ROWS = rows.rows_of
     ("module", "name", "failing"),
     [
         (projections.engine_state, "apply", failing_apply),
-        (projection_store, "rows_of", unstorable_rows),
+        (projector, "rows_of", unstorable_rows),
     ],
 )
 @pytest.mark.parametrize("kind", ["inject", "withdraw"])
