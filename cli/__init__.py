@@ -1,1 +1,1 @@
-"""Words in, words out: one file per command or group, and errors become exit codes only in `cli.main`."""
+"""The command line: one file per command in `cli.commands`; errors become exit codes only in `cli.main`."""

@@ -1,4 +1,4 @@
-"""The `netbasis` command: its options, its commands, and the one place where an error becomes an exit code.
+"""The `netbasis` command: its global options, and the only place where an error becomes an exit code.
 
 Exit codes: 0 done; 1 refused by a rule, bad data, or a check found something; 2 the command line is wrong; 3 somebody
 else wrote first; 4 the storage cannot be trusted or reached; 130, 143, 129 ended by Ctrl-C, SIGTERM, SIGHUP.
@@ -62,7 +62,7 @@ def _target(
             "--db",
             envvar="NETBASIS_DB",
             metavar="PATH_OR_URL",
-            help="The ledger: a SQLite file, or a server's database; else netbasis.toml says.",
+            help="The ledger: a SQLite file, or a server's database; by default the one in netbasis.toml.",
             show_envvar=True,
         ),
     ] = None,
@@ -72,7 +72,7 @@ def _target(
             "--book",
             envvar="NETBASIS_BOOK",
             metavar="NAME",
-            help="The book; not needed where there is one only.",
+            help="The book; not needed when there is only one.",
             show_envvar=True,
         ),
     ] = None,
@@ -85,7 +85,7 @@ def _target(
 
 @cache
 def command() -> Any:
-    """The command with its options, made once."""
+    """The command with its options, built once."""
     return typer.main.get_command(app)
 
 
@@ -100,7 +100,7 @@ def exit_code(error: NetbasisError) -> int:
 
 
 def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
-    """Run one command line; its exit code. `clock` says what is now, in UTC."""
+    """Run one command line; returns its exit code. `arguments`: without the program's name. `clock`: the time in UTC."""
     target = Target(clock=clock)
     try:
         words = list(arguments) or ["--help"]
@@ -112,13 +112,13 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
         _say(_usage_message(error))
         return EXIT_USAGE
     except SystemExit as stopped:
-        if isinstance(stopped.__context__, BrokenPipeError):  # typer's own: nobody reads the help any more
+        if isinstance(stopped.__context__, BrokenPipeError):  # raised by typer when nobody reads the help any more
             return 0
         raise
     except OSError as error:
         _say(harmless("; ".join([f"error[input_output_failed]: {error}", *_what_stays(target)])))
         return EXIT_STORAGE
-    except KeyboardInterrupt:  # outside of what typer looks after
+    except KeyboardInterrupt:  # outside the code in which typer handles it
         result = EXIT_INTERRUPTED
     code = result if isinstance(result, int) else 0
     if code == EXIT_INTERRUPTED:
@@ -129,19 +129,19 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
 
 
 def _usage_message(error: typer.TyperException) -> str:
-    """What is wrong with the command line; of a group without a command, the commands that it has."""
+    """What is wrong with the command line; for a group without a command, its commands."""
     message = error.format_message()
     if message.startswith("Usage:"):
         group = getattr(error, "ctx", None)
         assert group is not None
         commands = " or ".join(f"`{group.command_path} {name}`" for name in group.command.list_commands(group))
-        return f"{message}\n\nerror[usage]: say which: {commands}"
-    what = message.rstrip(".").replace("\n\t", " ")  # a choice stands on lines of its own
+        return f"{message}\n\nerror[usage]: choose a command: {commands}"
+    what = message.rstrip(".").replace("\n\t", " ")  # typer puts choices on separate lines
     return harmless(f"error[usage]: {what}; try `netbasis --help`")
 
 
 def _stopped(target: Target) -> int:
-    """Say that the command was stopped; the exit code."""
+    """Report that the command was stopped; returns the exit code."""
     number = signal_that_came()
     by = f" by {number.name}" if number else ""
     _say("; ".join([f"error[interrupted]: stopped{by} before the end", *_what_stays(target)]))
@@ -149,7 +149,7 @@ def _stopped(target: Target) -> int:
 
 
 def _what_stays(target: Target) -> list[str]:
-    """What a command that writes has left in the ledger, so that nobody does it twice; nothing for one that reads."""
+    """What a writing command has left in the ledger, so that nobody repeats it; empty for a reading command."""
     if target.stays is not None:
         return [target.stays]
     commits = target.commits
@@ -175,7 +175,7 @@ def _place(commit: Commit) -> str:
 
 
 def _say(line: str) -> None:
-    """Print to stderr, as far as somebody listens."""
+    """Print to stderr; a closed stderr is ignored."""
     with suppress(OSError):
         typer.echo(line, err=True)
 
@@ -187,14 +187,14 @@ def _nowhere() -> TextIO:
 def main() -> None:
     """The entry point of the script."""
     end_in_order()
-    logging.getLogger().addHandler(logging.NullHandler())  # what goes wrong is an error, not a library's log on stderr
-    # A stream that the caller has closed is None; what is printed to it goes nowhere.
+    logging.getLogger().addHandler(logging.NullHandler())  # errors are raised; no library logs to stderr
+    # A stream that the caller has closed is None; printing to it is ignored.
     if sys.stdout is None:
         lose_answers()
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding cannot show
     sys.exit(run(sys.argv[1:]))
 
 

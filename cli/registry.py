@@ -1,6 +1,6 @@
-"""The commands: each one's module, imported only when it is run, and the one line that `netbasis --help` shows of it.
+"""The commands: for each, its module, imported only when it runs, and its line in `netbasis --help`.
 
-To import every command takes longer than most of them run. A test compares the lines with the commands' own help.
+Importing every command would take longer than most of them run. A test compares the lines with the commands' own help.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command is, in `cli.commands`, and what it does; `help` None: not shown, as another name of a command."""
+    """A command.
+
+    module:  its module in `cli.commands`
+    help:    its line in the help; None for an alias, which is not shown
+    """
 
     module: str
     help: str | None
 
 
-# In this order in the help.
+# In the order of the help.
 COMMANDS = {
     "init": Entry("init", "Make a database, migrate it to the newest schema and open a book."),
     "append": Entry("append", "Append one event, or a file or stream of events."),
@@ -61,7 +65,7 @@ COMMANDS = {
 
 @cache
 def load(name: str) -> Command:
-    """A command, its module imported."""
+    """A command by name; imports its module."""
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     app.callback()(_only_a_group)
     import_module(f"cli.commands.{COMMANDS[name].module}").register(app)
@@ -69,11 +73,11 @@ def load(name: str) -> Command:
 
 
 def _only_a_group() -> None:
-    """Makes what is registered a group, even of one command."""
+    """A callback makes an app a group, even with a single command."""
 
 
 class _LoadedWhenUsed(Mapping[str, "Command"]):
-    """The commands by name, as typer keeps them: their names are there at once, a command when it is asked for."""
+    """The commands by name, as typer expects them; a command is loaded when it is looked up."""
 
     def __getitem__(self, name: str) -> Command:
         if name not in COMMANDS:
@@ -92,9 +96,9 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _LoadedWhenUsed()  # type: ignore[assignment] # typer adds none to a group that is made
+        self.commands = _LoadedWhenUsed()  # type: ignore[assignment] # typer only reads it from here on
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands in the help, without importing them."""
+        """Write the list of commands in the help without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.help is not None])

@@ -72,17 +72,17 @@ def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[Stored
     Raises StorageError `event_unreadable` when an event's version or hash does not follow from its predecessor, and
     whatever `write_together` raises.
     """
-    for event in sealed:
-        if event.version != head.version + 1 or event.hash != chain_hash(head.hash, event.body):
+    for stored in sealed:
+        if stored.version != head.version + 1 or stored.hash != chain_hash(head.hash, stored.body):
             raise StorageError(
                 StorageFault.EVENT_UNREADABLE,
-                f"version {event.version} of the source does not follow from its predecessor",
+                f"version {stored.version} of the source does not follow from its predecessor",
                 advice="run `netbasis check` on the source",
             )
-        head = Head(event.version, event.hash, event.recorded_at)
+        head = Head(stored.version, stored.hash, stored.recorded_at)
     if sealed:
-        announce(connection, {split_type(orjson.loads(event.body)["type"]) for event in sealed})
+        announce(connection, {split_type(orjson.loads(stored.body)["type"]) for stored in sealed})
         moved = {"head_version": head.version, "head_hash": head.hash, "head_recorded_at": head.recorded_at}
-        inserted = Write(insert(events), [encode_row(event) for event in sealed])
+        inserted = Write(insert(events), [encode_row(stored) for stored in sealed])
         write_together(connection, [inserted, Write(update(books).where(books.c.book == book), [moved])])
     return head

@@ -304,4 +304,6 @@ class StorageError(NetbasisError):
         if self.outcome_is_unknown:
             return
         self.outcome_is_unknown = True
-        self.advice = "it may have been written: look with `netbasis register`, or append it again if it has a key"
+        self.advice = (
+            "it is not known whether it was written: look with `netbasis register`, or append it again if it has a key"
+        )

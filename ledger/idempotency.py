@@ -97,18 +97,18 @@ def _elsewhere(
     movement, or when `there` is the one to compare with. Raises MovementConflict.
     """
     amount = getattr(given, "amount", None)
-    standing = [event for event in log.find_movements(*movement) if log.reversal_of(event.version) is None]
-    same = [event for event in standing if _amount(event) == amount]
+    standing = [stored for stored in log.find_movements(*movement) if log.reversal_of(stored.version) is None]
+    same = [stored for stored in standing if _amount(stored) == amount]
     own = None if there is None else there.version
     if same:
-        return None if any(event.version == own for event in same) else same[0]
-    if all(event.version == own for event in standing):
+        return None if any(stored.version == own for stored in same) else same[0]
+    if all(stored.version == own for stored in standing):
         return None
     is_reversed = there is not None and log.reversal_of(there.version) is not None
     if there is not None and is_reversed and (refuse_reversed or _amount(there) == amount):
         return None  # a line of a file that was appended, then reversed and corrected, counts as existing
     raise MovementConflict(
-        *movement, [(event.version, json_value(_amount(event))) for event in standing], json_value(amount)
+        *movement, [(stored.version, json_value(_amount(stored))) for stored in standing], json_value(amount)
     )
 
 

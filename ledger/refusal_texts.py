@@ -93,7 +93,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.AT_IN_FUTURE: RefusalText(
         "at: the time is ahead of the clock",
         "at most {latest}, 5 minutes after the clock",
-        "check the year and the zone; leave it out for now",
+        "check the year and the zone; without it, the time is now",
     ),
     Refusal.ASSET_IS_PAIR: RefusalText(
         "{field}: {base}/{quote} is a pair, not an asset",

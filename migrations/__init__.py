@@ -1,12 +1,12 @@
-"""The schema's history, for Alembic. It travels in the wheel; `engine.schema` runs it without an alembic.ini.
+"""The schema's history, for Alembic. It is part of the wheel; `engine.schema` runs it without an alembic.ini.
 
-`REVISIONS` lists the revisions from the first to the newest, so that opening a database need not import Alembic; a test
-compares it with the scripts.
+`REVISIONS` lists the revisions, oldest first, so that opening a database need not import Alembic; a test compares it with
+the scripts.
 """
 
 REVISIONS = ("0001", "0002")
 
-# Every table that they make, Alembic's own among them.
+# Every table that the migrations make, including Alembic's own.
 TABLES = (
     "alembic_version",
     "basis",

@@ -1,7 +1,7 @@
-"""Alembic's environment: one connection, given by the caller or opened from `-x db=PATH`, and transactional DDL.
+"""Alembic's environment: one connection, from the caller or opened from `-x db=PATH`, and transactional DDL.
 
-Alembic assumes that SQLite has no transactional DDL, and a migration killed half-way then stops every later one. It has:
-with the driver's own transactions off (see `ledger.database.connections`), all of an upgrade is one transaction.
+Alembic assumes that SQLite has no transactional DDL, so a migration that is killed halfway blocks every later one. But with
+the driver's own transaction handling off (see `ledger.database.sqlite`), a whole upgrade is one transaction.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ class Basis:
 EMPTY = Basis()
 
 
-def apply(basis: Basis, event: StoredEvent) -> Basis:
+def apply(basis: Basis, stored: StoredEvent) -> Basis:
     """The basis after an event."""
-    effects = event.effects
+    effects = stored.effects
     if effects.effect_of not in MOVES_BASIS:
         return basis
     # Each type's basis_delta − value goes into its own term of the bridge.
@@ -59,7 +59,7 @@ def apply(basis: Basis, event: StoredEvent) -> Basis:
         net_basis=add(basis.net_basis, effects.basis_delta),
         net_deposits=add(basis.net_deposits, effects.net_deposits_delta),
         unknown_bases=basis.unknown_bases + effects.unknown_bases,
-        initial_basis_version=_initial_basis_version(basis, event),
+        initial_basis_version=_initial_basis_version(basis, stored),
     )
     match effects.effect_of:
         case "deposit":
@@ -70,10 +70,10 @@ def apply(basis: Basis, event: StoredEvent) -> Basis:
             return replace(moved, basis_commits=add(basis.basis_commits, excess))
 
 
-def _initial_basis_version(basis: Basis, event: StoredEvent) -> int | None:
-    if event.type == "basis_commit" and event.key.split("#")[0] == INITIAL_BASIS_KEY:
-        return event.version
-    if event.reverses is not None and event.reverses == basis.initial_basis_version:
+def _initial_basis_version(basis: Basis, stored: StoredEvent) -> int | None:
+    if stored.type == "basis_commit" and stored.key.split("#")[0] == INITIAL_BASIS_KEY:
+        return stored.version
+    if stored.reverses is not None and stored.reverses == basis.initial_basis_version:
         return None
     return basis.initial_basis_version
 

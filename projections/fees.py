@@ -27,10 +27,10 @@ EMPTY = Fees()
 FEE_REASONS = frozenset({"fee", "network_fee"})
 
 
-def apply(fees: Fees, event: StoredEvent) -> Fees:
+def apply(fees: Fees, stored: StoredEvent) -> Fees:
     """The fees after an event."""
-    effects = event.effects
-    is_fee = effects.effect_of == "adjustment" and event.reason in FEE_REASONS
+    effects = stored.effects
+    is_fee = effects.effect_of == "adjustment" and stored.reason in FEE_REASONS
     posting = effects.own if is_fee else effects.fee
     if posting is None:
         return Fees(fees.paid, fees.unknown + effects.unknown_fees) if effects.unknown_fees else fees

@@ -76,36 +76,36 @@ class Selection:
 ALL_STAND = Selection()
 
 
-def apply(marks: Marks, event: StoredEvent, standing: Standing = ALL_STAND) -> Marks:
+def apply(marks: Marks, stored: StoredEvent, standing: Standing = ALL_STAND) -> Marks:
     """The marks after an event."""
-    if event.type == "mark":
-        return _after_mark(marks, event) if standing.counts(event) else marks
-    if event.effects.effect_of != "mark" or event.asset is None or event.reverses is None:
+    if stored.type == "mark":
+        return _after_mark(marks, stored) if standing.counts(stored) else marks
+    if stored.effects.effect_of != "mark" or stored.asset is None or stored.reverses is None:
         return marks
-    newest = marks.get(event.asset)
-    if newest is None or newest.version != event.reverses:
+    newest = marks.get(stored.asset)
+    if newest is None or newest.version != stored.reverses:
         return marks
-    others = {asset: price for asset, price in marks.items() if asset != event.asset}
-    before = standing.newest(event.asset, without=event.reverses)
-    return MappingProxyType(others if before is None else {**others, event.asset: before})
+    others = {asset: price for asset, price in marks.items() if asset != stored.asset}
+    before = standing.newest(stored.asset, without=stored.reverses)
+    return MappingProxyType(others if before is None else {**others, stored.asset: before})
 
 
-def _after_mark(marks: Marks, event: StoredEvent) -> Marks:
-    price = price_of(event)
-    assert event.asset is not None  # price_of
-    newest = marks.get(event.asset)
-    if newest is not None and (newest.at, newest.version or 0) > (price.at, event.version):
+def _after_mark(marks: Marks, stored: StoredEvent) -> Marks:
+    price = price_of(stored)
+    assert stored.asset is not None  # price_of
+    newest = marks.get(stored.asset)
+    if newest is not None and (newest.at, newest.version or 0) > (price.at, stored.version):
         return marks
-    return MappingProxyType({**marks, event.asset: price})
+    return MappingProxyType({**marks, stored.asset: price})
 
 
-def price_of(event: StoredEvent) -> Price:
+def price_of(stored: StoredEvent) -> Price:
     """The price that a mark event states. Raises StorageError `event_unreadable` when its bytes are not a mark."""
-    mark = event.event
-    if not isinstance(mark, Mark) or mark.asset != event.asset:
+    mark = stored.event
+    if not isinstance(mark, Mark) or mark.asset != stored.asset:
         raise StorageError(
             StorageFault.EVENT_UNREADABLE,
-            f"the event at version {event.version} is stored as a mark, but its bytes are not a mark",
+            f"the event at version {stored.version} is stored as a mark, but its bytes are not a mark",
             advice="run `netbasis check`, and restore the file from a backup",
         )
-    return Price(mark.price, mark.price_source, event.at, event.version)
+    return Price(mark.price, mark.price_source, stored.at, stored.version)

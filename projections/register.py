@@ -75,43 +75,43 @@ def register_rows(events: Iterable[StoredEvent], reversals: Mapping[int, int]) -
     """
     balances: dict[str, Decimal] = {}
     starting_value = ZERO
-    for event in events:
-        starting_value = add(starting_value, event.effects.starting_value_delta)
-        reversed_by = reversals.get(event.version)
+    for stored in events:
+        starting_value = add(starting_value, stored.effects.starting_value_delta)
+        reversed_by = reversals.get(stored.version)
         postings = False
-        for posting in event.effects.postings:
+        for posting in stored.effects.postings:
             postings = True
             balance = add(balances.get(posting.asset, ZERO), posting.delta)
             balances[posting.asset] = balance
-            yield _row(event, posting, balance, starting_value, reversed_by)
+            yield _row(stored, posting, balance, starting_value, reversed_by)
         if not postings:
-            yield _row(event, None, None, starting_value, reversed_by)
+            yield _row(stored, None, None, starting_value, reversed_by)
 
 
 def _row(
-    event: StoredEvent,
+    stored: StoredEvent,
     posting: Posting | None,
     balance: Decimal | None,
     starting_value: Decimal,
     reversed_by: int | None,
 ) -> RegisterRow:
-    effects = event.effects
+    effects = stored.effects
     moves = effects.effect_of
     return RegisterRow(
-        version=event.version,
-        at=event.at,
-        type=event.type,
-        asset=posting.asset if posting else event.asset,
+        version=stored.version,
+        at=stored.at,
+        type=stored.type,
+        asset=posting.asset if posting else stored.asset,
         delta=posting.delta if posting else None,
         balance=balance,
         part=PART_OF[moves] if posting else None,
-        session_id=event.session_id,
-        key=event.key,
-        reverses=event.reverses,
+        session_id=stored.session_id,
+        key=stored.key,
+        reverses=stored.reverses,
         reversed_by=reversed_by,
-        strategy=event.strategy,
-        price=event.price,
+        strategy=stored.strategy,
+        price=stored.price,
         basis_delta=effects.basis_delta if moves in MOVES_BASIS and not effects.unknown_bases else None,
         starting_value=starting_value if moves in _MOVES_STARTING_VALUE else None,
-        reason=event.reason,
+        reason=stored.reason,
     )

@@ -32,21 +32,21 @@ class BookState:
 EMPTY = BookState()
 
 
-def apply(state: BookState, event: StoredEvent, standing: Standing = ALL_STAND) -> BookState:
+def apply(state: BookState, stored: StoredEvent, standing: Standing = ALL_STAND) -> BookState:
     """The state after one more event. `standing`: tells which marks stand."""
-    effects = event.effects
+    effects = stored.effects
     return BookState(
-        version=event.version,
+        version=stored.version,
         inventory=inventory.apply(state.inventory, effects),
-        basis=basis.apply(state.basis, event),
+        basis=basis.apply(state.basis, stored),
         engine_state=engine_state.apply(state.engine_state, effects),
-        marks=marks.apply(state.marks, event, standing),
-        fees=fees.apply(state.fees, event),
+        marks=marks.apply(state.marks, stored, standing),
+        fees=fees.apply(state.fees, stored),
     )
 
 
 def fold(events: Iterable[StoredEvent], state: BookState = EMPTY, standing: Standing = ALL_STAND) -> BookState:
     """The state after all of the events. `state`: where to begin. `standing`: tells which marks stand."""
-    for event in events:
-        state = apply(state, event, standing)
+    for stored in events:
+        state = apply(state, stored, standing)
     return state

@@ -1,8 +1,7 @@
-"""`append --file`: all of a file in one transaction, or a stream in batches.
+"""`append --file`: a whole file in one transaction, or a stream in batches.
 
-A file is read twice: first to validate every line, without any lock; then to append. So the memory stays flat, and the
-write lock is held only while there is something to write. What cannot be read twice (standard input, a pipe) is copied
-aside for that.
+A file is read twice: first to validate every line, without a lock, then to append. So memory stays flat, and the write lock
+is held only while writing. Input that cannot be read twice (standard input, a pipe) is copied to a temporary file first.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 QUIET_S = 1.0
 READ_BYTES = 1 << 16
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs begin a UTF-8 file with it; it says nothing
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs begin UTF-8 files with it; it has no meaning
 Numbered = tuple[int, Event]
 NumberedLine = tuple[int, bytes]
 
@@ -45,7 +44,11 @@ NumberedLine = tuple[int, bytes]
 def append_file(
     target: Target, file: str, expected_version: int | None, output: Output, rejects: Rejects | None
 ) -> None:
-    """Append a whole file in one transaction: all of its new events or none; with `rejects` all that are not bad."""
+    """Append a whole file in one transaction: all of its new events, or none after a refusal.
+
+    `file`: a path, or `-` for standard input. `rejects`: where bad lines go, the others being appended; None for none.
+    Raises WrongUsage for a file that cannot be read; Refused and Conflict, naming the line; StorageError.
+    """
     with _opened(file) as given, target.open("write") as keeper, _seekable(given) as source:
         book = keeper.terms(target.book)
         if rejects is None:
@@ -61,7 +64,10 @@ def append_file(
 
 
 def append_stream(target: Target, file: str, batch: int, output: Output, rejects: Rejects | None) -> None:
-    """Append in batches of `batch` lines; what a quiet second leaves is a batch, too. Each batch is answered."""
+    """Append in batches of `batch` lines; after a second without input, what has arrived is a batch, too.
+
+    Each batch is committed and answered. Arguments and errors as for `append_file`; committed batches stay.
+    """
     with _opened(file) as source, target.open("write") as keeper:
         book = keeper.terms(target.book)
         committed = 0
@@ -86,14 +92,14 @@ def _append_batch(
     for number, line in lines:
         given += [((number, line), event) for _, event in _validated([(number, line)], keeper, book, rejects)]
 
-    refused: dict[int, NetbasisError] = {}  # by the place of the event: a batch may be appended anew after trouble
+    refused: dict[int, NetbasisError] = {}  # by the event's position, since a batch may be retried
 
     def reject(refusal: NetbasisError) -> None:
         assert refusal.index is not None
         refused[refusal.index] = refusal
 
     if not given:
-        return  # each rejected line was answered by its refusal
+        return  # every line was rejected, and answered by its refusal
     try:
         on_refused = None if rejects is None else reject
         appended = keeper.append_all(book.name, [event for _, event in given], on_refused=on_refused)
@@ -108,12 +114,12 @@ def _append_batch(
         rejects.add(refusal, line)
     rejected = rejects.count - rejected_before if rejects else None
     if rejects and rejects.on_stdout and rejected and appended.appended == appended.existed == 0:
-        return  # one answer to a line
+        return  # one answer per line
     _answer(output, appended, rejected)
 
 
 def _answer(output: Output, appended: AppendReport, rejected: int | None) -> None:
-    """`rejected`: None where bad lines are not written aside."""
+    """Print the answer. `rejected`: how many lines were rejected; None without `--rejects`."""
     head = appended.head
     document = {
         "appended": appended.appended,
@@ -131,10 +137,10 @@ def _answer(output: Output, appended: AppendReport, rejected: int | None) -> Non
 def _validated(
     lines: Iterable[NumberedLine], keeper: Bookkeeper, book: Book, rejects: Rejects | None = None
 ) -> Iterator[Numbered]:
-    """The events of lines, as far as that can be told without the log; bad ones go to `rejects`, where there is one.
+    """The events of lines, validated as far as that is possible without the log; bad lines go to `rejects`, if given.
 
-    Each must have a key, or a hash that gives it one. What a rule refuses is taken all the same when it is in the book: a
-    file that was appended before the rule was made can be appended again. Raises Refused, naming the line.
+    Each event must have a key, or a hash that gives it one. An event that a rule refuses passes if it is in the book
+    already: a file that was appended before the rule existed can be appended again. Raises Refused, naming the line.
     """
     for number, line in lines:
         if not line.strip():
@@ -156,7 +162,7 @@ def _require_key(event: Event) -> None:
     if not has_key(event):
         raise Refused(
             Refusal.KEY_REQUIRED,
-            "an event of a file must have a key: it is what makes a repeated append safe",
+            "an event in a file must have a key, which makes it safe to append the file again",
             expected='the field "key", such as "venue:trade_id"; a deposit or withdrawal may have "tx_hash" instead',
             field="key",
         )
@@ -169,14 +175,14 @@ def _require_allowed(event: Event, keeper: Bookkeeper, book: Book) -> None:
     except Refused:
         try:
             is_there = keeper.find_repeated(book.name, event) is not None
-        except NetbasisError:  # it is there with other content, say; the rule comes first
+        except NetbasisError:  # for example, it is there with different content; the rule takes precedence
             is_there = False
         if not is_there:
             raise
 
 
 def numbered_lines(source: IO[bytes]) -> Iterator[NumberedLine]:
-    """The lines and their numbers, none read further than an event may be long; what is left of a longer one is skipped."""
+    """The lines and their numbers. Of a line that is too long for an event, only the beginning is returned."""
     number = 1
     line = source.readline(LINE_BYTES + 1).removeprefix(BYTE_ORDER_MARK)
     while line:
@@ -188,7 +194,7 @@ def numbered_lines(source: IO[bytes]) -> Iterator[NumberedLine]:
 
 
 class _EventsOf(Replayable):
-    """A file's events, which can be gone through more than once."""
+    """A file's events, which can be iterated more than once."""
 
     def __init__(
         self,
@@ -203,7 +209,7 @@ class _EventsOf(Replayable):
         self._book = book
         self._on_progress = on_progress
         self._rejects = rejects
-        # Of the events that the log has not answered yet: their number in the file's events, and their line.
+        # The events that the log has not answered yet: their position among the file's events, and their line.
         self._unanswered: deque[tuple[int, NumberedLine]] = deque(maxlen=2 * EVENTS_AT_ONCE)
 
     def __iter__(self) -> Iterator[Event]:
@@ -221,7 +227,7 @@ class _EventsOf(Replayable):
                     self._on_progress(count)
 
     def reject(self, error: NetbasisError) -> None:
-        """Write the line of an event aside that the log refuses."""
+        """Write the line of an event that the log refuses to the rejects."""
         assert self._rejects is not None
         number, line = next(place for count, place in self._unanswered if count == error.index)
         error.where = f"line {number}"
@@ -230,7 +236,7 @@ class _EventsOf(Replayable):
 
 @contextmanager
 def _naming_lines(source: IO[bytes]) -> Iterator[None]:
-    """Names the line of an event that the log refuses; the file is read once more for it, blank lines not counting."""
+    """Within it, an error about an event gets its line in `where`; the file is read once more to find it."""
     try:
         yield
     except NetbasisError as error:
@@ -243,7 +249,7 @@ def _naming_lines(source: IO[bytes]) -> Iterator[None]:
 
 
 def _opened(file: str) -> FileIO:
-    """The file, a pipe or another file that is none on a disk included; `-` is standard input."""
+    """The file or pipe, or for `-` standard input. Raises WrongUsage."""
     try:
         if file != "-":
             return FileIO(file)
@@ -258,7 +264,7 @@ def _opened(file: str) -> FileIO:
 
 @contextmanager
 def _seekable(given: FileIO) -> Iterator[IO[bytes]]:
-    """The file itself, where it can be read twice, else a copy of it. Standard input may have been read in part."""
+    """The file itself if it can be read twice, otherwise a copy; also for standard input, which may be partly read."""
     if given.closefd and given.seekable():
         with open(given.fileno(), "rb", closefd=False) as source:
             yield source
@@ -271,10 +277,10 @@ def _seekable(given: FileIO) -> Iterator[IO[bytes]]:
 
 
 def _read(source: FileIO, timeout_s: float | None) -> bytes | None:
-    """What has arrived, at the end b""; None when nothing did for that long."""
+    """What has arrived; b"" at the end; None when nothing arrived within the timeout (None: no timeout)."""
     while select.select([source], [], [], timeout_s)[0]:
         arrived: bytes | None = source.read(READ_BYTES)
-        if arrived is not None:  # a non-blocking stream that was not ready after all
+        if arrived is not None:  # None: a non-blocking stream that was not ready after all
             return arrived
     return None
 
@@ -290,14 +296,16 @@ def _batches(source: FileIO, size: int) -> Iterator[list[bytes]]:
             yield lines
             lines = []
             continue
-        if is_skipping and b"\n" in arrived:  # the end of a line that was too long
+        if is_skipping and b"\n" in arrived:  # here the line that was too long ends
             arrived_rest = arrived.partition(b"\n")[2]
             is_skipping = False
         else:
             arrived_rest = b"" if is_skipping else arrived
         *whole, rest = (rest + arrived_rest).split(b"\n")
         lines += whole
-        if rest and (not arrived or len(rest) > LINE_BYTES):  # a last line without its end, or one to be refused
+        if rest and (
+            not arrived or len(rest) > LINE_BYTES
+        ):  # a last line without a line break, or a line that is too long
             lines.append(rest)
             is_skipping = bool(arrived)
             rest = b""

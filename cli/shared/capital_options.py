@@ -1,4 +1,4 @@
-"""Options that the commands on capital share."""
+"""Options that the capital commands share."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ KeyOption: TypeAlias = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
-        help="Idempotency key; given again, nothing is written twice. Left out: a generated one.",
+        help="Idempotency key: given again, nothing is written twice. By default a generated one.",
     ),
 ]
 AssetOption: TypeAlias = Annotated[
-    str | None, typer.Option("--asset", metavar="ASSET", help="Which asset; the numeraire if left out.")
+    str | None, typer.Option("--asset", metavar="ASSET", help="Which asset; by default the numeraire.")
 ]
 PriceOption: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--price", metavar="ASSET=PRICE", help="A price in the numeraire, before any mark. Repeatable."),
+    typer.Option(
+        "--price", metavar="ASSET=PRICE", help="A price in the numeraire, used instead of a mark. Repeatable."
+    ),
 ]
 NoteOption: TypeAlias = Annotated[
     str | None, typer.Option("--source-note", metavar="TEXT", help="Your words about it; kept with the event.")
@@ -40,10 +42,12 @@ NoteOption: TypeAlias = Annotated[
 TxHashOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--tx-hash", metavar="HASH", help="The transaction on a chain; given again, nothing is written twice."
+        "--tx-hash", metavar="HASH", help="The transaction on a chain: given again, nothing is written twice."
     ),
 ]
-AtOption: TypeAlias = Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it happened; else now.")]
+AtOption: TypeAlias = Annotated[
+    str | None, typer.Option("--at", metavar="TIME", help="When it happened; by default now.")
+]
 ActorOption: TypeAlias = Annotated[
     str | None, typer.Option("--actor", metavar="NAME", help="Who decided or approved it.")
 ]
@@ -53,7 +57,7 @@ DryRunOption: TypeAlias = Annotated[
 
 
 def the_amount(argument: str | None, option: str | None, command: str) -> str:
-    """The amount, given as the argument or as --amount; a usage error for both or neither."""
+    """The amount, from the argument or from --amount. Raises WrongUsage for both or neither."""
     if argument is not None and option is not None:
         raise WrongUsage(f"the amount is given twice: {argument!r} and --amount {option!r}")
     given = argument if argument is not None else option
@@ -75,12 +79,12 @@ def outcome_document(done: RequestOutcome[Any]) -> dict[str, Any]:
 
 
 def exists_line(existing: StoredEvent) -> str:
-    """The answer to a repeat."""
+    """The answer to a duplicate."""
     return f"exists: {existing.type} at version {existing.version}, key {shown(existing.key)}; nothing was written"
 
 
 def require_no_other_price(given: dict[str, object], asset: str, numeraire: str) -> None:
-    """A usage error when a price is given for an asset that the command does not value."""
+    """Raises WrongUsage when a price is given for an asset that the command does not value."""
     wanted = "leave it out: its price is 1" if asset == numeraire else f"give the price of {asset} only"
     for other in sorted(given.keys() - {asset}):
-        raise WrongUsage(f"--price {other}=… has nothing to do with an amount of {asset}; {wanted}")
+        raise WrongUsage(f"--price {other}=… is not used for an amount of {asset}; {wanted}")

@@ -1,11 +1,11 @@
-"""`netbasis.toml`: the database and book of a folder, so that they need not be said each time.
+"""`netbasis.toml`: the database, book and time zone of a folder, so that they need not be given each time.
 
-    db = "live.db"      # a path is relative to the file
+    db = "live.db"              # a path is relative to the file
     book = "main"
-    zone = "Europe/Berlin"      # whose days, months and years --from, --to, --as-of and --known-at mean; else UTC
+    zone = "Europe/Berlin"      # for days, months and years in --from, --to, --as-of and --known-at; by default UTC
 
-It is looked for in the current folder and upward. A flag wins over the environment, the environment over the file.
-Whatever is wrong with it, down to what its reader stumbles over, is a usage error that names it.
+It is looked up in the current folder and its parents. Options take precedence over the environment, and the environment
+over the file. Anything wrong with the file raises WrongUsage, naming it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from cli.shared.usage import WrongUsage
 
 NAME = "netbasis.toml"
 _KEYS = frozenset({"db", "book", "zone"})
-_BYTES = 1 << 16  # it has two lines
+_BYTES = 1 << 16  # it has three lines
 _SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class FileSettings:
-    """What the file says; None for what it leaves out."""
+    """The settings in the file; None for each that it leaves out."""
 
     db: str | None = None
     book: str | None = None
@@ -34,7 +34,7 @@ class FileSettings:
 
 
 def read_settings(folder: Path) -> FileSettings:
-    """The settings of the nearest file in the folder or above it. A file that is wrong is a usage error."""
+    """The settings of the nearest file, in the folder or above it; all None without a file. Raises WrongUsage."""
     folder = folder.absolute()
     found = next((path for place in (folder, *folder.parents) if (path := place / NAME).is_file()), None)
     if found is None:
@@ -52,7 +52,7 @@ def read_settings(folder: Path) -> FileSettings:
 
 
 def _values(file: Path) -> dict[str, Any]:
-    """What stands in the file. Raises WrongUsage."""
+    """The content of the file. Raises WrongUsage."""
     try:
         with file.open("rb") as opened:
             content = opened.read(_BYTES + 1)
@@ -63,5 +63,5 @@ def _values(file: Path) -> dict[str, Any]:
         raise WrongUsage(f"{file} cannot be read: it is nested too deeply") from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUsage(f"{file} cannot be read: {str(error)[:_SHOWN_CHARACTERS]}") from error
-    except ValueError as error:  # a number of more digits than Python takes, a date of no calendar
+    except ValueError as error:  # a number with more digits than Python accepts, an impossible date
         raise WrongUsage(f"{file} cannot be read: it has a number or a time that is out of range") from error

@@ -1,7 +1,7 @@
-"""Structured logs on stderr: a line a record, `key=value` for people and journals, or JSON.
+"""Structured logs on stderr, one record per line: `key=value` for people and journals, or JSON.
 
-A record's message is its event's name, its attribute `fields` what it says. No wall clock stands in the line: the event's
-own time does (`at`), so the same run logs the same lines; a journal adds when they came.
+A record's message is its name, and its attribute `fields` its content. A line has the time of what it reports (`at`), but no
+wall-clock time, so the same run logs the same lines; a journal adds the time itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cli.shared.output import harmless, json_text, jsonable
 
 
 class LogLevel(StrEnum):
-    """From which level on records are shown."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -28,15 +28,17 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a record is shown."""
+    """The format of a log line."""
 
     TEXT = "text"
     JSON = "json"
 
 
-LogLevelOption: TypeAlias = Annotated[LogLevel, typer.Option("--log-level", help="What is logged to stderr.")]
+LogLevelOption: TypeAlias = Annotated[
+    LogLevel, typer.Option("--log-level", help="The lowest level that is logged to stderr.")
+]
 LogFormatOption: TypeAlias = Annotated[
-    LogFormat, typer.Option("--log-format", help="text: level and key=value pairs; json: an object a line.")
+    LogFormat, typer.Option("--log-format", help="text: level and key=value pairs; json: one object per line.")
 ]
 
 

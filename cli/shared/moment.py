@@ -1,4 +1,4 @@
-"""`--as-of`, `--known-at`, `--from`, `--to`, `--zone`: which moment, or which period, a view is of."""
+"""`--as-of`, `--known-at`, `--from`, `--to`, `--zone`: the moment or the period of a view."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ AsOfOption: TypeAlias = Annotated[
     typer.Option(
         "--as-of",
         metavar="VERSION|TIME",
-        help="What was so then: up to this version (digits alone), or what had happened by the end of this time, date or "
-        "month, today or yesterday.",
+        help="What had happened by then: up to this version (digits alone), or by the end of this time, date or month, "
+        "today or yesterday.",
     ),
 ]
 KnownAtOption: TypeAlias = Annotated[
@@ -34,8 +34,7 @@ KnownAtOption: TypeAlias = Annotated[
     typer.Option(
         "--known-at",
         metavar="TIME",
-        help="What was known then: what the log had taken by the end of this time, date, month or year, today or "
-        "yesterday.",
+        help="What was known then: what had been recorded by the end of this time, date, month or year, today or yesterday.",
     ),
 ]
 FromOption: TypeAlias = Annotated[
@@ -59,22 +58,26 @@ ZoneOption: TypeAlias = Annotated[
     typer.Option(
         "--zone",
         metavar="ZONE",
-        help="Whose days, months and years they are, such as Europe/Berlin; else netbasis.toml says, else UTC. What is "
-        "shown stays UTC.",
+        help="The time zone of days, months and years, such as Europe/Berlin; by default the one in netbasis.toml, or UTC. "
+        "Output is always in UTC.",
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What happened from `start` on and before `end`, in UTC; None where it is open."""
+    """A period in UTC.
+
+    start:  its first moment; None for no limit
+    end:    the first moment after it; None for no limit
+    """
 
     start: datetime | None
     end: datetime | None
 
 
 def moment_of(named: Target, as_of: str | None, known_at: str | None, zone: str | None) -> Moment:
-    """The moment that the options name; digits alone are a version. Raises Refused for what is no time."""
+    """The moment that the options give; digits alone are a version. Raises Refused for an invalid time; WrongUsage."""
     from engine.views import Moment
 
     spans = _Spans(named, zone)
@@ -87,25 +90,25 @@ def moment_of(named: Target, as_of: str | None, known_at: str | None, zone: str 
 
 
 def bounds_of(named: Target, start: str | None, end: str | None, zone: str | None) -> Bounds:
-    """The period that --from and --to name; a usage error when it ends before it begins. Raises Refused."""
+    """The period that --from and --to give. Raises Refused for an invalid time; WrongUsage when it ends before it begins."""
     spans = _Spans(named, zone)
     first, last = spans.of("--from", start), spans.of("--to", end)
     if first is not None and last is not None:
         is_backwards = first.start > last.start if last.end is None else first.start >= last.end
         if is_backwards:
-            raise WrongUsage(f"--from {start!r} lies after --to {end!r}")
+            raise WrongUsage(f"--from {start!r} is after --to {end!r}")
     return Bounds(None if first is None else first.start, None if last is None else last.before)
 
 
 class _Spans:
-    """Reads the stretches of time that the options of one command name."""
+    """Reads the spans of time that the options of one command give."""
 
     def __init__(self, named: Target, zone: str | None) -> None:
         self._now = named.now
         self._zone = _zone_of(named, zone)
 
     def of(self, option: str, text: str | None) -> Span | None:
-        """The stretch that an option names; None for one that was left out. Raises Refused, naming the option."""
+        """The span that an option gives; None when the option was left out. Raises Refused, naming the option."""
         if text is None:
             return None
         with _naming(option):

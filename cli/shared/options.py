@@ -1,4 +1,4 @@
-"""Options that many commands share, and what `netbasis --db … --book …` said."""
+"""Options that many commands share, and the global options `--db` and `--book`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def system_clock() -> datetime:
 
 
 class Output(StrEnum):
-    """How a result is printed."""
+    """The format of a result."""
 
     TEXT = "text"
     JSON = "json"
@@ -47,16 +47,18 @@ StrategyOption: TypeAlias = Annotated[
 
 
 class Target:
-    """The database and book that the command line, else the environment, else `netbasis.toml` names."""
+    """The database and book to work on: from the command line, the environment, or `netbasis.toml`, in this order.
+
+    now:      the current time, UTC; one moment for the whole command
+    commits:  of a command that writes, what it has committed so far; None for a command that reads
+    stays:    what else remains when the command fails, such as a copy's batches; None for nothing
+    """
 
     def __init__(self, db: str | None = None, book: str | None = None, *, clock: Clock = system_clock) -> None:
         self._given = FileSettings(db, book)
         self._clock = clock
-        # One moment for the whole command: its `today`, the age of a mark.
         self.now = clock()
-        # Of a command that writes: what it has committed so far.
         self.commits: Commits | None = None
-        # What else stays of a command that fails after it, such as a copy's batches; None for nothing.
         self.stays: str | None = None
 
     @cached_property
@@ -65,29 +67,29 @@ class Target:
 
     @property
     def book(self) -> str | None:
-        """The book's name; None for the one there is."""
+        """The book's name; None for the ledger's only book."""
         return self._file.book if self._given.book is None else self._given.book
 
     @property
     def zone(self) -> str | None:
-        """The time zone that the file names."""
+        """The time zone in `netbasis.toml`; None for none."""
         return self._file.zone
 
     def location(self) -> str:
-        """The database's path; a usage error when none was named."""
+        """The database's path or URL. Raises WrongUsage when none was given."""
         location = self._given.db or self._file.db
         if location is None:
             raise WrongUsage(
-                'say which database: netbasis --db PATH_OR_URL …, or set NETBASIS_DB, or write db = "…" into netbasis.toml'
+                'no database given: use netbasis --db PATH_OR_URL …, set NETBASIS_DB, or write db = "…" into netbasis.toml'
             )
         return location
 
     def name(self, db: str | None, book: str | None) -> None:
-        """Take what the command line says."""
+        """Set what the command line gives; None for what it leaves out."""
         self._given = FileSettings(db, book)
 
     def open(self, mode: Mode, *, sound_file: bool = False) -> Bookkeeper:
-        """The database, opened; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait says so on stderr."""
+        """Open the database; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait reports it on stderr."""
         from engine.bookkeeper import Bookkeeper
 
         keeper = Bookkeeper.open(
@@ -103,7 +105,7 @@ def _say_that_it_waits() -> None:
 
 
 def target(context: typer.Context) -> Target:
-    """What the options before the command said."""
+    """The target that the global options give."""
     found = context.find_object(Target)
     assert found is not None  # set by the application's callback
     return found

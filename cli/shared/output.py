@@ -1,8 +1,8 @@
 """Printing: JSON, NDJSON and CSV for programs; aligned text for people, in which no number is ever cut.
 
-Texts of the user's own choice are never interpreted: what would steer a terminal, or cannot be seen, is shown escaped, and
-a cell of text that a spreadsheet would take for a formula gets an apostrophe in CSV. Numbers are left as they are. JSON and
-NDJSON carry every text as it is. What programs read is UTF-8 whatever the locale says; text is in the terminal's encoding.
+Texts that the user chose are never interpreted. Invisible characters and those that control a terminal are shown escaped,
+and in CSV a text that a spreadsheet would take for a formula gets an apostrophe. Numbers are unchanged. JSON and NDJSON have
+every text as it is. Output for programs is UTF-8 whatever the locale; text is in the terminal's encoding.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from ledger.times import time_text
 
 ROWS_AT_ONCE = 1000
 _SIGNED = re.compile(r"[+-]?\d+\.\d+", re.ASCII)
-# Control characters; those that turn the direction of text around; lines that break where no line ends; halves of
-# characters; and those that nobody sees, so that two texts look like one: Unicode's "default ignorable" and its formats.
+# Control characters; characters that change the direction of text; line and paragraph separators; lone surrogates; and
+# invisible characters, which make two texts look the same: Unicode's "default ignorable" and its format characters.
 _NOT_TO_BE_SHOWN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What a spreadsheet takes for the beginning of a formula, also after blanks; some read the full-width forms as well.
+# Characters with which a formula begins in a spreadsheet, also after blanks; some accept the full-width forms as well.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def jsonable(value: Any) -> Any:
-    """A value as JSON carries it: decimals and times as canonical texts, hashes in hex."""
+    """A value as JSON has it: decimals and times as canonical texts, hashes in hex."""
     if isinstance(value, Decimal):
         return amount_text(value)
     if isinstance(value, datetime):
@@ -63,7 +63,7 @@ def jsonable(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """A value as one line of JSON. Half a character, of a path that is no text, stands in it as `\\udcff`."""
+    """A value as one line of JSON. A lone surrogate, as in a path that is not UTF-8, is escaped: `\\udcff`."""
     ready = jsonable(value)
     try:
         return orjson.dumps(ready).decode()
@@ -72,7 +72,7 @@ def json_text(value: Any) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """A value of `jsonable` without halves of characters, which UTF-8 does not have."""
+    """A value of `jsonable` with its lone surrogates escaped, which UTF-8 cannot encode."""
     if isinstance(value, str):
         return _SURROGATE.sub(_escaped, value)
     if isinstance(value, dict):
@@ -86,7 +86,7 @@ def shown(value: Any) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text in which nothing steers a terminal and nothing is hidden: such characters are shown as `\\x1b`, `\\u200b`."""
+    """The text with invisible characters and those that control a terminal escaped, as `\\x1b` or `\\u200b`."""
     return _NOT_TO_BE_SHOWN.sub(_escaped, text)
 
 
@@ -101,9 +101,10 @@ def emit(
     table: Table | None = None,
     csv_table: Table | None = None,
 ) -> None:
-    """Print a result in the form that was asked for.
+    """Print a result in the given format.
 
-    NDJSON and CSV print the rows of `table`, without one the document as a single row; `csv_table` is for CSV only.
+    `document`: for JSON. `text`: the lines for people. `table`: the rows for NDJSON and CSV; without it, the document is the
+    only row. `csv_table`: replaces `table` for CSV.
     """
     rows = table or Table(tuple(document), [tuple(document.values())])
     match output:
@@ -114,7 +115,7 @@ def emit(
         case Output.CSV:
             print_for_programs(_csv(csv_table or rows))
         case Output.TEXT:
-            # Whoever made a line may have forgotten that a book, an asset or a path is a text of somebody's own choice.
+            # Escaped here, since the code that made a line may have forgotten that a book, an asset or a path is user input.
             print_lines(line if isinstance(line, _Header) else harmless(line) for line in text)
 
 
@@ -148,14 +149,14 @@ def emit_stream(output: Output, name: str, found: Report) -> None:
 
 
 def print_for_programs(lines: Iterable[str], end: str = "\n") -> None:
-    """Print lines that a program reads: in UTF-8 whatever the locale is, every line ending as it is given."""
+    """Print lines for programs: in UTF-8 whatever the locale, and with unchanged line endings."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
     print_lines(lines, end)
 
 
 def print_lines(lines: Iterable[str], end: str = "\n") -> None:
-    """Print lines to stdout. A reader that went away is no error, and does not change what the command does."""
+    """Print lines to stdout. A closed pipe is not an error, and does not change what the command does."""
     try:
         sys.stdout.writelines(f"{line}{end}" for line in lines)
         sys.stdout.flush()
@@ -171,20 +172,20 @@ _lost = False
 
 
 def lose_answers() -> None:
-    """Remember that what is printed reaches nobody."""
+    """Remember that printed output did not reach a reader."""
     global _lost
     _lost = True
 
 
 def answer_was_lost() -> bool:
-    """Whether something was printed that reached nobody, since this was asked last."""
+    """Whether printed output was lost since the last call."""
     global _lost
     lost, _lost = _lost, False
     return lost
 
 
 def _discard_output() -> None:
-    """What is still to be printed goes nowhere, so that Python does not stumble over it at its end."""
+    """Redirect stdout to nowhere, so that Python does not fail when it flushes stdout at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -193,7 +194,7 @@ def _ndjson(table: Table) -> Iterator[str]:
 
 
 class _Line:
-    """A file for csv.writer that keeps the last line written."""
+    """A file for csv.writer that keeps only the last line written."""
 
     text = ""
 
@@ -223,18 +224,18 @@ def _csv_cell(cell: Any) -> str:
 
 
 class _Header(str):
-    """A line that steers the terminal on purpose: the names of columns, in bold."""
+    """A line that controls the terminal on purpose: the column names in bold."""
 
     __slots__ = ()
 
 
 def text_table(table: Table) -> Iterator[str]:
-    """Lines of an aligned table: numbers to the right, texts to the left, as wide as they need to be."""
+    """The lines of an aligned table: numbers to the right, texts to the left, as wide as needed."""
     widths = [len(name) for name in table.columns]
     right = [False] * len(widths)
     rows = iter(table.rows)
     is_first = True
-    # A stream is aligned a thousand rows at a time: columns may widen on the way, and never get narrower.
+    # A stream is aligned a thousand rows at a time: columns may get wider from chunk to chunk, but never narrower.
     while (chunk := list(islice(rows, ROWS_AT_ONCE))) or is_first:
         cells = [[shown(cell) for cell in row] for row in chunk]
         widths = [max(width, *(len(row[i]) for row in cells)) if cells else width for i, width in enumerate(widths)]
@@ -259,7 +260,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
 
 
 def pairs(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
-    """Lines of names and values, the values aligned at the point where they are numbers."""
+    """Lines of names and values; numbers are aligned at the decimal point."""
     shown_items = [(name, value, shown(value)) for name, value in items]
     width = max(len(name) for name, _, _ in shown_items)
     whole = max((text.find(".") for _, value, text in shown_items if isinstance(value, Decimal)), default=0)
@@ -270,7 +271,7 @@ def pairs(items: Iterable[tuple[str, Any]]) -> Iterator[str]:
 
 @contextmanager
 def progress(what: str) -> Iterator[OnProgress | None]:
-    """A callback that takes the number of events done so far, and shows it on stderr when that is a terminal."""
+    """A callback that shows the number of events done so far on stderr; None when stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""`--price ASSET=PRICE`: marks of one command, not stored."""
+"""`--price ASSET=PRICE`: prices for one command, which are not stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE = "command line"
 
 
 def parse_prices(given: Iterable[str], book: Book, at: datetime) -> dict[str, Price]:
-    """The prices by asset, by the rules of a mark, each asset once; a usage error or Refused for what is not so."""
+    """The prices by asset, checked like marks. `at`: their time. Raises WrongUsage; Refused."""
     prices: dict[str, Price] = {}
     for text in given:
         asset, equals, price = text.partition("=")

@@ -1,4 +1,4 @@
-"""Refusals for programs: an object on stdout, so that a bot needs no text; and bad lines written aside."""
+"""Refusals for programs: an object on stdout, so that a bot need not parse text; and the file of rejected lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = "line "
 
 
 def refusal_object(error: NetbasisError) -> dict[str, Any]:
-    """`{"line","code","field","expected","actual"}`; null where an error has none."""
+    """An error as `{"line","code","field","expected","actual"}`; null for what it does not have."""
     line = error.where.removeprefix(_LINE) if error.where and error.where.startswith(_LINE) else ""
     return {
         "line": int(line) if line.isdecimal() else None,
@@ -30,7 +30,7 @@ def refusal_object(error: NetbasisError) -> dict[str, Any]:
 
 @contextmanager
 def refusals_on_stdout(output: Output) -> Iterator[None]:
-    """Within it, an error is also an object on stdout when the output is JSON or NDJSON."""
+    """Within it, an error is also printed as an object on stdout when the output is JSON or NDJSON."""
     try:
         yield
     except NetbasisError as error:
@@ -40,9 +40,10 @@ def refusals_on_stdout(output: Output) -> Iterator[None]:
 
 
 class Rejects:
-    """A file that bad lines are added to, one JSON object a line: its number, the refusal, and the line as it was given.
+    """The file that bad lines are appended to, as JSON objects: line number, refusal, and the line as given.
 
-    With JSON or NDJSON as the output, a refusal is an object on stdout, too.
+    on_stdout:  whether a refusal is also printed as an object on stdout (with JSON or NDJSON output)
+    count:      how many lines were rejected
     """
 
     def __init__(self, path: str, output: Output) -> None:
@@ -55,7 +56,7 @@ class Rejects:
         self.count = 0
 
     def add(self, error: NetbasisError, line: bytes) -> None:
-        """Write a line aside."""
+        """Add a rejected line and its error."""
         given = line.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
         self._file.write(f"{json_text({**refusal_object(error), 'reason': str(error), 'given': given})}\n".encode())
         self._file.flush()
@@ -64,7 +65,7 @@ class Rejects:
             print_for_programs([json_text(refusal_object(error))])
 
     def begin_anew(self) -> None:
-        """Take back what was added: the lines are gone through once more."""
+        """Remove what was added, since the lines will be read again."""
         self._file.truncate(self._start)
         self.count = 0
 

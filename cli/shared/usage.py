@@ -1,4 +1,4 @@
-"""A command line that is wrong."""
+"""The error of a wrong command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ EXIT_USAGE = 2
 
 
 class WrongUsage(typer.TyperException):
-    """What is wrong with the command line, for people; exit code 2."""
+    """The command line is wrong; exit code 2. Its message is for people."""
 
     exit_code = EXIT_USAGE

@@ -111,8 +111,8 @@ def _classified_after(connection: Connection, name: str, version: int) -> list[i
     return [event.version for event in later if _is_classified(event) and event.version not in reversed_versions]
 
 
-def _is_classified(event: StoredEvent) -> bool:
-    withdrawal = event.event
+def _is_classified(stored: StoredEvent) -> bool:
+    withdrawal = stored.event
     return isinstance(withdrawal, Withdrawal) and withdrawal.evidence is not None
 
 

@@ -1,1 +1,1 @@
-"""Foreign files become events."""
+"""Foreign files become events; a folder for each source."""

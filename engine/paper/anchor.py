@@ -1,7 +1,7 @@
-"""The anchor: what the market was lately, so that a single wild print moves no quotes.
+"""The anchor: the recent average price, so that a single wild print moves no quotes.
 
-It is the average of the prices of the last `window` of tape, weighted by volume where the tape has volumes, plain where it
-has none. The sums are exact; the average itself is rounded half-even to 18 decimals, and is compared with, never recorded.
+It averages the prices in the last `window` of the tape, weighted by volume if the tape has volumes. The sums are exact; the
+average is rounded half-even to 18 decimals. It is only compared with, never recorded.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from typing import NamedTuple
 from engine.paper.tape import Tick
 from ledger.amounts import VALUE_DIGITS_AFTER_POINT, ZERO
 
-# As wide as the core's: a product of two amounts has 76 digits, and a window adds up many.
+# Wide enough: a product of two amounts has 112 digits, and a window adds up many of them.
 _WIDE = Context(prec=150, rounding=ROUND_HALF_EVEN)
 _QUANTUM = Decimal(1).scaleb(-VALUE_DIGITS_AFTER_POINT)
 
 
 class Observation(NamedTuple):
-    """A row of the tape and what it makes of the market. `is_mark`: whether the session records its price as a mark."""
+    """A row of the tape and the market after it.
+
+    tick:     the row
+    anchor:   the average price, in the numeraire
+    is_mark:  whether the session records the row's price as a mark
+    """
 
     tick: Tick
     anchor: Decimal
@@ -37,7 +42,7 @@ class Anchor:
         self._volume = self._worth = self._prices = ZERO
 
     def add(self, tick: Tick) -> Decimal:
-        """Take the next tick; the average with it."""
+        """Add the next tick; returns the average including it."""
         size = ZERO if tick.size is None else tick.size
         worth = _WIDE.multiply(tick.mid, size)
         self._ticks.append((tick, worth))
@@ -65,9 +70,9 @@ def _rounded(average: Decimal) -> Decimal:
 def observations(
     ticks: Iterable[Tick], *, window: timedelta, mark_interval: timedelta, last_row: int
 ) -> Iterator[Observation]:
-    """What the tape says, row by row; it depends on the tape only.
+    """The market after each row of a tape; it depends on nothing but the tape.
 
-    Marks are the first row, every row that is `mark_interval` or more after the last mark, and the last row.
+    Recorded as marks are the first row, each row at least `mark_interval` after the previous mark, and the last row.
     """
     anchor = Anchor(window)
     marked_at = None

@@ -1,7 +1,7 @@
-"""The events of a paper session, and its place on the tape as their keys tell it.
+"""The events of a paper session, whose keys also say how far the session has come on its tape.
 
-The key of an event is `<session>:<16 digits of the tape's SHA-256>:<row>:<buy, sell or mark>`, the row padded so that keys
-sort as rows do.
+An event's key is `<session>:<16 digits of the tape's SHA-256>:<row>:<buy, sell or mark>`. The row is padded, so keys sort
+in the order of rows.
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ _ROW_DIGITS = 12
 
 
 def default_session(tape: Tape) -> str:
-    """The id of a session that was not given one: the same for the same tape, so that it can go on."""
+    """The default id of a session: the same for the same tape, so that a session can be resumed."""
     return f"paper-{tape.sha256[:_HASH_DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """Writes down what a session does, and finds it again."""
+    """Makes the events of a session, and finds the last row that has one.
+
+    book:     the book's terms
+    session:  the session's id
+    tape:     the tape
+    """
 
     book: Book
     session: str
     tape: Tape
 
     def row_done(self, connection: Connection) -> int:
-        """The greatest row that the session has an event of; 0 for none."""
+        """The last row for which the session has an event; 0 for none."""
         greatest = select(func.max(events.c.key)).where(
             events.c.book == self.book.name,
             events.c.session_id == self.session,
@@ -47,7 +52,7 @@ class Scribe:
         return 0 if key is None else int(key.removeprefix(self._prefix)[:_ROW_DIGITS])
 
     def fill(self, tick: Tick, traded: TradedLots) -> Fill:
-        """The fill of a quote by a row of the tape."""
+        """The fill of a quote at a row of the tape."""
         side: Literal["buy", "sell"] = "buy" if traded.side == "bid" else "sell"
         return Fill(
             at=tick.at,
@@ -64,7 +69,7 @@ class Scribe:
         )
 
     def mark(self, tick: Tick) -> Mark:
-        """The mid of a row of the tape, as a mark."""
+        """The mid price of a row of the tape, as a mark."""
         return Mark(
             at=tick.at,
             key=self._key(tick.row, "mark"),

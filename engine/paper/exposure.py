@@ -1,9 +1,9 @@
-"""The exposure gate: how much of the numeraire quotes may pile up, decided in one place.
+"""The exposure gate: how much of the numeraire the quotes may accumulate, decided in one place.
 
-A quote that would raise the numeraire's balance, which is an ask, may stand while `balance + size ≤ limit`. The session
-asks the gate, and `trace` describes the gate that it is given by asking it, too: where it sits is found from the function
-itself. A worked example, size 15 and limit 120: at a balance of 97.6 the threshold is 105 and the headroom 22.4; one
-more fill fits, and after it the ask is gated.
+A quote that would raise the numeraire's balance (an ask) may stand while `balance + size ≤ limit`. The session calls the
+gate, and `trace` describes a gate by calling it; it finds its module and name from the function itself. A worked example,
+size 15 and limit 120: at a balance of 97.6, the threshold is 105 and the headroom 22.4; one more fill fits, and after it
+the ask is gated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def quote_may_stand(balance: Decimal, size: Decimal, limit: Decimal) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A parameter of the gate, and what it is now; in the numeraire."""
+    """A parameter of the gate and its current value, in the numeraire."""
 
     name: str
     value: Decimal
@@ -38,8 +38,14 @@ class Variable:
 class Trace:
     """What a gate does at a balance. Amounts in the numeraire.
 
-    `threshold`: the highest balance at which a quote stands. `headroom`: limit − balance. `fills_left`: how many more
-    fills of the whole size fit. `side`: the side that is gated.
+    module, function:      where the gate is
+    variables:             its parameters
+    side:                  the side that is gated
+    balance, size, limit:  the numeraire's balance, the size of a quote, the limit
+    threshold:             the highest balance at which a quote may stand
+    headroom:              limit − balance
+    fits:                  whether a quote may stand now
+    fills_left:            how many more fills of the whole size fit
     """
 
     module: str

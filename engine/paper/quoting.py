@@ -1,9 +1,9 @@
-"""The quoting decision, pure: a row of the market, balances and a strategy in; a bid and an ask out, or why there is none.
+"""The quoting decision, a pure function: market, balances and strategy in; a bid and an ask out, or why there is none.
 
-A quote stands at `half_spread_bps` from the mid, its size given in the numeraire: of base it is size ÷ price, rounded down
-to 6 decimals, and of quote the value of that. A worked example, mid 1.33, 10 bps, size 15: bid 1.32867 for 11.28948
-(quote 14.9999933916), ask 1.33133 for 11.266928. A quote is filled when the tape trades through its price, beyond it and
-not at it, and then for no more than was traded.
+A quote is `half_spread_bps` away from the mid price. Its size is given in the numeraire: the base amount is size ÷ price,
+rounded down to 6 decimals, and the quote amount is the value of that. A worked example, mid 1.33, 10 bps, size 15: bid
+1.32867 for 11.28948 (quote 14.9999933916), ask 1.33133 for 11.266928. A quote is filled when the tape trades beyond its
+price, not at it, and for no more than was traded.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """What there is to trade with: base, and quote, which is the numeraire."""
+    """What there is to trade with.
+
+    base:   of the base asset
+    quote:  of the quote asset, which is the numeraire
+    """
 
     base: Decimal
     quote: Decimal
@@ -48,7 +52,13 @@ class Balances:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """An intent to trade: a bid buys base for quote, an ask sells it. `price` in the numeraire per unit of base."""
+    """An intent to trade.
+
+    side:          a bid buys base, an ask sells it
+    price:         of one unit of base, in the numeraire
+    base_amount:   how much base
+    quote_amount:  what it costs, in the numeraire, without the fee
+    """
 
     side: QuoteSide
     price: Decimal
@@ -58,7 +68,13 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class TradedLots:
-    """What a filled quote exchanged; `fee` in the numeraire, negative for a rebate."""
+    """What a filled quote exchanged.
+
+    side:          of the quote
+    base_amount:   how much base
+    quote_amount:  what it cost, in the numeraire, without the fee
+    fee:           in the numeraire; negative for a rebate
+    """
 
     side: QuoteSide
     base_amount: Decimal
@@ -68,7 +84,7 @@ class TradedLots:
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """The quotes of both sides; each side is a quote, or the reason why it is none."""
+    """Both sides; each is a quote, or the reason for having none."""
 
     bid: Quote | Reason
     ask: Quote | Reason
@@ -86,7 +102,7 @@ class Intents:
 
 @dataclass(frozen=True)
 class Quoter:
-    """A strategy, ready to decide. It keeps nothing from one decision to the next."""
+    """Decides by a strategy and an exposure gate. It keeps no state between decisions."""
 
     strategy: Strategy
     gate: exposure.Gate = exposure.quote_may_stand
@@ -127,7 +143,7 @@ class Quoter:
         return quote if quote.base_amount <= balances.base else Reason.BASE_BALANCE
 
     def _quote(self, side: QuoteSide, price: Decimal) -> Quote | None:
-        """A quote of the configured size; None when that is too small to be an amount at this price."""
+        """A quote of the configured size; None when the size is too small at this price."""
         if price.is_zero():
             return None
         base = _down_to_smallest(_DOWN.divide(self.strategy.base_size_rlusd, price))
@@ -135,7 +151,7 @@ class Quoter:
         return None if worth.is_zero() else Quote(side, price, base, worth)
 
     def trade(self, quote: Quote, tick: Tick) -> TradedLots | None:
-        """What a standing quote exchanges when a row of the tape trades through it; None when it does not."""
+        """What a quote exchanges at a row of the tape; None when the row does not trade through its price."""
         is_through = tick.sold_at < quote.price if quote.side == "bid" else tick.bought_at > quote.price
         if not is_through:
             return None

@@ -1,14 +1,14 @@
-"""A paper session: the quoting loop over a recorded tape, its fills and marks recorded in a paper book.
+"""A paper session: the quoting loop over a recorded tape, with its fills and marks recorded in a paper book.
 
-A row of the tape first fills what the quotes of the row before it offered, then moves mid and anchor, from which the next
-quotes come. Rows are taken some hundred at a time: what they make is computed from the balances that the ledger had, and
-appended in one transaction that expects the version those were read at. If somebody else wrote in between (a deposit),
-the balances are read again and the rows are taken again; so nothing is decided on balances that are not the ledger's.
+A row of the tape first fills the quotes made after the previous row. Then it moves mid price and anchor, from which the next
+quotes are made. Rows are processed some hundred at a time: their events are computed from the ledger's balances, and
+appended in one transaction that expects the version at which the balances were read. If somebody else wrote in between (a
+deposit), the balances are read again and the rows are processed again, so nothing is decided on outdated balances.
 
-Stopped anywhere, also by SIGKILL, and started again on the same tape and session it goes on: a transaction has all events
-of its rows, so the greatest key of the session (`engine.paper.events`) says up to which row the tape is done; the balances
-are the ledger's, the anchor is made anew from the tape. The last row of the tape is always a mark, so that a session
-which is done knows it.
+A session that was stopped, even by SIGKILL, resumes when it is started again with the same tape and session id. A
+transaction has all events of its rows, so the highest key of the session (`engine.paper.events`) says which row is done.
+The balances come from the ledger, and the anchor is recomputed from the tape. The last row of a tape is always recorded as
+a mark, so a finished session is recognised.
 """
 
 from __future__ import annotations
@@ -41,11 +41,15 @@ _PROGRESS_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class PaperRun:
-    """What a run of a session did.
+    """What a run of a session did. A row is identified by its line in the tape.
 
-    `resumed_after`: the row that an earlier run had come to, 0 without one; `row`: the last row that is done. A row is
-    its line in the tape. `fills`, `marks`: recorded by this run. `idle_rows`: after how many rows of this run a side had
-    no quote, by reason. `balances`, `version`: the book's at the end.
+    book, session, tape:  what it ran on
+    resumed_after:        the last row of earlier runs; 0 without one
+    row:                  the last row done
+    fills, marks:         how many this run recorded
+    idle_rows:            by side and reason, how many rows of this run had no quote
+    balances:             the book's at the end
+    version:              the book's at the end
     """
 
     book: Book
@@ -61,13 +65,18 @@ class PaperRun:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the tape was gone through to its end."""
+        """Whether the tape is done to its end."""
         return self.row == self.tape.last_row
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What the ledger says of a session: the newest row that it has an event of (0 for none), balances, version."""
+    """What the ledger says about a session.
+
+    row:       the last row for which it has an event; 0 for none
+    balances:  the book's
+    version:   the book's
+    """
 
     row: int
     balances: Balances
@@ -76,8 +85,13 @@ class _Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Lot:
-    """What some rows of the tape make: the events and the last of these rows that has one (0 for none), the balances
-    after them, the rows after which a side has no quote."""
+    """The outcome of some rows of the tape.
+
+    events:    to be appended
+    row:       the last of the rows that has an event; 0 for none
+    balances:  after the rows
+    idle:      the rows after which a side has no quote
+    """
 
     events: list[Event]
     row: int
@@ -94,11 +108,12 @@ def run_session(
     *,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> PaperRun:
-    """Trade a tape in a paper book, or go on with it. `should_stop` is asked before each lot of rows.
+    """Run a tape in a paper book, or resume it.
 
-    Nothing is written before the file of the database was found sound and every row of the tape could be read. Raises
-    Refused `book_is_live`, `tape_malformed`, …; VersionPassed when another process runs the same session; StorageError,
-    `database_damaged` among them; OSError for a tape that cannot be read.
+    `session`: its id; None for the tape's default. `should_stop`: called before each lot of rows. Nothing is written before
+    the database file is checked for damage and every row of the tape was read once. Raises Refused `book_is_live`,
+    `tape_malformed`, …; VersionPassed when another process runs the same session; StorageError, among them
+    `database_damaged`; OSError for a tape that cannot be read.
     """
     if session is not None:
         parse_text(session, characters=SESSION_CHARACTERS)
@@ -108,7 +123,7 @@ def run_session(
     if book.mode != "paper":
         raise Refused(
             Refusal.BOOK_IS_LIVE,
-            "a paper session does not touch a live book",
+            "a paper session does not write to a live book",
             expected="a paper book",
             actual=book.name,
             advice="open one with `netbasis --book NAME init --mode paper`, and name it with --book",
@@ -118,7 +133,7 @@ def run_session(
 
 
 class _Session:
-    """A session that runs: where it is on the tape, and what of the ledger it stands on."""
+    """A running session: its position on the tape, and the ledger's state that it decides on."""
 
     def __init__(self, keeper: Bookkeeper, book: Book, tape: Tape, strategy: Strategy, session: str) -> None:
         self._keeper = keeper
@@ -131,7 +146,7 @@ class _Session:
         self._row = self._standing.row
 
     def run(self, should_stop: Callable[[], bool]) -> PaperRun:
-        """Go through the tape from where an earlier run ended."""
+        """Process the tape from where an earlier run ended."""
         resumed_after = self._row
         self._log("session_started", rows=self._tape.rows, resumed_after=resumed_after)
         observed = self._observed()
@@ -168,7 +183,7 @@ class _Session:
         )
 
     def _take(self, newest: Observation | None, rows: list[Observation]) -> _Lot:
-        """Trade some rows and record what they make; `newest` is the row before them."""
+        """Process some rows and record their events. `newest`: the row before them; None for none."""
         while True:
             lot = self._trade(newest, rows)
             try:
@@ -202,7 +217,7 @@ class _Session:
         return _Lot(made, row, balances, idle)
 
     def _record(self, made: list[Event]) -> int:
-        """Append the events in one transaction; the book's version with them. Raises VersionPassed."""
+        """Append the events in one transaction; returns the book's version afterwards. Raises VersionPassed."""
         expected = self._standing.version
         if not made:
             with self._keeper.database.reading() as connection:
@@ -211,17 +226,17 @@ class _Session:
                 raise VersionPassed(self._book.name, expected, head.version)
             return expected
         appended = self._keeper.append_all(self._book.name, made, expected_version=expected)
-        if appended.existed:  # of rows that were not done when this run read the ledger
+        if appended.existed:  # another process has recorded these rows since this run read the ledger
             raise VersionPassed(self._book.name, expected, appended.head.version)
         return appended.head.version
 
     def _catch_up(self) -> None:
-        """Somebody else wrote: read the ledger again. Raises VersionPassed when it was this very session."""
+        """Somebody else wrote: read the ledger again. Raises VersionPassed when that was the same session."""
         before, self._standing = self._standing, self._read_standing()
-        # Where no version passed, events of these rows were there that had not been found: not to be tried again.
+        # With an unchanged version, events of these rows existed unnoticed, and a retry would find them again.
         if self._standing.row != before.row or self._standing.version == before.version:
             passed = VersionPassed(self._book.name, before.version, self._standing.version)
-            passed.advice = f"another process runs the session {shown(self._scribe.session)}: let one of them go on"
+            passed.advice = f"another process runs the session {shown(self._scribe.session)}: run it only once"
             raise passed
 
     def _read_standing(self) -> _Standing:
@@ -244,7 +259,7 @@ class _Session:
 
 
 def _up_to(observed: Iterator[Observation], row: int) -> Observation | None:
-    """Pass by what is done already, to its last row; the anchor follows."""
+    """Skip the rows that are done, feeding the anchor; returns the last of them, None when none is done."""
     if row == 0:
         return None
     return next(market for market in observed if market.tick.row >= row)

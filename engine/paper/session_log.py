@@ -1,8 +1,8 @@
-"""What a paper session says while it runs: structured records, each an event's name and its fields.
+"""What a paper session logs while it runs: structured records, each with a name and fields.
 
-A record's message is the name (`no_quotes`, `lot_recorded`, …) and its attribute `fields` a mapping; how they are printed
-is the application's (`cli.shared.logs`). Why there is no quote is said once per reason and interval of tape time, not once
-a row.
+A record's message is its name (`no_quotes`, `rows_recorded`, …), and its attribute `fields` is a mapping. The application
+decides how they are printed (`cli.shared.logs`). The reason for having no quote is logged once per interval of tape time,
+not once per row.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from engine.paper.anchor import Observation
 from engine.paper.quoting import Balances, Intents, Quote, QuoteSide, Reason
 
 LOGGER = logging.getLogger("netbasis.paper")
-LOGGER.addHandler(logging.NullHandler())  # without it a library user's stderr gets bare names
+LOGGER.addHandler(logging.NullHandler())  # otherwise a library user's stderr would get the names alone
 
 
 def log_record(level: int, name: str, **fields: object) -> None:
-    """Log an event with its fields."""
+    """Log a record with a name and fields."""
     if LOGGER.isEnabledFor(level):
         LOGGER.log(level, name, extra={"fields": fields})
 
 
 @dataclass(frozen=True, slots=True)
 class IdleRow:
-    """A row after which a side has no quote, and the balances then."""
+    """A row after which a side has no quote.
+
+    market:    the row and the market after it
+    intents:   the quotes, or the reasons for none
+    balances:  after the row
+    """
 
     market: Observation
     intents: Intents
@@ -36,7 +41,7 @@ class IdleRow:
 
 
 class Silence:
-    """Says why there is no quote, and counts the rows by side and reason."""
+    """Logs why there is no quote, and counts the rows by side and reason (`rows`)."""
 
     def __init__(self, interval: timedelta) -> None:
         self.rows: Counter[tuple[QuoteSide, Reason]] = Counter()
@@ -44,7 +49,7 @@ class Silence:
         self._said_at: dict[tuple[Reason | None, Reason | None], datetime] = {}
 
     def take(self, idle: Iterable[IdleRow]) -> None:
-        """Take the rows in order. No quote at all is a warning; one side without one is information."""
+        """Log and count rows, in order. No quote at all is logged as a warning, one missing side as information."""
         for row in idle:
             bid, ask = _reason(row.intents.bid), _reason(row.intents.ask)
             if bid is not None:

@@ -5,10 +5,10 @@
       max_rlusd_exposure: 120
       anchor_max_divergence_bps: 10.0
 
-YAML readers make a binary float of `15.0`, 85 of `1:25`, and of two equal keys they keep the last. Here the document is
-composed, not constructed: a scalar is the text that was typed, and what no setting is, or stands twice, is refused with
-its line. Errors: Refused `not_yaml`, `not_an_object`, `field_duplicate`, `field_unknown`, `field_required`,
-`setting_retired`, `size_exceeds_limit`, and what a number can be refused for.
+YAML readers turn `15.0` into a binary float and `1:25` into 85, and of two equal keys they keep the last. Here the document
+is composed, not constructed: a scalar is the text that was typed, and an unknown or duplicate setting is refused with its
+line. Errors: Refused `not_yaml`, `not_an_object`, `field_duplicate`, `field_unknown`, `field_required`, `setting_retired`,
+`size_exceeds_limit`, and the refusals of numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ledger.errors import Refusal, Refused, shown
 from ledger.events import Amount, NotNegative, PositiveAmount
 
 SECTION = "strategy"
-# Retired for good; it stands here so that a file that still has it is told so, and nowhere else.
+# Retired for good. It is named only here, for the error of a file that still has it.
 RETIRED = "max_inventory_usd"
 _WHOLE_BPS = 10_000
 _LONGEST_S = 10**9
@@ -37,7 +37,7 @@ _SHOWN_CHARACTERS = 200
 
 
 class Strategy(BaseModel):
-    """What the quoting loop is told. Sizes and limits in the numeraire, spreads and fees in basis points of a price."""
+    """The settings of the quoting loop. Sizes and limits are in the numeraire, spreads and fees in basis points."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -60,7 +60,7 @@ class Strategy(BaseModel):
         if bps.copy_abs() >= _WHOLE_BPS:
             raise Refused(
                 Refusal.AMOUNT_OUT_OF_RANGE,
-                f"{info.field_name}: that is the whole price",
+                f"{info.field_name}: that is the whole price or more",
                 expected=f"less than {_WHOLE_BPS} basis points",
                 actual=bps,
                 field=info.field_name,
@@ -85,7 +85,7 @@ class Strategy(BaseModel):
         if self.base_size_rlusd > self.max_rlusd_exposure:
             raise Refused(
                 Refusal.SIZE_EXCEEDS_LIMIT,
-                "base_size_rlusd: a quote of this size would break max_rlusd_exposure on an empty book",
+                "base_size_rlusd: even on an empty book, a quote of this size would exceed max_rlusd_exposure",
                 expected=f"at most {amount_text(self.max_rlusd_exposure)}, the limit",
                 actual=amount_text(self.base_size_rlusd),
                 advice="lower the size, or raise max_rlusd_exposure",
@@ -95,7 +95,7 @@ class Strategy(BaseModel):
 
     @property
     def anchor_window(self) -> timedelta:
-        """The stretch of tape that the anchor averages."""
+        """The span of tape that the anchor averages."""
         return timedelta(seconds=int(self.anchor_window_s))
 
     @property
@@ -105,12 +105,12 @@ class Strategy(BaseModel):
 
     @property
     def log_interval(self) -> timedelta:
-        """The time before the same reason is logged again."""
+        """The time after which the same reason is logged again."""
         return timedelta(seconds=int(self.log_interval_s))
 
 
 def read_strategy(path: Path) -> Strategy:
-    """The strategy that a file configures. Raises Refused, the error's `where` naming file and line; OSError."""
+    """Read a strategy from a YAML file. Raises Refused, with file and line in `where`; OSError."""
     if "\0" in str(path):
         raise Refused(Refusal.NOT_YAML, "the path has a NUL", expected="the path of a file", actual=str(path))
     with path.open("rb") as file:
@@ -119,14 +119,14 @@ def read_strategy(path: Path) -> Strategy:
 
 
 def parse_strategy(document: bytes, *, name: str) -> Strategy:
-    """The strategy that a YAML document configures; `name` is for messages. Raises Refused."""
+    """Read a strategy from a YAML document. `name`: for messages. Raises Refused, with name and line in `where`."""
     root = _composed(document, name)
     for key in _keys(root):
         if key.value == RETIRED:
             raise _at(
                 Refused(
                     Refusal.SETTING_RETIRED,
-                    f"{RETIRED} is retired for good: nothing reads it, so it would promise a limit that is not there",
+                    f"{RETIRED} is retired for good: nothing reads it, so the limit would not be enforced",
                     expected="max_rlusd_exposure, which limits the balance",
                     advice="remove it",
                 ),
@@ -144,7 +144,7 @@ def parse_strategy(document: bytes, *, name: str) -> Strategy:
 
 
 def _composed(document: bytes, name: str) -> yaml.Node | None:
-    """The document's nodes. An alias is the node itself, not a copy of it, so that no document grows when it is read."""
+    """The document's nodes. An alias refers to its node and does not copy it, so no document grows when it is read."""
     if len(document) > _BYTES:
         raise _named(Refused(Refusal.NOT_YAML, "the file is too long", expected=f"at most {_BYTES} bytes"), name)
     try:
@@ -164,7 +164,7 @@ def _composed(document: bytes, name: str) -> yaml.Node | None:
         ) from error
     except (
         Exception
-    ) as error:  # whatever the reader of the format stumbles over, as over "\UFFFFFFFF", the file is wrong
+    ) as error:  # the YAML reader fails in many ways, for example on "\UFFFFFFFF"; in any case the file is wrong
         raise _named(
             Refused(Refusal.NOT_YAML, f"not YAML: {str(error)[:_SHOWN_CHARACTERS]}", expected="a YAML document"), name
         ) from error
@@ -177,7 +177,7 @@ def _named(refused: Refused, name: str, line: int | None = None) -> Refused:
 
 
 def _keys(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
-    """All keys of all mappings, at any depth; an alias makes no node be seen twice."""
+    """The keys of all mappings at any depth, each node once, even if aliases repeat it."""
     waiting, seen = [root], set()
     while waiting:
         node = waiting.pop()
@@ -192,7 +192,7 @@ def _keys(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
 
 
 def _mapping(node: yaml.Node | None, name: str, known: tuple[str, ...]) -> Mapping[str, yaml.Node]:
-    """The entries of a mapping by key, every key a known one and there once."""
+    """The entries of a mapping by key. Raises Refused for anything else, an unknown key, or a duplicate one."""
     if not isinstance(node, yaml.MappingNode):
         what = f"must be a mapping of {', '.join(known)}"
         raise _at(Refused(Refusal.NOT_AN_OBJECT, what, expected=f"such as {known[0]}: …"), name, node)
@@ -203,7 +203,7 @@ def _mapping(node: yaml.Node | None, name: str, known: tuple[str, ...]) -> Mappi
             _refuse_unknown(text, name, key, known)
         if text in settings:
             raise _at(
-                Refused(Refusal.FIELD_DUPLICATE, f"{text} stands twice", expected="each setting once", field=text),
+                Refused(Refusal.FIELD_DUPLICATE, f"{text} is given twice", expected="each setting once", field=text),
                 name,
                 key,
             )
@@ -245,10 +245,10 @@ def _validated(settings: Mapping[str, yaml.Node], name: str) -> Strategy:
         field, refused = str(details["loc"][0]), details["ctx"]["refused"]
         refused.what, refused.field = f"{field}: {refused.what}", field
         raise _at(refused, name, settings[field]) from error
-    except Refused as refused:  # of a validator above; the field is one that was given: defaults are not validated
+    except Refused as refused:  # from a validator above, about a given field: defaults are not validated
         raise _at(refused, name, settings[refused.field or ""]) from None
 
 
 def _at(refused: Refused, name: str, node: yaml.Node | None) -> Refused:
-    """The refusal, naming the place in the file."""
+    """The refusal, with name and line in `where`."""
     return _named(refused, name, None if node is None else node.start_mark.line + 1)

@@ -1,12 +1,12 @@
-"""A recorded tape of the market: CSV, gzip or plain, a row a trade or a quote of the top of the book.
+"""A recorded tape of the market: CSV, plain or gzipped; each row is a trade, or the best bid and ask.
 
     at,price,size                                     at,bid,ask
     2023-01-01T00:00:00Z,0.3389,59461.25              2024-12-01T00:06:40.691Z,1.9531,1.9532
 
-A tape is read twice: once whole, to know its hash and that every row can be read, so that nothing is traded on a tape that
-ends in rubbish; then row by row, memory staying flat. The hash is of the text, not of its compressed form. A row is
-named by its line in the text, the header's being 1. Errors: Refused `tape_malformed`, and what a time, a price or a size can
-be refused for, with file and line in `where`.
+A tape is read twice: first as a whole, for its hash and to be sure that every row can be read, so nothing is traded on a
+tape that ends in garbage; then row by row, with flat memory. The hash is that of the text, not of its compressed form. A row
+is identified by its line in the text; the header is line 1. Errors: Refused `tape_malformed`, and the refusals of times,
+prices and sizes, with file and line in `where`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ _HALF = Decimal("0.5")
 
 
 class Tick(NamedTuple):
-    """A row of a tape, prices in the numeraire per unit of base.
+    """A row of a tape. Prices are in the numeraire per unit of base.
 
-    `mid`: the last price, or the middle of bid and ask. `sold_at`: for how little base could be had (the trade's price, or
-    the ask); `bought_at`: for how much it could be sold (the trade's price, or the bid). `size`: how much base was
-    traded; None where the tape does not say.
+    row:        its line
+    at:         when, UTC
+    mid:        the trade's price, or the middle of bid and ask
+    sold_at:    the price at which base could be bought: the trade's, or the ask
+    bought_at:  the price at which base could be sold: the trade's, or the bid
+    size:       how much base was traded; None when the tape does not say
     """
 
     row: int
@@ -51,7 +54,13 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A tape that was read once. `sha256`: of its text, in hex. `rows`: how many; `last_row`: the line of the last."""
+    """A tape that was read once.
+
+    path:      the file
+    sha256:    of its text, in hex
+    rows:      how many rows
+    last_row:  the line of the last row
+    """
 
     path: Path
     sha256: str
@@ -59,13 +68,13 @@ class Tape:
     last_row: int
 
     def ticks(self) -> Iterator[Tick]:
-        """Its rows, in order; what was added to the file since it was read does not count."""
+        """Its rows in order, without rows that were added to the file since. Raises Refused; OSError."""
         for tick in _ticks(self.path):
             yield tick
             if tick.row == self.last_row:
                 return
         raise _malformed(
-            f"{shown(self.path.name)} became shorter while it was read", expected=f"the row of line {self.last_row}"
+            f"{shown(self.path.name)} became shorter since it was read", expected=f"the row of line {self.last_row}"
         )
 
 
@@ -102,7 +111,7 @@ def _ticks(path: Path, on_line: Callable[[bytes], None] | None = None) -> Iterat
 
 
 class _Lines:
-    """The lines of a tape as text, counted. `on_line` sees each as bytes."""
+    """The lines of a tape as text, counted. `on_line`: called with each line's bytes."""
 
     def __init__(self, file: IO[bytes], on_line: Callable[[bytes], None] | None) -> None:
         self.count = 0
@@ -126,7 +135,7 @@ class _Lines:
 
 @contextmanager
 def _naming_line(name: str, lines: _Lines) -> Iterator[None]:
-    """Raises what is wrong with a file as Refused, naming the line that was read last."""
+    """Within it, errors of reading a tape are raised as Refused, with the line read last in `where`."""
     try:
         try:
             yield
@@ -141,7 +150,7 @@ def _naming_line(name: str, lines: _Lines) -> Iterator[None]:
 
 
 def _text_of(file: IO[bytes]) -> IO[bytes]:
-    """The file itself, or what is compressed in it."""
+    """The file's content, uncompressed."""
     start = file.read(len(_GZIP))
     file.seek(0)
     return gzip.GzipFile(fileobj=file) if start == _GZIP else file  # type: ignore[return-value]
@@ -151,7 +160,7 @@ def _format_of(header: list[str]) -> Callable[[int, list[str]], Tick]:
     names = tuple(name.strip("\ufeff ") for name in header)
     if names not in _FORMATS:
         raise _malformed(
-            "the header is not that of a tape",
+            "not the header of a tape",
             expected=" or ".join(",".join(known) for known in _FORMATS),
             actual=",".join(header),
         )
@@ -179,11 +188,11 @@ _FORMATS = {("at", "price", "size"): _trade, ("at", "bid", "ask"): _top_of_book}
 
 def _three(cells: list[str]) -> list[str]:
     if len(cells) != 3:
-        raise _malformed("the row is not of the header's length", expected="3 cells", actual=len(cells))
+        raise _malformed("the row is not as long as the header", expected="3 cells", actual=len(cells))
     return cells
 
 
-# Prices and sizes come again and again: a tape of trades has as many as the market has ticks.
+# Cached, since a tape repeats its prices and sizes many times.
 @lru_cache(maxsize=1 << 14)
 def _amount(text: str) -> Decimal:
     return parse_amount(text)

@@ -96,7 +96,7 @@ def _require(name: str, expected: str, actual: str) -> None:
     if expected != actual:
         raise Refused(
             Refusal.EVIDENCE_MISMATCH,
-            f"the evidence's {name} does not match the book before this withdrawal",
+            f"evidence.{name} does not match the book before this withdrawal",
             expected=expected,
             actual=actual,
             advice="read the book and classify again, or record the withdrawal without evidence",

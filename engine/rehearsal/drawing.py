@@ -22,15 +22,15 @@ _Amounts: TypeAlias = st.SearchStrategy[Decimal]
 
 
 def futures(present: Present) -> st.SearchStrategy[list[list[Turn]]]:
-    """A few days, each with a few plans: quiet ones, whose amounts are a desk's, and wild ones."""
-    return st.one_of(_days(_plans(present, _quiet_amounts())), _days(_plans(present, _wild_amounts())))
+    """Futures: a few days with a few turns each, either quiet (the amounts of a desk) or wild."""
+    return st.one_of(_days(_turns(present, _quiet_amounts())), _days(_turns(present, _wild_amounts())))
 
 
-def _days(plan: st.SearchStrategy[Turn]) -> st.SearchStrategy[list[list[Turn]]]:
-    return st.lists(st.lists(plan, min_size=1, max_size=8), min_size=1, max_size=8)
+def _days(turn: st.SearchStrategy[Turn]) -> st.SearchStrategy[list[list[Turn]]]:
+    return st.lists(st.lists(turn, min_size=1, max_size=8), min_size=1, max_size=8)
 
 
-def _plans(present: Present, amount: _Amounts) -> st.SearchStrategy[Turn]:
+def _turns(present: Present, amount: _Amounts) -> st.SearchStrategy[Turn]:
     book = present.book
     others = sorted({book.base_asset, *present.state.inventory, "INVENTED"} - {book.numeraire})
     at = _whole(0, 5760).map(lambda n: present.head.recorded_at + timedelta(minutes=n // 2 if n % 2 else -n // 2))
@@ -53,7 +53,14 @@ def _plans(present: Present, amount: _Amounts) -> st.SearchStrategy[Turn]:
 
 @dataclass(frozen=True)
 class _Draws:
-    """The plans that take more than a line. `other`: an asset other than the numeraire; `asset`: any."""
+    """The turns that take more than a line to draw.
+
+    book:    the book's terms
+    other:   an asset other than the numeraire
+    asset:   any asset
+    amount:  an amount > 0
+    at:      a time
+    """
 
     book: Book
     other: st.SearchStrategy[str]
@@ -62,7 +69,7 @@ class _Draws:
     at: st.SearchStrategy[datetime]
 
     def fill(self) -> st.SearchStrategy[Fill]:
-        """Mostly against the numeraire; the fee unknown, paid, a rebate or none."""
+        """A fill, mostly against the numeraire; its fee is unknown, paid, a rebate or 0."""
         fee = st.one_of(
             st.just((None, None)),
             st.tuples(self.asset, self.amount),
@@ -81,7 +88,7 @@ class _Draws:
         )
 
     def deposit(self) -> st.SearchStrategy[Deposit]:
-        """Mostly with the basis left to the program."""
+        """A deposit, mostly with its basis left to default."""
         given_basis = st.builds(lambda delta: {"basis_delta": delta}, _signed(self.amount))
         unusual = st.one_of(given_basis, st.just({"basis_unknown": True}))
         computed: st.SearchStrategy[dict[str, object]] = st.just({})
@@ -94,7 +101,7 @@ class _Draws:
         )
 
     def recorded_withdrawal(self) -> st.SearchStrategy[Withdrawal]:
-        """A withdrawal as somebody else decided it, without evidence."""
+        """A withdrawal that somebody else decided, without evidence."""
         return st.builds(
             lambda priced, **fields: Withdrawal(asset=priced[0], price=priced[1], **fields),
             self._priced(),
@@ -120,7 +127,7 @@ class _Draws:
         return st.builds(ReverseWish, st.booleans(), kind, st.integers(0, 7), _mostly(st.just(False), st.just(True)))
 
     def _priced(self) -> st.SearchStrategy[tuple[str, Decimal | None]]:
-        """An asset and its price; the numeraire has none, but for a few that the rules refuse."""
+        """An asset and its price; a few are wrong and will be refused."""
         numeraire = st.just((self.book.numeraire, None))
         wrong = st.one_of(st.tuples(st.just(self.book.numeraire), _prices()), st.tuples(self.other, st.none()))
         return _weighted((6, numeraire), (4, st.tuples(self.other, _prices())), (1, wrong))
@@ -131,16 +138,16 @@ def _mostly(usual: st.SearchStrategy[Any], unusual: st.SearchStrategy[Any]) -> s
 
 
 def _weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """Each strategy as often as its weight says (`one_of` draws all alike). The first is the simplest."""
+    """Draw each strategy as often as its weight says (`one_of` draws all equally often). The first is the simplest."""
     strategies = [strategy for weight, strategy in choices for _ in range(weight)]
     return st.sampled_from(range(len(strategies))).flatmap(strategies.__getitem__)
 
 
 def _whole(low: int, high: int) -> st.SearchStrategy[int]:
-    """A whole number, `low` the simplest.
+    """An integer; `low` is the simplest.
 
-    Hypothesis now and then draws a number that stands in a module which the process has loaded. So far out it finds none,
-    and the same seed gives the same numbers in every process.
+    Hypothesis sometimes draws constants that it finds in the modules of the process. In this range it finds none, so the
+    same seed gives the same numbers in every process.
     """
     return st.integers(_FAR + low, _FAR + high).map(lambda number: number - _FAR)
 
@@ -150,12 +157,12 @@ def _decimal(digits: int, decimals: int) -> Decimal:
 
 
 def _quiet_amounts() -> _Amounts:
-    """What a desk trades: at most 10,000, with 6 decimals."""
+    """Amounts that a desk trades: at most 10,000, with up to 6 decimals."""
     return st.builds(_decimal, _whole(1, 10_000), st.integers(0, 6))
 
 
 def _wild_amounts() -> _Amounts:
-    """All that fits: among it dust, XRPL tokens of 16 digits, and the longest."""
+    """Any amount that is allowed, among them dust, XRPL tokens of 16 digits, and the longest amounts."""
     token = st.builds(_decimal, _whole(10**15, 10**16 - 1), st.integers(10, 36))
     dust = st.builds(_decimal, _whole(1, 10**6), st.just(36))
     longest = st.builds(_decimal, _whole(10**55, 10**56 - 1), st.just(36))

@@ -1,4 +1,4 @@
-"""Playing futures until an invariant breaks, and then ever simpler ones."""
+"""Playing futures until an invariant breaks, then simpler and simpler ones that break it too."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ ATTEMPTS_TO_SIMPLIFY = 300
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What does not hold, and the shortest future that shows it: events as `append --file` takes them, none for the log."""
+    """A broken invariant.
+
+    findings:  what does not hold
+    events:    the shortest future that shows it, as `append --file` accepts it; empty when the log itself shows it
+    """
 
     findings: Sequence[Finding]
     events: Sequence[Event]
@@ -39,7 +43,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A property test's outcome. `head`: where the futures began."""
+    """The outcome of a property test.
+
+    book:        its terms
+    head:        where the futures began
+    seed:        gives the same futures again
+    statistics:  what was invented
+    failure:     None when everything holds
+    """
 
     book: Book
     head: Head
@@ -58,11 +69,11 @@ def property_test(
     policies: Policies = POLICIES,
     on_progress: OnProgress | None = None,
 ) -> Verdict:
-    """Hold the invariants over the log, and over every step of `examples` futures of it. Nothing is written.
+    """Check the invariants over the log, then at every step of `examples` invented futures. Nothing is written.
 
-    The same seed gives the same futures of the same log. `policies`, by name, are what withdrawals are decided with.
-    `on_progress` gets the number of events so far, of the log and then of the futures. Raises Refused `book_unknown`;
-    StorageError.
+    `seed`: the same seed gives the same futures of the same log. `policies`: by name, what withdrawals are classified with.
+    `on_progress`: called with the number of events so far, of the log and then of the futures. Raises Refused
+    `book_unknown`; StorageError.
     """
     with database.reading() as connection:
         present = present_of(connection, name, invariants, on_progress)
@@ -72,7 +83,7 @@ def property_test(
 
 
 def given_fields(event: Event) -> dict[str, object]:
-    """An event as a line of NDJSON names it: what was given, without what is left to default."""
+    """An event's fields as in a line of NDJSON, without fields left to default."""
     fields: dict[str, object] = {"type": event.kind}
     for name, declared in type(event).model_fields.items():
         stated = getattr(event, name)
@@ -94,7 +105,7 @@ class _Enough(BaseException):
 
 
 def _play_futures(play: _Play, examples: int, number: int) -> Failure | None:
-    """Play invented futures until one breaks, then ever simpler ones; what the shortest shows."""
+    """Play invented futures until one breaks, then simpler ones; returns the failure of the shortest, None for none."""
 
     @seed(number)
     @settings(
@@ -119,7 +130,7 @@ def _play_futures(play: _Play, examples: int, number: int) -> Failure | None:
 
 @contextmanager
 def _kept_out_of_the_folder() -> Iterator[None]:
-    """Hypothesis keeps notes in the current folder, which is the user's; within this, in one that goes away."""
+    """Within it, Hypothesis writes its files to a temporary folder, not to the user's current one."""
     home = storage_directory(intent_to_write=False).home_directory
     with folder_aside("notes") as folder:
         set_hypothesis_home_dir(folder)
@@ -130,7 +141,7 @@ def _kept_out_of_the_folder() -> Iterator[None]:
 
 
 class _Play:
-    """Plays futures, and counts what happens in them until one is broken."""
+    """Plays futures, and counts what happens in them until one breaks."""
 
     def __init__(self, present: Present, policies: Policies, on_progress: OnProgress | None) -> None:
         self.present = present
@@ -141,21 +152,21 @@ class _Play:
         self._broken: list[Turn] = []
         self._failure: Failure | None = None
 
-    def future(self, plans: list[Turn]) -> None:
+    def future(self, turns: list[Turn]) -> None:
         """Play one future. Raises _Broken; _Enough when the search for a simpler one takes too long."""
         if self._failure is not None:
             self._attempts += 1
             if self._attempts > ATTEMPTS_TO_SIMPLIFY:
                 raise _Enough
-            self._play(plans, Statistics())
+            self._play(turns, Statistics())
             return
-        self._play(plans, self.statistics)
+        self._play(turns, self.statistics)
         self.statistics.futures += 1
         if self._on_progress is not None:
             self._on_progress(self.statistics.events.total())
 
     def shortest_failure(self) -> Failure | None:
-        """What the shortest broken future shows, out of which no plan can be taken; None when every one held."""
+        """The failure of the shortest broken future, from which no turn can be removed; None when every future held."""
         index = len(self._broken)
         while index > 0:
             index -= 1
@@ -166,35 +177,35 @@ class _Play:
                 index = len(self._broken)
         return self._failure
 
-    def _play(self, plans: list[Turn], statistics: Statistics) -> None:
-        """Play one future, and keep it when it is broken and no longer than the one that is kept. Raises _Broken."""
+    def _play(self, turns: list[Turn], statistics: Statistics) -> None:
+        """Play one future; keep it if it breaks and is no longer than the kept one. Raises _Broken."""
         simulation = Simulation(self.present)
         try:
-            self._play_in(simulation, plans, statistics)
+            self._play_in(simulation, turns, statistics)
         except _Broken as broken:
             kept = self._failure
-            if kept is None or (len(broken.failure.events), len(plans)) <= (len(kept.events), len(self._broken)):
-                self._broken, self._failure = plans, broken.failure
+            if kept is None or (len(broken.failure.events), len(turns)) <= (len(kept.events), len(self._broken)):
+                self._broken, self._failure = turns, broken.failure
             raise
 
-    def _play_in(self, simulation: Simulation, plans: list[Turn], statistics: Statistics) -> None:
+    def _play_in(self, simulation: Simulation, turns: list[Turn], statistics: Statistics) -> None:
         try:
-            for plan in plans:
-                self._turn(plan, simulation, statistics)
+            for turn in turns:
+                self._turn(turn, simulation, statistics)
         except _Broken:
             raise
         except Exception as error:
-            # Whatever the program itself stumbles over is what a property test is for.
+            # An unexpected exception of the program is a finding, too.
             found = Finding("program", simulation.head.version + 1, f"{type(error).__name__}: {error}")
             raise _Broken([found], simulation.recorded) from error
 
-    def _turn(self, plan: Turn, simulation: Simulation, statistics: Statistics) -> None:
-        """One plan, carried out or refused."""
+    def _turn(self, turn: Turn, simulation: Simulation, statistics: Statistics) -> None:
+        """Carry out one turn, or count its refusal."""
         try:
-            event = plan if plan is None or isinstance(plan, Event) else plan.event(simulation, self._policies)
+            event = turn if turn is None or isinstance(turn, Event) else turn.event(simulation, self._policies)
             if event is None:
                 return
-            step = _recorded(event, simulation, is_decided=isinstance(plan, WithdrawWish))
+            step = _recorded(event, simulation, is_decided=isinstance(turn, WithdrawWish))
         except Refused as refused:
             statistics.refused[refused.code] += 1
             return
@@ -205,7 +216,7 @@ class _Play:
 
 
 def _recorded(event: Event, simulation: Simulation, *, is_decided: bool) -> Step:
-    """Raises Refused; _Broken when the log refuses what the engine decided a moment ago."""
+    """Record an event. Raises Refused; _Broken when the log refuses what the engine has just decided."""
     try:
         return simulation.record(event)
     except Refused as refused:

@@ -1,12 +1,12 @@
-"""A book's log going on in memory: recorded by the rules of the real one, and written nowhere.
+"""A continuation of a book's log in memory: recorded by the real rules, but written nowhere.
 
     present = present_of(connection, "main")        # one pass over the log; the database is only read
     future = Simulation(present)
     step = future.record(Deposit(asset="RLUSD", amount=Decimal("50")))
     findings = future.observe(step)                 # what no longer holds
 
-A simulation seals, chains and folds each event with the functions that the log uses, and reads it back from its bytes. The
-invariants that watch it have watched the whole log before, so that sums over the log go on where it ends.
+A simulation seals, chains and folds each event with the functions of the real log, and reads it back from its bytes. Its
+invariants have observed the whole log before, so their sums continue where the log ends.
 """
 
 from __future__ import annotations
@@ -44,11 +44,14 @@ TICK = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Where a log stands, for futures to go on from.
+    """The end of a log, for futures to continue from.
 
-    `watchers`: invariants that have seen every event. `findings`: what they found on the way. `recent`: the newest events
-    by version, which a future may reverse. `reversals`: by the version of each reversed one of them, that of its reversal.
-    `marks`: by asset, the newest standing marks, as many as a future may reverse and one more.
+    book, head, state:  the book at its head
+    watchers:           invariants that have observed every event
+    findings:           what they found
+    recent:             the newest events by version, which a future may reverse
+    reversals:          by the version of a reversed recent event, the version that reverses it
+    marks:              by asset, the newest standing marks: one more than a future may reverse
     """
 
     book: Book
@@ -67,7 +70,7 @@ def present_of(
     invariants: Mapping[str, type[Invariant]] = INVARIANTS,
     on_progress: OnProgress | None = None,
 ) -> Present:
-    """The present of a book, from one pass over its log; `on_progress` gets the version reached.
+    """The present of a book, from one pass over its log. `on_progress`: called with the version reached.
 
     Raises Refused `book_unknown`; StorageError.
     """
@@ -101,7 +104,7 @@ def present_of(
 
 
 def _keep_newest(marks: list[Price], mark: Price) -> None:
-    """Put a mark in its place among the newest, oldest first; of the log no more than can matter are kept."""
+    """Insert a mark among the newest, oldest first, and keep only as many as can matter."""
     insort(marks, mark, key=_age_key)
     del marks[: -RECENT_EVENTS - 1]
 
@@ -115,10 +118,13 @@ def _observed(watchers: tuple[Invariant, ...], step: Step) -> Iterator[Finding]:
 
 
 class Simulation:
-    """A log that goes on from a present. What it records, it keeps in memory.
+    """A log in memory that continues from a present.
 
-    `state`: what the log adds up to; `before`: what it did before its newest event. `events`: those that can be found, by
-    version: the recent ones of the log, and its own. `recorded`: its own as they were given, each with its key.
+    book, head:  its terms, and its end
+    state:       what the log adds up to
+    before:      what it added up to before its newest event
+    events:      by version, the events that can be looked up: the log's recent ones and its own
+    recorded:    its own events as given, each with its key
     """
 
     def __init__(self, present: Present) -> None:
@@ -133,9 +139,9 @@ class Simulation:
         self._watchers = copy.deepcopy(present.watchers)
 
     def record(self, given: Event) -> Step:
-        """Record one event; an event without a key gets one that no log at this version has.
+        """Record one event; without a key, it gets one that is new at this version.
 
-        Raises Refused, as an append does; then nothing has changed.
+        Raises Refused as an append does; nothing has changed then.
         """
         if isinstance(given, Mark | Reversal):
             require_not_ahead(given.at, self.now())
@@ -152,7 +158,7 @@ class Simulation:
         return step
 
     def observe(self, step: Step) -> list[Finding]:
-        """What does not hold after a step. Every step is to be observed once, in order."""
+        """What does not hold after a step. Every step must be observed once, in order."""
         return [*_read_back(step.stored), *_observed(self._watchers, step)]
 
     def now(self) -> datetime:
@@ -160,16 +166,16 @@ class Simulation:
         return self.head.recorded_at + TICK
 
     def next_key(self) -> str:
-        """The key that the next event gets by default: none that was made at an earlier version is like it."""
+        """The default key of the next event, which differs at each version."""
         return f"property-test:{self.head.version + 1}"
 
     def standing(self) -> list[StoredEvent]:
-        """The events that can be found and may be reversed, the newest first."""
+        """The events that can be looked up and may be reversed, newest first."""
         found = [event for event in self.events.values() if event.type in REVERSIBLE]
         return [event for event in reversed(found) if event.version not in self._reversals]
 
     def is_invented(self, event: StoredEvent) -> bool:
-        """Whether an event is the simulation's own, and not the log's."""
+        """Whether an event is the simulation's own, not the log's."""
         return event.version > self._present.head.version
 
     def starting_value(self) -> Decimal:
@@ -177,11 +183,11 @@ class Simulation:
         return self.state.engine_state.starting_value
 
     def effects_at(self, version: int) -> Effects:
-        """The effects of an event that can be found."""
+        """The effects of an event that can be looked up."""
         return self.events[version].effects
 
     def marks_now(self, state: BookState) -> Marks:
-        """The newest standing marks of a state that are not ahead of the clock, as a decision uses them."""
+        """The newest standing marks of a state, none ahead of the clock: those that a decision uses."""
         until = self.now() + CLOCK_TOLERANCE
         found: dict[str, Price] = {}
         for asset, newest in state.marks.items():
@@ -192,11 +198,11 @@ class Simulation:
         return found
 
     def counts(self, mark: StoredEvent) -> bool:
-        """A mark counts until it is reversed."""
+        """True: a mark counts until an event reverses it."""
         return True
 
     def newest(self, asset: str, *, without: int) -> Price | None:
-        """The newest mark of an asset that stands when the one at version `without` no longer does."""
+        """The newest standing mark of an asset, other than the one at version `without`; None for none."""
         standing = (
             mark
             for mark in self._marks.get(asset, ())
@@ -231,11 +237,11 @@ class Simulation:
 
 
 def _read_back(stored: StoredEvent) -> Iterator[Finding]:
-    """A finding when the bytes of an event do not give the event that they were made from."""
+    """A finding when decoding and encoding an event's body does not give the same bytes."""
     read = decode_body(stored.body)
     again = encode_body(
         read.event, book=read.book, version=read.version, event_id=read.event_id, recorded_at=read.recorded_at
     )
     if again != stored.body:
-        detail = "the event that is read from the bytes is not the one that was written"
+        detail = "the event read from the bytes differs from the one that was written"
         yield Finding(CHAIN, stored.version, detail, stored.body.decode(), again.decode())

@@ -1,4 +1,4 @@
-"""What a property test invented, counted: a corner that is never reached is not tested."""
+"""Counts of what a property test invented: a case that is never reached is not tested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ledger.events import (
 )
 
 DUST = Decimal("1e-12")
-# Python's default decimal context rounds to as many, so arithmetic that strays into it shows on longer ones.
+# Python's default decimal context rounds to this many digits; longer amounts reveal arithmetic that uses it by mistake.
 DEFAULT_CONTEXT_DIGITS = 28
 _EXACT = Context(prec=200)
 
@@ -29,12 +29,19 @@ def _zeros(*names: str) -> Callable[[], Counter[str]]:
 
 @dataclass
 class Statistics:
-    """What was invented, up to the first failure. Each figure counts events, but for `futures` and `refused`.
+    """What was invented, up to the first failure.
 
-    `withdrawals`, those that the engine decided: `pure_profit`, `mixed`, `in_drawdown` (all of it principal, equity below
-    basis), `all_principal` (the same, without that). `reversals`: of an event `of_the_log`, or `of_the_invented`.
-    `dust`: an amount of at most 10⁻¹². `long_amounts`: one of more than 28 digits. `negative_balances`: an asset that the
-    event moved is below 0 after it. `refused`: wishes and events that a rule refused, by its code.
+    futures:            how many futures
+    events:             events by type
+    withdrawals:        those that the engine decided: `pure_profit`; `mixed`; `in_drawdown` (all principal, with equity
+                        below basis); `all_principal` (otherwise)
+    reversals:          reversals of events `of_the_log`, and `of_the_invented`
+    rebates:            fills with a negative fee
+    unknown_fees:       fills with an unknown fee
+    dust:               events that move an amount of at most 10⁻¹²
+    long_amounts:       events that move an amount of more than 28 digits
+    negative_balances:  events after which an asset that they moved has a balance below 0
+    refused:            wishes and events that were refused, by code
     """
 
     futures: int = 0
@@ -49,7 +56,7 @@ class Statistics:
     refused: Counter[str] = field(default_factory=Counter)
 
     def count(self, step: Step, present: Head) -> None:
-        """Count one event that was recorded; `present` is where the future began."""
+        """Count one recorded event. `present`: where the future began."""
         event, effects = step.event, step.stored.effects
         self.events[step.stored.type] += 1
         if isinstance(event, Withdrawal) and event.evidence is not None:
@@ -61,7 +68,7 @@ class Statistics:
             self.unknown_fees += event.fee_amount is None
         moved = [posting.delta for posting in effects.postings]
         self.dust += any(ZERO < amount.copy_abs() <= DUST for amount in moved)
-        # Without the zeros that a server fills an amount up with.
+        # Without the trailing zeros that a server adds.
         digits = (amount.normalize(_EXACT).as_tuple().digits for amount in moved)
         self.long_amounts += any(len(those) > DEFAULT_CONTEXT_DIGITS for those in digits)
         self.negative_balances += any(step.after.inventory.balance(posting.asset) < 0 for posting in effects.postings)

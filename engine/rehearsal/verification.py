@@ -1,4 +1,4 @@
-"""`verify-injection`: prove on a copy of one's own database that an injection does not look like profit."""
+"""`verify-injection`: prove, on a copy of the user's own database, that an injection does not look like profit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from projections.pnl import Pnl, pnl
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """How a figure moved, and how it should have; in the numeraire."""
+    """The movement of a figure, in the numeraire.
+
+    name:      the figure
+    expected:  how it should move
+    actual:    how it moved; None when it is unknown
+    """
 
     name: str
     expected: Decimal
@@ -29,28 +34,28 @@ class Delta:
 
     @property
     def holds(self) -> bool:
-        """Whether it moved as it should."""
+        """Whether it moved as expected."""
         return self.actual == self.expected
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The deltas of an injection into a copy of the database."""
+    """The outcome of an injection into a copy of the database."""
 
     book: Book
     deltas: list[Delta]
 
     @property
     def holds(self) -> bool:
-        """Whether all of them are right."""
+        """Whether every figure moved as expected."""
         return all(delta.holds for delta in self.deltas)
 
 
 def verify_injection(keeper: Bookkeeper, name: str, amount: str, prices: Mapping[str, Price]) -> Verification:
-    """Inject an amount of the numeraire into a copy of the database, and compare before and after.
+    """Inject an amount of the numeraire into a copy of the database, and compare figures before and after.
 
-    `prices`: before the newest marks, of any age; every asset held needs one. Raises Refused `mark_missing`,
-    `amount_must_be_positive`, …; StorageError.
+    `prices`: by asset; they take precedence over the newest marks. Every asset held needs a price or a mark of any age.
+    Raises Refused `mark_missing`, `amount_must_be_positive`, …; StorageError.
     """
     with _copy(keeper, name) as copy:
         view = copy.view(name)
@@ -81,7 +86,7 @@ def _difference(before: Decimal | None, after: Decimal | None) -> Decimal | None
 
 @contextmanager
 def _copy(keeper: Bookkeeper, name: str) -> Iterator[Bookkeeper]:
-    """A copy of the database, or of the one book on a server, in a temporary folder that is removed."""
+    """A copy of a SQLite database, or of one book of a server, in a temporary folder that is removed at the end."""
     with folder_aside("verify") as folder:
         path = folder / "copy.db"
         if keeper.database.dialect == "sqlite":

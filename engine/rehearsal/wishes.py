@@ -1,4 +1,4 @@
-"""Decisions drawn as wishes, which the engine turns into events in the state that a future has by then."""
+"""Wishes: decisions that are drawn first, and turned into events by the engine in the state that a future has reached."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ Policies = Mapping[str, Policy]
 class WithdrawWish:
     """A wish to take capital out, which the engine classifies.
 
-    `asset`: the how manieth of those held. `aim`: a `share` of its balance in thousandths, or `dust`; or, of the asset that
-    is worth most, all of the `profit`, or `more` than it by a share of the basis. `prices`: given for the assets held, in
-    turn; none: the newest marks.
+    asset:   an index into the assets held
+    aim:     how much: a `share` of the asset's balance, or `dust`; or, of the asset that is worth most, the whole `profit`,
+             or `more` than the profit by a share of the basis
+    share:   in thousandths
+    prices:  for the assets held, in turn; empty for the newest marks
     """
 
     asset: int
@@ -46,11 +48,11 @@ class WithdrawWish:
     prices: tuple[Decimal, ...]
 
     def event(self, simulation: Simulation, policies: Policies) -> Withdrawal:
-        """The event. Raises Refused where the engine refuses."""
+        """The withdrawal in the simulation's present state. Raises Refused."""
         return self.decided(simulation, simulation.state, policies)
 
     def decided(self, simulation: Simulation, state: BookState, policies: Policies) -> Withdrawal:
-        """The event as it is decided from a state of the simulation's book."""
+        """The withdrawal, decided on a state of the simulation's book. Raises Refused."""
         book, now = simulation.book, simulation.now()
         given_prices = {
             asset: Price(price, "given", now)
@@ -88,21 +90,23 @@ class WithdrawWish:
 
 @dataclass(frozen=True)
 class LateWithdrawWish:
-    """A withdrawal that was decided before the newest event, by a caller who does not know of that."""
+    """A withdrawal that was decided before the newest event, by a caller who does not know about that event."""
 
     wish: WithdrawWish
 
     def event(self, simulation: Simulation, policies: Policies) -> Withdrawal:
-        """The event, which the log refuses when the newest event moved what it was decided from."""
+        """The withdrawal; the log refuses it when the newest event changed what it was decided on."""
         return self.wish.decided(simulation, simulation.before, policies)
 
 
 @dataclass(frozen=True)
 class ReverseWish:
-    """A reversal of the how manieth event back, of the log's or of the invented ones, of a kind.
+    """A reversal of an event. When no event matches, any event is taken, so removing other turns rarely changes which.
 
-    Where there is none such, of any: so what is reversed seldom changes when other plans are taken out. `may_be_refused`:
-    of all that can be found, else of those that may be reversed.
+    of_the_log:      one of the log's events, not an invented one
+    kind:            its type
+    back:            how many matching events to go back
+    may_be_refused:  choose among all events, not only those that may be reversed
     """
 
     of_the_log: bool
@@ -111,7 +115,7 @@ class ReverseWish:
     may_be_refused: bool
 
     def event(self, simulation: Simulation, policies: Policies) -> Reversal | None:
-        """The event; None when there is nothing to reverse."""
+        """The reversal; None when there is nothing to reverse."""
         del policies
         found = list(simulation.events.values())[::-1] if self.may_be_refused else simulation.standing()
         found = [event for event in found if simulation.is_invented(event) is not self.of_the_log] or found
@@ -121,18 +125,21 @@ class ReverseWish:
 
 @dataclass(frozen=True)
 class BackfillWish:
-    """A synthetic initial basis, where none stands."""
+    """A synthetic initial basis, if the book has none.
+
+    amount:  its basis, in the numeraire
+    """
 
     amount: Decimal
 
     def event(self, simulation: Simulation, policies: Policies) -> BasisCommit | None:
-        """The event; None when one stands."""
+        """The basis commit; None when the book has an initial basis."""
         del policies
         if simulation.state.basis.initial_basis_version is not None:
             return None
-        # Whatever stands behind the # makes the key new, also where an earlier one was reversed.
+        # The version makes the key new, even if an earlier initial basis was reversed.
         return BasisCommit(basis_delta=self.amount, key=f"{INITIAL_BASIS_KEY}#{simulation.head.version + 1}")
 
 
-# None is a quiet hour. It is there for the shrinking, which turns what does not matter into it, and then drops it.
+# One turn of a future. None does nothing: Hypothesis replaces turns that do not matter by it, and then drops them.
 Turn: TypeAlias = Event | WithdrawWish | LateWithdrawWish | ReverseWish | BackfillWish | None

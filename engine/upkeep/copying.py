@@ -1,8 +1,8 @@
 """`copy`: a book from one database into another, byte for byte, in batches that can be resumed.
 
-A batch is one transaction of the target: its events, the head, the projections. What was copied stays; a copy that was cut
-short goes on from the target's head, and so does a batch after trouble that passes. No transaction of the source lasts
-longer than a batch: a log only grows. At the end both heads are read again and compared.
+A batch is one transaction of the target: its events, the head, the projections. Committed batches stay; an interrupted copy
+resumes from the target's head, and so does a batch that is retried after a transient fault. A log only grows, so no
+transaction of the source needs to last longer than a batch. At the end both heads are read again and compared.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ EVENTS_AT_ONCE = 2000
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """A book's copy: how many events were copied now, how many were there or came from another copy, and the head.
+    """The outcome of copying a book.
 
-    `is_ahead`: the target has more than the source had; else the head is that of both.
+    book:      its terms
+    copied:    how many events were copied now
+    existed:   how many were in the target already, or were copied meanwhile by another process
+    head:      the target's head
+    is_ahead:  the target has more events than the source had; otherwise both have the same head
     """
 
     book: Book
@@ -41,9 +45,9 @@ class CopyReport:
 
 
 def copy_book(source: Database, target: Database, name: str, *, on_progress: OnProgress | None = None) -> CopyReport:
-    """Copy a book as it stands now, from where an earlier copy ended.
+    """Copy a book up to its present head, starting where an earlier copy ended.
 
-    Raises Refused `book_unknown`, `copy_differs`; StorageError.
+    `on_progress`: called with the number of events copied. Raises Refused `book_unknown`, `copy_differs`; StorageError.
     """
     book, end = retry(partial(_read_book, source, name), safe_to_repeat=always)
     head = retry(partial(_begin, target, book, end), safe_to_repeat=always)
@@ -73,14 +77,14 @@ def _begin(target: Database, book: Book, end: Head) -> Head:
 
 
 def _copy_batch(source: Database, target: Database, book: Book, end: Head, head: Head) -> tuple[Head, int]:
-    """Copy what follows the target's head; the head afterwards, and how many events were copied."""
+    """Copy the next batch after the target's head; returns the head afterwards and how many events were copied."""
     until = min(head.version + EVENTS_AT_ONCE, end.version)
     with source.reading() as reading:
         require_prefix(head, store.find_event(reading, book.name, head.version))
         batch = list(store.read_events(reading, book.name, after=head.version, until=until))
     with target.writing() as writing:
         before = begin_copy(writing, book, end)
-        if before != head:  # this batch was written after all, or another copy is at work
+        if before != head:  # this batch was committed after all, or another copy is running
             return before, 0
         after = adopt(writing, book.name, before, batch)
         if after.version != until:
@@ -93,7 +97,7 @@ def _copy_batch(source: Database, target: Database, book: Book, end: Head, head:
 
 
 def _compare(source: Database, target: Database, book: Book, end: Head) -> Head:
-    """The target's head; what it holds is what the source holds, and the source's head is its last event."""
+    """Compare both heads; returns the target's. Raises Refused `copy_differs`; StorageError `event_unreadable`."""
     with target.reading() as reading:
         _, head = store.require_book(reading, book.name)
         last = store.find_event(reading, book.name, end.version)

@@ -1,4 +1,4 @@
-"""The log (books, events, their triggers and indexes) and the projections that are kept with it."""
+"""The log (books, events, their triggers and indexes) and the stored projections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIME = sa.TIMESTAMP(timezone=True).with_variant(sa.String(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make everything."""
+    """Create everything."""
     _books()
     _events()
     _projections()

@@ -1,7 +1,7 @@
-"""Columns to look movements up by and to group by, amounts of 36 decimals, and the forms of events that a ledger holds.
+"""Columns for looking up movements and for grouping, amounts with 36 decimals, and the list of event types and versions.
 
-The events keep their bytes and hashes. The new columns are filled from the bytes in the same transaction, for which the
-triggers that guard the events are taken away and put back.
+Events keep their bytes and hashes. The new columns are filled from the bytes in the same transaction; the triggers that
+guard the events are dropped for that, and created again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXT = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 AMOUNT, SUM = (56, 36), (76, 36)
 ROWS_AT_ONCE = 1000
 
-# On PostgreSQL; SQLite keeps amounts as texts of any length.
+# For PostgreSQL; SQLite stores amounts as texts of any length.
 _WIDER = {
     "events": {
         **dict.fromkeys(
@@ -51,7 +51,7 @@ _events = sa.table(
 
 
 def upgrade() -> None:
-    """Add the columns and fill them; widen the amounts; list the forms of events."""
+    """Add the columns and fill them; widen the amounts; list the event types and versions."""
     connection = op.get_bind()
     if connection.dialect.name == "postgresql":
         _widen(connection)
@@ -70,7 +70,7 @@ def upgrade() -> None:
         sa.Column("release", TEXT, nullable=False),
         sqlite_with_rowid=False,
     )
-    # What the first schema holds is of the first version of each type.
+    # Events in the first schema have the first version of their type.
     op.execute("INSERT INTO event_types (type, version, release) SELECT DISTINCT type, 1, '0.1.0' FROM events")
 
 
@@ -80,7 +80,7 @@ def _index(name: str, columns: list[str], where: str) -> None:
 
 
 def _widen(connection: sa.Connection) -> None:
-    """One statement a table, so that each is written anew once. No trigger fires."""
+    """One statement per table, so that each is rewritten only once. No trigger fires."""
     for table, columns in _WIDER.items():
         types = ", ".join(
             f"ALTER COLUMN {name} TYPE NUMERIC({digits}, {decimals}) USING {name}"
@@ -93,7 +93,7 @@ def _widen(connection: sa.Connection) -> None:
 
 
 def _in_the_way(table: str, error: DBAPIError) -> Exception:
-    """What stands in the way of a column's new type, such as a view of the user's own; else the error as it is."""
+    """The error that names what prevents a column's new type, such as a user's view; any other error is unchanged."""
     diagnosis = getattr(error.orig, "diag", None)
     if getattr(error.orig, "sqlstate", None) != "0A000" or diagnosis is None:  # feature_not_supported
         return error
@@ -114,7 +114,7 @@ def _without_triggers(connection: sa.Connection) -> None:
 
 
 def _fill(connection: sa.Connection) -> None:
-    """The new columns of every event that has something in them, from its bytes; in pieces, so that memory stays flat."""
+    """Fill the new columns from the events' bytes; in chunks, so that memory stays flat."""
     place = _events.c.book == sa.bindparam("of_book"), _events.c.version == sa.bindparam("of_version")
     names = ("tx_hash", "reason", "strategy")
     update = sa.update(_events).where(*place).values({name: sa.bindparam(name) for name in names})
@@ -129,7 +129,7 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def _filled(connection: sa.Connection) -> Iterator[dict[str, Any]]:
-    # A reversal has the reason of what it reverses.
+    # A reversal has the reason of the event that it reverses.
     reversed_event = _events.alias("reversed_event")
     is_reversed = sa.and_(reversed_event.c.book == _events.c.book, reversed_event.c.version == _events.c.reverses)
     query = (
@@ -184,7 +184,7 @@ def _unreadable(body: bytes | str) -> StorageError:
     shown = body[:200].decode("utf-8", "replace") if isinstance(body, bytes) else str(body)[:200]
     return StorageError(
         StorageFault.EVENT_UNREADABLE,
-        "the bytes of an event cannot be read, so the ledger cannot be upgraded; it is as it was",
+        "the bytes of an event cannot be read, so the ledger cannot be upgraded; it was not changed",
         actual=shown,
-        advice="run `netbasis check` of the release that wrote it, and restore a backup",
+        advice="run `netbasis check` with the release that wrote it, and restore a backup",
     )

@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_nothing_of_a_file(cli: Cli, tmp_path: Path) -> None:
     before = cli.contents()
     cli.write("fills.ndjson", FILLS)
     ran = cli.run("append", "--file", "fills.ndjson", before_exec=limit_files(200_000))
-    assert_refused(ran, 4, "database_failed", "disk", "nothing of the command was written")
+    assert_refused(ran, 4, "database_failed", "disk", "nothing was written")
     assert cli.contents() == before
     assert cli.here("check").code == 0
     assert cli.here("append", "--file", str(tmp_path / "fills.ndjson")).code == 0
@@ -159,7 +159,7 @@ def test_no_room_to_copy_standard_input_aside(cli: Cli) -> None:
 @ON_A_FILE
 def test_no_room_for_a_new_ledger(empty_cli: Cli) -> None:
     ran = empty_cli.run("init", before_exec=limit_files(20_000))
-    assert_refused(ran, 4, "database_failed", "nothing of the command was written")
+    assert_refused(ran, 4, "database_failed", "nothing was written")
     # What is left of it does not stand in the way of the next try.
     assert empty_cli.run("init").code == 0
     assert empty_cli.here("check").code == 0
@@ -326,7 +326,7 @@ def test_a_database_that_another_process_keeps_locked_is_busy(cli: Cli) -> None:
             keeper.append("main", event("deposit", asset="RLUSD", amount="1"))
         other.stdin.close()
     assert (caught.value.code, exit_code(caught.value)) == (StorageFault.DATABASE_BUSY, 4)
-    assert "nothing of it was written" in str(caught.value)
+    assert "nothing was written" in str(caught.value)
     assert cli.contents() == before
     assert cli.here(*LINE).code == 0
 

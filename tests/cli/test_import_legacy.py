@@ -189,8 +189,8 @@ def test_a_difference_is_explained_and_exits_1(cli: Cli, tmp_path: Path) -> None
     ran = done(cli.here("import", "legacy-db", str(path)), code=1)
     assert "NOT reconciled: total RLUSD" in ran.lines
     assert (
-        "  total RLUSD: -50.00 a capital event on the wrong side of the boundary: the ledger's balances do not have it "
-        "where its time says (capital_events row 3 at inventory_ledger row 8)"
+        "  total RLUSD: -50.00 a capital event on the wrong side of the boundary: the ledger's balances do not include it "
+        "at its time (capital_events row 3 at inventory_ledger row 8)"
     ) in ran.lines
     assert "Wrote 10 events; the book is at version 11" in ran.lines
     dry = cli.here("import", "legacy-db", str(path), "--dry-run", "-O", "json")

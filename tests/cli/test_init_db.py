@@ -191,7 +191,7 @@ def test_a_book_that_is_not_there_is_said(command: tuple[str, ...], name: str, c
     """An empty name, such as of a shell variable that is not set, is not taken for "the one book there is"."""
     before = cli.unchanged()
     ran = cli.here(*command, target=("--db", cli.location, "--book", name))
-    assert_refused(ran, 1, "book_unknown", "expected one of the books that are there: 'main'", f"actual {name!r}")
+    assert_refused(ran, 1, "book_unknown", "expected one of the existing books: 'main'", f"actual {name!r}")
     assert "\x1b" not in ran.err
     assert cli.unchanged() == before
 

@@ -175,7 +175,7 @@ def test_a_period_that_ends_before_it_begins_is_refused(
     start: str, end: str, command: tuple[str, ...], book: Cli
 ) -> None:
     ran = book.here(*command, "--from", start, "--to", end, now=NOW)
-    assert_refused(ran, 2, "usage", f"--from {start!r} lies after --to {end!r}")
+    assert_refused(ran, 2, "usage", f"--from {start!r} is after --to {end!r}")
 
 
 @pytest.mark.parametrize(
@@ -305,5 +305,5 @@ def test_a_group_alone_says_what_it_has(group: str, commands: list[str], tmp_pat
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"Usage: netbasis {group} ")
     ways = " or ".join(f"`netbasis {group} {command}`" for command in commands)
-    assert ran.err.splitlines()[-1] == f"error[usage]: say which: {ways}"
+    assert ran.err.splitlines()[-1] == f"error[usage]: choose a command: {ways}"
     assert list(tmp_path.iterdir()) == []

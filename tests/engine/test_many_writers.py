@@ -303,7 +303,7 @@ def test_others_give_up_on_a_writer_that_is_stopped_and_it_goes_on_afterwards(lo
     assert isinstance(gave_up, GaveUp)
     assert (gave_up.code, gave_up.exit_code) == ("database_busy", 4)
     assert gave_up.advice is not None
-    assert "nothing of it was written" in gave_up.advice
+    assert "nothing was written" in gave_up.advice
     assert facts(sound_log(location)) == written(told)
     assert [one.key for one in told] == ["stopped:0", "stopped:1", "later:0"]
 
@@ -376,7 +376,7 @@ def test_a_command_that_waited_too_long_says_what_to_do(location: str, tmp_path:
     waits, error = ran.err.splitlines() if not is_url(location) else (WAITS.strip(), ran.err)
     assert waits == WAITS.strip()
     assert error.startswith("error[database_busy]: ")
-    assert "nothing of it was written" in error
+    assert "nothing was written" in error
     assert sound_log(location) == []
 
 

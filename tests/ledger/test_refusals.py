@@ -339,8 +339,8 @@ def test_a_negative_withdrawal_is_not_classified() -> None:
         ),
         (
             VersionPassed("main", 3, 4),
-            "error[expected_version_passed]: the book 'main' is not at the version that was read; expected 3, actual 4; "
-            "read the book again, decide anew, and append with the version that you read",
+            "error[expected_version_passed]: the book 'main' is no longer at the expected version; expected 3, actual 4; "
+            "read the book again, decide again, and append with the version you read",
         ),
     ],
 )

@@ -130,7 +130,7 @@ def test_the_bridge_is_computed_of_its_terms_and_not_of_net_basis() -> None:
 
 
 def test_the_first_users_basis(keeper: Bookkeeper) -> None:
-    """39.27 XRP at 1.3314 and 85.00 RLUSD from before the basis was kept: 137.284078 (SPEC 5)."""
+    """39.27 XRP at 1.3314 and 85.00 RLUSD from before the basis was kept: 137.284078."""
     keeper.append(BOOK, event("deposit", **UNKNOWN[1]))
     keeper.append(BOOK, event("deposit", asset="RLUSD", amount="85.00", basis_unknown=True))
     before = keeper.view(BOOK).state.basis

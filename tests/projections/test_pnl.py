@@ -38,7 +38,7 @@ def prices(**by_asset: str) -> dict[str, Price]:
 
 
 def test_the_first_users_figures() -> None:
-    """187.284078 committed, 0.87218111 of it profit (SPEC 5 and the demo)."""
+    """187.284078 committed, 0.87218111 of it profit, as in the demo."""
     figures = pnl(
         state({"XRP": "39.27", "RLUSD": "135.872181"}, starting_value="187.284078", net_basis="187.284078"),
         prices(XRP="1.3314"),

@@ -2,8 +2,8 @@
 
     last balance = opening + Σ changes + Σ capital events between the rows + Σ jumps          (see `chain`)
 
-Beside it the book has the same capital events, its openings and its fills. So the difference of one asset is exactly the
-sum of what the fills' events and their rows' changes differ by, of what stands on one side only, and of the jumps.
+The book has the same capital events, its openings and its fills. So an asset's difference is exactly the sum of three
+parts: the differences between fills and the changes of their rows, whatever only one side has, and the jumps.
 """
 
 from __future__ import annotations
@@ -23,29 +23,35 @@ EXAMPLES = 3
 
 
 class Kind(StrEnum):
-    """A cause of a difference; the value is what people read."""
+    """The kind of a cause; its value is the text for people."""
 
     WRONG_SIDE = (
-        "a capital event on the wrong side of the boundary: the ledger's balances do not have it where its time says"
+        "a capital event on the wrong side of the boundary: the ledger's balances do not include it at its time"
     )
     FILL_WITHOUT_ROW = "a fill without a ledger row"
     ROW_WITHOUT_FILL = "a ledger row without a fill"
-    OPENING_UNKNOWN = "the first ledger row has neither a change nor a fill, so what was there before it is not known"
-    OPENING_DIFFERS = "the opening that was imported is not the one that the ledger has now"
-    FEE_NOT_TAKEN = "a fee that the ledger did not take"
-    FILL_DIFFERS = "a fill that is not what its ledger row says"
+    OPENING_UNKNOWN = "the first ledger row has neither a change nor a fill, so the balance before it is unknown"
+    OPENING_DIFFERS = "the imported opening differs from the one that the ledger has now"
+    FEE_NOT_TAKEN = "a fee that the ledger did not deduct"
+    FILL_DIFFERS = "a fill that differs from its ledger row"
     JUMP = "a balance that moved by more than its row's change"
     FLOAT_RESIDUE = "float residue of the old engine"
     CORRECTED_HERE = "corrected in this book: a reversal, a correction or an adjustment with the reason reconciliation"
-    RECORDED_OTHERWISE = "recorded here before, by its transaction, with another basis or price than the old row has"
-    GONE = "imported earlier, and gone from the old database"
-    STARTING_VALUE_MOVED = "the old engine's starting value moved otherwise than by its deposits and withdrawals"
-    NOT_EXPLAINED = "not explained by the rows that are there"
+    RECORDED_OTHERWISE = "recorded here before under its transaction hash, with another basis or price than the old row"
+    GONE = "imported earlier, and no longer in the old database"
+    STARTING_VALUE_MOVED = "the old engine's starting value moved by more than its deposits and withdrawals"
+    NOT_EXPLAINED = "not explained by the old rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What `amount` of a difference comes from, in the figure's unit; how often, and the first few places."""
+    """One cause of a difference.
+
+    kind:      what caused it
+    amount:    its part of the difference, in the figure's unit
+    count:     how often it occurs
+    examples:  the first few places
+    """
 
     kind: Kind
     amount: Decimal
@@ -55,17 +61,17 @@ class Cause:
 
 @dataclass(slots=True)
 class Causes:
-    """Causes as they are found, summed up by kind."""
+    """Collects causes and sums them up by kind."""
 
     _found: dict[Kind, list[tuple[Decimal, str]]] = field(default_factory=dict)
 
     def add(self, kind: Kind, amount: Decimal, place: str) -> None:
-        """Note that a part of the difference comes from a place; a part of 0 is none."""
+        """Add a part of the difference and the place it comes from; a part of 0 is ignored."""
         if not amount.is_zero():
             self._found.setdefault(kind, []).append((amount, place))
 
     def of(self, difference: Decimal, rest: Kind = Kind.NOT_EXPLAINED) -> tuple[Cause, ...]:
-        """The causes of a difference, which add up to it; what is left over is `rest`."""
+        """The causes of a difference. They add up to it: whatever is not explained is attributed to `rest`."""
         known = total(amount for parts in self._found.values() for amount, _ in parts)
         self.add(rest, subtract(difference, known), "")
         return tuple(
@@ -83,7 +89,10 @@ Posted = Callable[[FillRow], Decimal]
 
 
 def find_causes(causes: Causes, chain: BalanceChain, posted: Posted, opening: Decimal) -> None:
-    """Take a chain apart. `posted`: what a fill's event moved of the asset; `opening`: the sum of the book's openings."""
+    """Find the causes of an asset's difference in its chain.
+
+    `posted`: what a fill's event moved of the asset. `opening`: the sum of the book's openings.
+    """
     if chain.steps:
         first = chain.steps[0]
         before = total([moved(first.capital), *map(posted, chain.fills_in_opening)])
@@ -103,7 +112,7 @@ def find_causes(causes: Causes, chain: BalanceChain, posted: Posted, opening: De
 
 
 def _step_causes(causes: Causes, asset: str, step: BalanceStep, posted: Posted, noise: Decimal) -> None:
-    """What a row's fill and its change differ by."""
+    """The difference between a row's fill and its change."""
     place = f"{LEDGER} row {step.row.id}"
     fill = step.fill
     if fill is None:
@@ -122,7 +131,7 @@ def _step_causes(causes: Causes, asset: str, step: BalanceStep, posted: Posted, 
 
 
 def _jump_causes(causes: Causes, step: BalanceStep, capital: Iterable[CapitalRow], noise: Decimal) -> None:
-    """What a balance moved by beyond its row's change and the capital before it."""
+    """The movement of a balance beyond its row's change and the capital before it."""
     place = f"{LEDGER} row {step.row.id}"
     if step.jump.copy_abs() <= noise:
         causes.add(Kind.FLOAT_RESIDUE, negate(step.jump), place)

@@ -1,17 +1,17 @@
 """The old running balances of one asset: its ledger rows in order, with the fills and the capital events between them.
 
-What a row itself did is its `change`; where there is no such column it is the difference to the balance before it, less the
-capital in between. A capital event stands before the first row that is later than it. Where two times are equal they cannot
-tell, and the balances do: when a row's balance moved by the event's amount, too, the event stands before that row.
+A row's own effect is its `change`. Without such a column, it is the difference to the balance before it, less the capital in
+between. A capital event is placed before the first row that is later than it. If their times are equal, the balances
+decide: when the row's balance also moved by the event's amount, the event is placed before that row.
 
-Whatever the old engine did, this holds exactly, and `reconciliation` takes its causes from it:
+Whatever the old engine did, this equation is exact, and `reconciliation` finds its causes in it:
 
     last balance = opening + Σ changes + Σ capital events between the rows + Σ jumps
 
-A jump is what the balance moved by that neither the row's change nor a capital event tells: a float's rounding, or more.
+A jump is a movement of the balance that neither the row's change nor a capital event explains: a float's rounding, or more.
 
-In a ledger of fills alone the balances hold the opening and the fills, and no capital event after the first row: then all of
-those stand after the last row (`Holds`), and the old total is the last balance and all of them.
+In a ledger of fills alone, the balances include the opening and the fills, but no capital event after the first row
+(`Holds`). Then all of those events are placed after the last row, and the old total is the last balance plus all of them.
 """
 
 from __future__ import annotations
@@ -30,24 +30,28 @@ from ledger.amounts import ZERO, add, subtract, total, value
 
 ToldBy = Literal["ledger", "fill", "nothing"]
 
-# Adding two floats, each of them rounded, is off by less than the sum of their sizes times this (2⁻⁵⁰).
+# The error of adding two rounded floats is less than the sum of their sizes times this (2⁻⁵⁰).
 _FLOAT_NOISE = Decimal("8.9e-16")
 
 
 class Holds(StrEnum):
-    """What the balances of an old ledger hold of the capital events after its first row."""
+    """Which capital events after the first row the balances of an old ledger include."""
 
-    TOTAL = "total"  # each of them, from the next row on
+    TOTAL = "total"  # all of them, each from the next row on
     FILLS_ONLY = "fills-only"  # none
 
 
 @dataclass(frozen=True, slots=True)
 class BalanceStep:
-    """A ledger row. `change`: what it did itself. `capital`: the events between the row before and this one.
+    """A ledger row in its chain. Amounts in the asset's own unit.
 
-    `jump`: new balance − balance before − change − Σ capital. `fill`: the one that it belongs to, None without one.
-    `told_by`: what tells the change: the `ledger`, by a column or by the balance before; for a first row else its `fill`;
-    else `nothing`, and the change is what leaves an opening of the capital before it and no more.
+    row:      the ledger row
+    change:   its own effect on the balance
+    capital:  the capital events between the row before and this one
+    jump:     new balance − balance before − change − Σ capital
+    fill:     the fill that it belongs to; None without one
+    told_by:  where the change comes from: `ledger` (its column, or the balance before); for a first row, `fill`; or
+              `nothing`, and the change is then chosen so that the opening is just the capital before it
     """
 
     row: LedgerRow
@@ -60,11 +64,14 @@ class BalanceStep:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChain:
-    """One asset's ledger; all in the asset's own unit.
+    """One asset's ledger; amounts in the asset's own unit.
 
-    `opening`: the balance before the first row; the capital of the first step is in it. `capital_after`: events later than
-    the last row. `fills_in_opening`: fills earlier than the first row that have no row; `fills_alone`: all other fills
-    that have none.
+    asset:             the asset
+    steps:             the ledger rows in order
+    opening:           the balance before the first row, including the capital of the first step
+    capital_after:     capital events after the last row
+    fills_in_opening:  fills without a row that are earlier than the first row
+    fills_alone:       all other fills without a row
     """
 
     asset: str
@@ -76,7 +83,7 @@ class BalanceChain:
 
     @property
     def total(self) -> Decimal | None:
-        """The old total: the last balance and the capital events after it; None where there were fills and no row."""
+        """The old total: the last balance plus the capital after it; None when there are fills but no ledger rows."""
         if not self.steps and self.fills_alone:
             return None
         last = self.steps[-1].row.new_balance if self.steps else ZERO
@@ -84,17 +91,17 @@ class BalanceChain:
 
 
 def moved(capital: Iterable[CapitalRow]) -> Decimal:
-    """The sum of what capital events moved, signed."""
+    """The signed sum of capital events."""
     return total(row.moved for row in capital)
 
 
 def noise_of(*sizes: Decimal) -> Decimal:
-    """What floats of these sizes can be off by when they are added up."""
+    """The largest rounding error of adding up floats of these sizes."""
     return value(total(size.copy_abs() for size in sizes), _FLOAT_NOISE)
 
 
 def chains_of(rows: LegacyRows, holds: Holds = Holds.TOTAL) -> dict[str, BalanceChain]:
-    """The chain of each asset that is named anywhere, sorted by asset."""
+    """The chain of every asset that occurs in the rows, sorted by asset."""
     assets = {row.asset for row in rows.ledger} | {
         row.asset for row in rows.capital if row.event_type != "basis_commit"
     }
@@ -111,7 +118,7 @@ def _chain(asset: str, rows: LegacyRows, holds: Holds) -> BalanceChain:
 
 
 class _Builder:
-    """Builds one chain. `_before[i]`: the capital events before row i; the last entry, those after all rows."""
+    """Builds one chain. `_before[i]` has the capital events before row i, and its last entry those after all rows."""
 
     def __init__(
         self,
@@ -122,13 +129,13 @@ class _Builder:
         holds: Holds,
     ) -> None:
         self._asset = asset
-        # How many of the first rows may hold the capital before them.
+        # How many of the first rows may include the capital before them.
         self._holding = len(rows) if holds is Holds.TOTAL else 1
         self._rows = rows
         self._moves = moves
         self._times_of_capital = {event.time for event in capital}
         self._before: list[list[CapitalRow]] = [[] for _ in range(len(rows) + 1)]
-        reached = list(accumulate((row.time for row in rows), max))  # a clock may have been put back
+        reached = list(accumulate((row.time for row in rows), max))  # a clock may have been set back
         for event in capital:
             place = bisect_right(reached, event.time)
             self._before[place if place < self._holding else len(rows)].append(event)
@@ -169,7 +176,7 @@ class _Builder:
         )
 
     def _candidates(self, i: int) -> tuple[Decimal, ...]:
-        """What a row may have done itself: as its column says; else the difference without capital, or with it."""
+        """The possible own effects of a row: its column; or else the difference of the balances, less capital or not."""
         change = self._rows[i].change
         if change is not None:
             return (change,)
@@ -179,7 +186,7 @@ class _Builder:
         return without, add(without, moved(self._before[i])), subtract(without, moved(self._ties(i)))
 
     def _told_change(self, candidate: PairingRow, move: Move | None) -> Decimal | None:
-        """What a row did itself; None for a first row of which nothing tells."""
+        """A row's own effect; None for a first row for which it cannot be told."""
         if move is not None:
             agreed = agreed_change(candidate, move)
             if agreed is not None:
@@ -189,7 +196,7 @@ class _Builder:
         return move.amounts[-1] if move is not None and move.amounts else None
 
     def _beyond(self, i: int, change: Decimal) -> Decimal:
-        """What the balance moved by at row i beyond a change and the capital before it; a first row moved from 0."""
+        """The movement of the balance at row i beyond a change and the capital before it; the first row starts at 0."""
         row = self._rows[i]
         start = self._rows[i - 1].new_balance if i else ZERO
         return subtract(subtract(row.new_balance, start), add(change, moved(self._before[i])))
@@ -198,14 +205,14 @@ class _Builder:
         return noise_of(self._rows[i].new_balance, self._rows[i - 1].new_balance if i else ZERO)
 
     def _ties(self, i: int) -> list[CapitalRow]:
-        """The capital events of the same time as row i, which stand after it."""
+        """The capital events with the same time as row i that are placed after it."""
         time = self._rows[i].time
         if time not in self._times_of_capital or i >= self._holding:
             return []
         return [event for slot in self._before[i + 1 :] for event in slot if event.time == time]
 
     def _settle_ties(self, i: int, change: Decimal) -> None:
-        """Put before row i the events of its time that its balance has."""
+        """Place the events with the same time as row i before it, if its balance includes them."""
         beyond, ties = self._beyond(i, change), self._ties(i)
         allowed = add(self._noise(i), noise_of(change))
         for taken in (ties, *([event] for event in ties)):

@@ -1,4 +1,4 @@
-"""Where each field stands in the old tables: by its usual names, or where `--map table.field=column` says."""
+"""The column of each field in the old tables: found by its usual names, or given with `--map table.field=column`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ ColumnNames = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of an old table and the names that its column may have; `is_missed`: worth a note where it is not there."""
+    """A field of an old table.
+
+    name:         the field's name
+    columns:      the usual names of its column; empty for the field's own name
+    is_required:  the import is refused without it
+    is_missed:    its absence is worth a note
+    """
 
     name: str
     columns: tuple[str, ...] = ()
@@ -71,7 +77,7 @@ _FIELDS: dict[str, tuple[Field, ...]] = {
 
 
 def parse_mapping(texts: Iterable[str]) -> ColumnNames:
-    """`table.field=column`, each; the field by its name or by a usual name of its column. Raises ValueError."""
+    """Parse texts of the form `table.field=column`; a field may go by a usual name of its column. Raises ValueError."""
     mapped: dict[tuple[str, str], str] = {}
     for text in texts:
         place, equals, column = text.partition("=")
@@ -92,7 +98,11 @@ def parse_mapping(texts: Iterable[str]) -> ColumnNames:
 
 @dataclass(slots=True)
 class Layout:
-    """By old table that is there, the column of each field that is there; and what is worth knowing of what is not."""
+    """What was found in an old database.
+
+    tables:  by existing table and existing field, the column
+    notes:   what is missing and worth knowing
+    """
 
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -101,9 +111,10 @@ class Layout:
 def find_layout(
     connection: sqlite3.Connection, numeraire: str, mapped: ColumnNames, *, has_engine_start: bool
 ) -> Layout:
-    """The columns of the old tables. Names of tables and columns are compared as SQLite does, without case.
+    """Find the columns of the old tables. Names are compared without regard to case, as SQLite does.
 
-    Raises Refused `field_required`, with all that is missing.
+    `mapped`: columns given by the user. `has_engine_start`: rows need no time of their own. Raises Refused `field_required`,
+    naming everything that is missing.
     """
     kinds = "type IN ('table', 'view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
     there = [str(name) for (name,) in connection.execute(f"SELECT name FROM sqlite_master WHERE {kinds}")]  # noqa: S608
@@ -126,7 +137,7 @@ def find_layout(
                 missing.append(_missing(table, wanted, numeraire, mapped.get((table, wanted.name))))
             elif wanted.is_missed:
                 layout.notes.append(f"{table} has no column {wanted.name}: nothing is taken from it")
-    # A ledger of netbasis has an engine_state, too.
+    # A netbasis ledger also has a table engine_state.
     if missing or not layout.tables.keys() - {STATE}:
         raise _lacking(missing or [f"the tables {CAPITAL}, {LEDGER} and {FILLS}"], there)
     return layout
@@ -138,7 +149,7 @@ def _find(wanted: Field, columns: Mapping[str, str], numeraire: str, mapped: str
 
 
 def _usual_names(wanted: Field, numeraire: str) -> tuple[str, ...]:
-    """A column that carries the numeraire in its name carries the book's own."""
+    """The usual names of a field's column; a name that contains the numeraire contains the book's own."""
     symbol = numeraire.partition(".")[0].lower()
     return tuple(name.replace("_rlusd", f"_{symbol}") for name in wanted.names)
 
@@ -158,5 +169,5 @@ def _lacking(missing: list[str], there: list[str]) -> Refused:
 
 
 def quoted(name: str) -> str:
-    """A table's or column's name for SQL."""
+    """A table or column name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,10 +1,10 @@
 """A consistent copy of a SQLite database that another process may be writing to.
 
-The original is only read, as bytes: SQLite never opens it, so that no lock is taken, no file appears beside it and no WAL
-is moved into it. The database is copied first, then its WAL and its rollback journal. A copy that was taken while the
-files changed may be torn, so they are read a second time: if the database and its journal are the same to the byte and
-the WAL has only grown, then the copy is what stood there at one moment between the two readings, as after a crash at that
-moment, and SQLite recovers it. Else it is taken again.
+The original is only read, as bytes. SQLite never opens it, so no lock is taken, no file appears beside it and no WAL is
+moved into it. The database is copied first, then its WAL and its rollback journal. A copy that was taken while the files
+changed may be torn, so they are read a second time: if the database and its journal are unchanged and the WAL has only
+grown, the copy is the state at one moment between the two readings, as after a crash, and SQLite can recover it. Otherwise
+the copy is taken again.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _ADVICE = "the original was only read; check it with the engine that writes it, 
 def copied_aside(file: str) -> Iterator[Path]:
     """The path of a consistent copy of a SQLite file, in a temporary folder that is removed at the end.
 
-    Raises StorageError: `database_missing`, `not_a_database`, also for an empty file, `database_unreadable`,
-    `database_damaged`, and `database_busy` when the file was never still while it was copied.
+    Raises StorageError: `database_missing`, `not_a_database` (also for an empty file), `database_unreadable`,
+    `database_damaged`, and `database_busy` when the file kept changing while it was copied.
     """
     source = _require_file(file)
     with folder_aside("legacy") as folder:
@@ -52,12 +52,12 @@ def copied_aside(file: str) -> Iterator[Path]:
 
 
 def _require_file(file: str) -> Path:
-    # os.path answers also for a path that is too long or that may not be looked at; Path raises.
+    # os.path returns False for a path that is too long or not accessible, where Path raises.
     if not os.path.exists(file):  # noqa: PTH110
         raise StorageError(StorageFault.DATABASE_MISSING, f"there is no file {file}", advice="check the path")
     if not os.path.isfile(file):  # noqa: PTH113
         raise StorageError(StorageFault.NOT_A_DATABASE, f"{file} is not a file", expected="a SQLite file")
-    return Path(file).resolve()  # the WAL stands beside the file that a link leads to
+    return Path(file).resolve()  # the WAL is beside the file that a link points to
 
 
 def _sound_copy(source: Path, folder: Path) -> Path:
@@ -69,13 +69,13 @@ def _sound_copy(source: Path, folder: Path) -> Path:
             return copy
     raise StorageError(
         StorageFault.DATABASE_BUSY,
-        f"{source} changed each time while it was copied",
+        f"{source} kept changing while it was copied",
         advice="import when the engine writes less, or import a backup of it; nothing was written",
     )
 
 
 def take_copy(source: Path, copy: Path) -> bool:
-    """Copy a database and what stands beside it; False when a file went away meanwhile."""
+    """Copy a database with its WAL and journal; False when a file disappeared meanwhile."""
     for side in _SIDES:
         beside = Path(f"{source}{side}")
         if side == "" or beside.exists():
@@ -87,7 +87,7 @@ def take_copy(source: Path, copy: Path) -> bool:
 
 
 def is_still(source: Path, copy: Path) -> bool:
-    """Whether a source is what was copied, its WAL possibly longer."""
+    """Whether a source is still what was copied, except that its WAL may have grown."""
     return all(_is_still(Path(f"{source}{side}"), Path(f"{copy}{side}"), side) for side in _SIDES)
 
 
@@ -109,7 +109,7 @@ def _starts_with(longer: Path, beginning: Path) -> bool:
 
 
 def _require_sound(copy: Path, source: Path) -> None:
-    """Raises StorageError unless the copy is a database that SQLite finds sound."""
+    """Raises StorageError unless the copy is a SQLite database without damage."""
     with copy.open("rb") as opened:
         start = opened.read(len(_MAGIC))
     if start != _MAGIC:
@@ -127,7 +127,7 @@ def _require_sound(copy: Path, source: Path) -> None:
 
 @contextmanager
 def reading(copy: Path, source: str | Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a copy. Texts that are not UTF-8 come with surrogates; SQLite's errors as StorageError."""
+    """A connection to a copy. Bytes that are not UTF-8 become surrogates; SQLite's errors are raised as StorageError."""
     try:
         with closing(sqlite3.connect(copy)) as connection:
             connection.execute(

@@ -1,8 +1,8 @@
-"""Old rows as events: what an import appends, in the order of time.
+"""Old rows as events: what an import appends, ordered by time.
 
-Each event's key is `legacy:<table>:<id>`, so that a later import finds it. Three kinds of event stand for no single row: an
-opening has the key of its asset's first ledger row, the baseline that of the starting value, and the synthetic initial
-basis, where the old database has one, the key by which the book knows it.
+Each event's key is `legacy:<table>:<id>`, so that a later import recognises it. Three kinds of event have another key: an
+opening has that of its asset's first ledger row, the baseline that of the starting value, and the synthetic initial basis
+(if the old database has one) the fixed key of every book's initial basis.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ _SHORTENING = Context(prec=150, rounding=ROUND_HALF_EVEN)
 
 @dataclass(frozen=True, slots=True)
 class EarlierImports:
-    """What earlier imports left in the book: all keys of theirs, and per asset the sum of the openings."""
+    """What earlier imports left in the book.
+
+    keys:      the keys of all their events
+    openings:  by asset, the sum of the openings, in the asset's own unit
+    """
 
     keys: frozenset[str] = frozenset()
     openings: Mapping[str, Decimal] = field(default_factory=dict)
@@ -43,7 +47,11 @@ class EarlierImports:
 
 @dataclass(frozen=True, slots=True)
 class PlannedEvent:
-    """An event and the old row that it stands for, such as `fills row 7`."""
+    """An event of an import.
+
+    event:   the event
+    source:  the old row it comes from, such as `fills row 7`
+    """
 
     event: Event
     source: str
@@ -51,9 +59,11 @@ class PlannedEvent:
 
 @dataclass(slots=True)
 class ImportPlan:
-    """What an import appends, those events included that are there already; and what is worth knowing of them.
+    """What an import appends.
 
-    `quotes` counts how the fills' quote amounts came about: `kept`, `from_ledger`, `computed`; and those `rounded`.
+    events:  in order, including those that are in the book already
+    quotes:  how many quote amounts of fills were `kept`, `from_ledger` or `computed`, and how many of them were `rounded`
+    notes:   what is worth knowing
     """
 
     events: list[PlannedEvent] = field(default_factory=list)
@@ -62,14 +72,14 @@ class ImportPlan:
 
 
 def key_of(table: str, row_id: str) -> str:
-    """The key of the event that stands for an old row."""
+    """The key of an old row's event."""
     return f"{PREFIX}{table}:{row_id}"
 
 
 def plan_events(rows: LegacyRows, chains: Mapping[str, BalanceChain], book: Book, known: EarlierImports) -> ImportPlan:
-    """The events of an old database, sorted by time: openings first, then fills, then capital; the baseline last.
+    """The events of an old database, sorted by time; at equal times openings, then fills, then capital.
 
-    Raises Refused, naming the old row, for what cannot be an event.
+    The baseline is last. Raises Refused, naming the old row, when a row cannot become an event.
     """
     plan = ImportPlan()
     steps = {(chain.asset, step.fill.id): step for chain in chains.values() for step in chain.steps if step.fill}
@@ -93,7 +103,7 @@ def _add(plan: ImportPlan, table: str, row_id: str, build: Callable[[], Event]) 
 
 
 def _place(planned: PlannedEvent) -> tuple[datetime, int]:
-    """Where an event stands; of one time, openings come before fills and fills before capital."""
+    """The sort key of an event: its time; at equal times, openings before fills before capital."""
     event = planned.event
     assert event.at is not None  # every old row has a time
     return event.at, {"adjustment": 0, "fill": 1}.get(event.kind, 2)
@@ -110,7 +120,7 @@ def _capital_event(row: CapitalRow, book: Book, plan: ImportPlan) -> Event:
     if row.event_type == "withdrawal":
         if row.basis_delta is None:
             plan.notes.append(
-                f"{CAPITAL} row {row.id}: a withdrawal without a basis delta counts 0, all of it as profit"
+                f"{CAPITAL} row {row.id}: a withdrawal without a basis delta counts as profit, with a basis delta of 0"
             )
         return Withdrawal.model_validate({**given, "basis_delta": row.basis_delta or ZERO})
     if row.basis_delta is None:
@@ -126,7 +136,7 @@ def _basis_commit(row: CapitalRow, given: dict[str, object], plan: ImportPlan) -
     is_initial = row.source_note == INITIAL_BASIS_KEY and row.basis_delta > 0
     if not is_initial or any(planned.event.key == INITIAL_BASIS_KEY for planned in plan.events):
         return BasisCommit.model_validate({**given, "basis_delta": row.basis_delta})
-    # The book knows it by this key, whoever made it and when: so it is there once, and `backfill-basis` sees it.
+    # With this key a book has only one, whoever recorded it and when, and `backfill-basis` recognises it.
     initial = {**given, "key": INITIAL_BASIS_KEY, "basis_delta": row.basis_delta}
     return undeclared(BasisCommit.model_validate(initial), "at", "tx_hash")
 
@@ -151,12 +161,12 @@ def _fill_event(fill: FillRow, step: BalanceStep | None, plan: ImportPlan) -> Fi
         "tx_hash": fill.tx_hash,
     }
     event = Fill.model_validate({name: field for name, field in fields.items() if field is not None})
-    # A ledger row may come later than its fill: what was computed until then stays, and is not compared.
+    # A ledger row may be written later than its fill; the amount computed until then is kept, and not compared.
     return event if how == "kept" else undeclared(event, "quote_amount")
 
 
 def _quote_amount(fill: FillRow, step: BalanceStep | None) -> tuple[Decimal, str]:
-    """A fill's quote amount without the fee, before it is rounded to an amount; and where it comes from."""
+    """A fill's quote amount without the fee, not rounded yet, and where it comes from."""
     if fill.quote_amount is not None:
         return fill.quote_amount, "kept"
     if step is not None and step.told_by == "ledger":
@@ -166,14 +176,12 @@ def _quote_amount(fill: FillRow, step: BalanceStep | None) -> tuple[Decimal, str
             return paid, "from_ledger"
     computed = own_quote(fill)
     if computed is None:
-        raise Refused(
-            Refusal.FIELD_REQUIRED, "neither a price nor a ledger row tells what was paid", expected="a price"
-        )
+        raise Refused(Refusal.FIELD_REQUIRED, "neither a price nor a ledger row says what was paid", expected="a price")
     return computed, "computed"
 
 
 def _without_fee(fill: FillRow, change: Decimal) -> Decimal:
-    """What the ledger moved of the quote asset, without a fee that was taken in it: where the fee is in the change."""
+    """A ledger row's change of the quote asset without the fee, if the fee was taken in that asset and is included."""
     fee = fee_in(fill, fill.quote_asset)
     (move,) = moves_of([fill], fill.quote_asset)
     if fee.is_zero() or not move.amounts:
@@ -184,7 +192,7 @@ def _without_fee(fill: FillRow, change: Decimal) -> Decimal:
 
 
 def opening_beyond(chain: BalanceChain) -> Decimal:
-    """What an opening holds beyond the capital and the fills before it: the shortest decimal that its floats allow."""
+    """An opening less the capital and the fills before it, as the shortest decimal within the noise of its floats."""
     first = chain.steps[0]
     fills = [move.amounts[-1] for move in moves_of(chain.fills_in_opening, chain.asset) if move.amounts]
     beyond = subtract(chain.opening, add(moved(first.capital), total(fills)))
@@ -197,7 +205,7 @@ def opening_beyond(chain: BalanceChain) -> Decimal:
 
 
 def _plan_openings(plan: ImportPlan, chains: Mapping[str, BalanceChain], known: EarlierImports) -> None:
-    """An adjustment for each opening that holds more than what came before it; at a later import, for what is new of it."""
+    """Plan an adjustment for each opening that is more than what came before it; a later import adjusts the difference."""
     gone = gone_keys(plan, known)
     if gone:
         plan.notes.append(
@@ -213,7 +221,7 @@ def _plan_openings(plan: ImportPlan, chains: Mapping[str, BalanceChain], known: 
 
 
 def gone_keys(plan: ImportPlan, known: EarlierImports) -> set[str]:
-    """The keys of imported rows that the old database no longer has; a correction's key, `…#2`, is none of them."""
+    """The keys of imported rows that the old database no longer has, without the keys of corrections (`…#2`)."""
     missing = known.keys - {planned.event.key for planned in plan.events}
     others = (OPENINGS, f"{PREFIX}{STATE}:")
     return {key for key in missing if not key.startswith(others) and key.rpartition("#")[0] not in known.keys}
@@ -231,7 +239,7 @@ def _opening(chain: BalanceChain, amount: Decimal, known: EarlierImports) -> Adj
 
 
 def _plan_baseline(plan: ImportPlan, rows: LegacyRows, book: Book, known: EarlierImports) -> None:
-    """The first import ends with the old engine's starting value; later the deposits and withdrawals move it."""
+    """The first import ends with the old engine's starting value; after that, deposits and withdrawals move it."""
     name = starting_value_key(book.numeraire)
     key = key_of(STATE, name)
     if rows.starting_value is None:

@@ -1,13 +1,13 @@
-"""Whether the balances of an old ledger hold the capital events after its first row, read from the rows themselves.
+"""Whether the balances of an old ledger include the capital events after its first row, as far as the rows tell.
 
-A row's balance moved by its own change; by a capital event that came before it, too, or not. Held against the ledger that
-holds them all (`Holds.TOTAL`), an event that a balance does not have shows as a jump of its amount at the next row:
+A row's balance moves by its own change, and perhaps also by a capital event before it. In a chain that assumes that all are
+included (`Holds.TOTAL`), an event that is not included shows as a jump of its amount at the next row:
 
     deposit 85, ledger 72, deposit 50, ledger 59, each row with a change of −13
-        row 2: 59 − 72 − (−13) − 50 = −50, so the deposit of 50 is not in it: a ledger of fills alone
+        row 2: 59 − 72 − (−13) − 50 = −50, so the deposit of 50 is not included: a ledger of fills alone
 
-An event whose amount is missing there and appears at another row has only a wrong time, and is held. Nothing tells where a
-row's own change is not known, or where the amount is too small to be told from the noise of a float or a price.
+An event whose amount is missing there but appears at another row is included; only its time is wrong. It cannot be told
+when a row's own change is unknown, or when the amount is smaller than the noise of a float or a price.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ from ledger.amounts import add, subtract
 from ledger.errors import Refusal, Refused
 
 _NAMED = 3
-_TRIED_TOGETHER = 8  # capital events between two rows of which every selection is tried
+_TRIED_TOGETHER = 8  # up to so many capital events between two rows, every selection of them is tried
 
 
 @dataclass(slots=True)
-class _Found:
-    """The capital events that matter, each with the row after it: held, not held, and those of which nothing tells."""
+class _Verdicts:
+    """The capital events that matter, each with the row after it.
+
+    held:      the row's balance includes it
+    left_out:  it does not
+    untold:    it cannot be told
+    """
 
     held: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -37,12 +42,11 @@ class _Found:
 
 
 def read_holds(chains: Mapping[str, BalanceChain]) -> Holds:
-    """What the ledger holds, by its chains as of a ledger that holds all; that one where it makes no difference.
+    """Whether the balances include the capital events. `chains`: built with `Holds.TOTAL`, which is also the default.
 
-    Raises Refused `ledger_unclear`, naming the events, where the rows do not tell, or say the one of some and the other of
-    others.
+    Raises Refused `ledger_unclear`, naming the events, when it cannot be told, or when some are included and others are not.
     """
-    found = _Found()
+    found = _Verdicts()
     for chain in chains.values():
         unexplained: list[BalanceStep] | None = None
         for previous, step in zip(chain.steps, chain.steps[1:], strict=False):
@@ -51,11 +55,11 @@ def read_holds(chains: Mapping[str, BalanceChain]) -> Holds:
                 _look(found, chain, previous, step, unexplained)
     if found.held and found.left_out:
         raise _unclear(
-            f"some balances of {LEDGER} hold the capital events before them and others do not: "
-            f"{_names(found.held)} held, {_names(found.left_out)} not held"
+            f"some balances of {LEDGER} include the capital events before them and others do not: "
+            f"{_names(found.held)} included, {_names(found.left_out)} not included"
         )
     if found.untold and not (found.held or found.left_out):
-        raise _unclear(f"the rows do not tell whether the balances of {LEDGER} hold {_names(found.untold)}")
+        raise _unclear(f"it cannot be told whether the balances of {LEDGER} include {_names(found.untold)}")
     return Holds.FILLS_ONLY if found.left_out else Holds.TOTAL
 
 
@@ -63,8 +67,8 @@ def _unclear(what: str) -> Refused:
     return Refused(
         Refusal.LEDGER_UNCLEAR,
         what,
-        advice="say what the balances hold: --ledger total, each capital event from the next row on, or "
-        "--ledger fills-only, none after the first row",
+        advice="say what the balances include: --ledger total (each capital event, from the next row on) or "
+        "--ledger fills-only (no capital event after the first row)",
     )
 
 
@@ -74,9 +78,9 @@ def _names(places: list[str]) -> str:
 
 
 def _look(
-    found: _Found, chain: BalanceChain, previous: BalanceStep, step: BalanceStep, unexplained: list[BalanceStep]
+    found: _Verdicts, chain: BalanceChain, previous: BalanceStep, step: BalanceStep, unexplained: list[BalanceStep]
 ) -> None:
-    """Say of each capital event between two rows whether the later one holds it."""
+    """Decide for each capital event between two rows whether the later balance includes it."""
     missing = list(_missing(step)) if _is_told(chain, previous, step) else []
     place = f"{LEDGER} row {step.row.id}"
     for event in step.capital:
@@ -93,7 +97,7 @@ def _look(
 
 
 def _missing(step: BalanceStep) -> Iterator[tuple[CapitalRow, ...]]:
-    """The selections of the events before a row that are the row's jump, when its balance does not have them."""
+    """The selections of the events before a row whose absence explains the row's jump."""
     noise = noise_of(step.row.new_balance, step.change, *(event.moved for event in step.capital))
     for selection in _selections([event for event in step.capital if not event.moved.is_zero()]):
         if add(step.jump, moved(selection)).copy_abs() <= noise:
@@ -107,18 +111,18 @@ def _selections(events: list[CapitalRow]) -> Iterable[tuple[CapitalRow, ...]]:
 
 
 def _unexplained(chain: BalanceChain) -> list[BalanceStep]:
-    """The rows whose balances moved by something that is neither their change nor capital before them, held or not."""
+    """The rows whose jump is not explained by capital events before them."""
     return [step for step in chain.steps if not step.jump.is_zero() and not any(True for _ in _missing(step))]
 
 
 def _is_jump_of(event: CapitalRow, step: BalanceStep) -> bool:
-    """Whether a row's balance moved by an event's amount."""
+    """Whether a row's jump is an event's amount."""
     noise = noise_of(step.row.new_balance, step.change, event.moved)
     return subtract(step.jump, event.moved).copy_abs() <= noise
 
 
 def _is_told(chain: BalanceChain, previous: BalanceStep, step: BalanceStep) -> bool:
-    """Whether a row's own change is known without taking the capital before it for held or for not held."""
+    """Whether a row's own change is known without assuming that the capital before it is included or not."""
     if step.row.change is not None:
         return True
     if step.fill is None:

@@ -1,6 +1,6 @@
-"""One import of an old database, or its rehearsal: copy aside, read, plan, append in one transaction, reconcile.
+"""One import of an old database, or its dry run: copy, read, plan, append in one transaction, reconcile.
 
-A rehearsal takes the book's log as it stands and folds the new events onto it in memory; it writes nothing anywhere.
+A dry run takes the book's log and adds the new events to it in memory; it writes nothing anywhere.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ from projections.engine_state import starting_value_key
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What to import. `mapped`: columns of other names; `engine_start`: the time of rows that have none, UTC.
+    """What to import.
 
-    `holds`: what the ledger's balances hold of the capital events after its first row; None to read it from the rows.
+    file:          the path of the old database
+    mapped:        columns with unusual names
+    engine_start:  the time of rows that have none, UTC; None when all have one
+    holds:         whether the ledger's balances include capital events; None to find out from the rows
     """
 
     file: str
@@ -53,10 +56,16 @@ class ImportRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did, or would do. `existed[i]`: whether the plan's event i was there already.
+    """What an import did, or in a dry run would do.
 
-    `recorded`: the movements that were recorded by others before, each for the old row of the same transaction. `holds`:
-    what the old ledger holds.
+    book:            its terms
+    head:            the end of its log afterwards
+    plan:            what was planned
+    existed:         for each event of the plan, whether it was in the book already
+    recorded:        the movements that others had recorded before, each with the old row of the same transaction
+    holds:           whether the old ledger's balances include capital events
+    reconciliation:  the old figures compared with the new ones
+    notes:           what a person should know beyond the figures
     """
 
     book: Book
@@ -77,10 +86,10 @@ def import_legacy(
     dry_run: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImportReport:
-    """Import what is new of an old database into a book, in one transaction; a dry run only reads.
+    """Import what is new in an old database into a book, in one transaction; a dry run only reads.
 
-    `on_progress` gets the number of events gone through. Raises Refused, naming the old row; KeyConflict for a row that was
-    imported with another content; StorageError.
+    `on_progress`: called with the number of events done. Raises Refused, naming the old row; KeyConflict for a row that was
+    imported before with different content; MovementConflict; StorageError.
     """
     view = keeper.view(name)
     rows = _read(view.book, request)
@@ -118,7 +127,7 @@ def _read(book: Book, request: ImportRequest) -> LegacyRows:
 
 
 def _known(connection: Connection, name: str) -> EarlierImports:
-    """What earlier imports left; the events' columns are enough for it."""
+    """What earlier imports left in the book, from the columns of `events` alone."""
     query = select(events.c.key, events.c.type, events.c.asset, events.c.asset_delta)
     keys: set[str] = set()
     openings: dict[str, Decimal] = {}
@@ -134,7 +143,7 @@ def _known(connection: Connection, name: str) -> EarlierImports:
 def _append(
     keeper: Bookkeeper, name: str, planned: Sequence[PlannedEvent], on_progress: OnProgress | None
 ) -> tuple[list[bool], list[RecordedMovement]]:
-    """Which of the events existed, and which movements were recorded by others before."""
+    """Append the events; for each, whether it existed, and the movements that others had recorded before."""
     appended: list[bool] = []
     with keeper.transaction(name) as transaction:
         recorded = movements_recorded_before(transaction.connection, name, planned)
@@ -159,7 +168,7 @@ def _keys_of(recorded: Sequence[RecordedMovement]) -> set[str | None]:
 
 
 class _Rehearsal:
-    """The history that the effects of new events need, without a log to write them to."""
+    """The history that the effects of new events need in a dry run."""
 
     def __init__(self, starting_value: Decimal) -> None:
         self._starting_value = starting_value
@@ -171,7 +180,7 @@ class _Rehearsal:
         raise AssertionError("an import reverses nothing")
 
     def passed(self, effects: Effects) -> None:
-        """Take an event's effects into account."""
+        """Add an event's effects."""
         self._starting_value = add(self._starting_value, effects.starting_value_delta)
 
 
@@ -182,7 +191,7 @@ def _rehearse(
     planned: Sequence[PlannedEvent],
     recorded: Sequence[RecordedMovement],
 ) -> Iterator[StoredEvent | None]:
-    """What each event would be stored as, but for its bytes; None for one that is there. Raises as appending does."""
+    """What each event would be stored as, except for its bytes; None for one that exists. Raises as appending does."""
     history = _Rehearsal(store.starting_value(connection, view.book.name))
     version = view.head.version
     known = _keys_of(recorded)
@@ -234,11 +243,11 @@ def _notes(rows: LegacyRows, chains: dict[str, BalanceChain], plan: ImportPlan, 
     if unknown_fees:
         notes.append(f"fills without a known fee: {unknown_fees}")
     notes += [
-        f"no ledger row of {chain.asset}: the old database does not tell its total"
+        f"no ledger row of {chain.asset}: its total in the old database is unknown"
         for chain in chains.values()
         if chain.total is None
     ]
     is_first = any(item.event.kind == "baseline" for item in plan.events)
     if is_first and view.head.version > 1:
-        notes.append("the book was not new: the baseline sets the starting value over what was recorded in it before")
+        notes.append("the book was not new: the baseline replaces the starting value that was recorded in it before")
     return notes

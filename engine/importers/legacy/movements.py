@@ -1,8 +1,8 @@
-"""Movements of the old database that the book has already, recorded by others: found by their transaction's hash.
+"""Movements of the old database that others have recorded in the book already, found by their transaction hash.
 
-A deposit that somebody injected by hand, with its `--tx-hash`, before the old database was imported is the old row of the
-same transaction; it counts once. An old row is asked about only while it was not imported itself, and each movement that is
-there answers for one row: two rows of one transaction are two movements.
+A deposit that somebody injected by hand, with `--tx-hash`, before the import is the same movement as the old row with that
+hash, and counts once. Rows that were imported before are not looked up. Each movement in the book matches one row, since two
+rows with one hash are two movements.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _Movement = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class RecordedMovement:
-    """An event of the import that is not appended, since `stored` is its movement."""
+    """An event that is not appended, since others have recorded its movement.
+
+    planned:  the import's event
+    stored:   the event in the book
+    """
 
     planned: PlannedEvent
     stored: StoredEvent
@@ -34,9 +38,9 @@ class RecordedMovement:
 def movements_recorded_before(
     connection: Connection, book: str, planned: Sequence[PlannedEvent]
 ) -> list[RecordedMovement]:
-    """The planned movements that the book has under other keys than an import's, in the plan's order.
+    """The planned movements that the book has under keys other than an import's, in the plan's order.
 
-    Raises MovementConflict, naming the old row, where a movement of the same transaction stands with another amount.
+    Raises MovementConflict, naming the old row, when the book has a movement of that transaction with another amount.
     """
     asked: defaultdict[_Movement, list[PlannedEvent]] = defaultdict(list)
     for item in planned:
@@ -69,7 +73,7 @@ def _not_imported(connection: Connection, book: str, items: Sequence[PlannedEven
 
 
 def _matched(movement: _Movement, items: Sequence[PlannedEvent], there: list[StoredEvent]) -> list[RecordedMovement]:
-    """Each old row with the movement of its amount; a row and a movement that are left over contradict each other."""
+    """Match old rows and movements by amount. Raises MovementConflict when both a row and a movement are left over."""
     found: list[RecordedMovement] = []
     others: list[PlannedEvent] = []
     for item in items:

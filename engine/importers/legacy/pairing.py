@@ -1,8 +1,8 @@
-"""Which ledger row belongs to which fill, told by an id where there is one, else by amount, order and time.
+"""Which ledger row belongs to which fill: by id if there is one, otherwise by amount, order and time.
 
-Rows and fills were written in one order, so both lists are gone through once. A row belongs to a fill when it moved what
-the fill says, and no neighbour that also fits is nearer in time: orders are often of one size, so that many rows fit many
-fills. Where they do not fit, the earlier of the two stays alone.
+Rows and fills were written in the same order, so one pass over both lists is enough. A row belongs to a fill when its change
+fits the fill's amounts and no neighbour that also fits is closer in time: orders often have one size, so many rows fit
+many fills. When a row and a fill do not fit, the earlier of the two stays unpaired.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ _QUOTE_TOLERANCE = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a fill did to one asset by its own figures: without its fee, and with it where it is taken in that asset.
+    """What a fill did to one asset, by its own figures.
 
-    `amounts` is empty where price and quote amount are not known; `sign` is 1 or −1 all the same.
+    fill:       the fill
+    amounts:    the signed change without the fee, then with it if it was taken in this asset; empty when unknown
+    sign:       1 or −1, even when the amounts are unknown
+    tolerance:  how far a ledger row may differ, relative to the amount
     """
 
     fill: FillRow
@@ -35,7 +38,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class PairingRow:
-    """A ledger row and what it may have moved, best guess first; empty where nothing tells. `noise`: of its floats."""
+    """A ledger row to be paired.
+
+    row:      the row
+    changes:  its possible changes, the most likely first; empty when nothing tells
+    noise:    the rounding error of its floats
+    """
 
     row: LedgerRow
     changes: tuple[Decimal, ...]
@@ -48,14 +56,14 @@ def moves_of(fills: Iterable[FillRow], asset: str) -> list[Move]:
 
 
 def own_quote(fill: FillRow) -> Decimal | None:
-    """A fill's quote amount by its own figures: as it was kept, else quantity × price; None where neither is known."""
+    """A fill's quote amount by its own figures: as stored, or else quantity × price; None when neither is known."""
     if fill.quote_amount is not None:
         return fill.quote_amount
     return None if fill.price is None else value(fill.quantity, fill.price)
 
 
 def fee_in(fill: FillRow, asset: str) -> Decimal:
-    """The fee that a fill took in an asset; 0 also where it is not known."""
+    """The fee of a fill in an asset; 0 also when it is unknown."""
     return fill.fee_amount or ZERO if fill.fee_asset == asset else ZERO
 
 
@@ -80,7 +88,7 @@ def _with_fee(fill: FillRow, amount: Decimal | None, sign: int, fee: Decimal, to
 
 
 def agreed_change(row: PairingRow, move: Move) -> Decimal | None:
-    """The first of a row's possible changes that is what the fill did; None when none is."""
+    """The first of a row's possible changes that fits the fill; None when none fits."""
     for change in row.changes:
         if not move.amounts and (change > 0) is (move.sign > 0):
             return change
@@ -92,7 +100,7 @@ def agreed_change(row: PairingRow, move: Move) -> Decimal | None:
 
 
 def pair(rows: Sequence[PairingRow], moves: Sequence[Move]) -> dict[int, Move]:
-    """By the index of each row that belongs to a fill, that fill's move."""
+    """Pair rows and fills: by the index of each row that belongs to a fill, that fill's move."""
     by_fill = {move.fill.id: move for move in moves}
     found: dict[int, Move] = {}
     for index, row in enumerate(rows):
@@ -125,10 +133,10 @@ def _fits(rows: Sequence[PairingRow], i: int, moves: Sequence[Move], j: int) -> 
 
 
 def _is_nearest(rows: Sequence[PairingRow], i: int, moves: Sequence[Move], j: int) -> bool:
-    """Whether neither the next fill fits this row and is nearer to it, nor the next row this fill."""
+    """Whether neither the next fill is a closer fit for this row, nor the next row for this fill."""
     apart = _apart(rows[i].row.time, moves[j].fill.time)
     if _fits(rows, i, moves, j + 1) and _apart(rows[i].row.time, moves[j + 1].fill.time) < apart:
-        # As good as the straight pairing, if all after it are paired so, too: then the rows are written late.
+        # If as many rows as fills are left, pairing them one to one is as good: then the rows were written late.
         return len(rows) - i == len(moves) - j
     return not (_fits(rows, i + 1, moves, j) and _apart(rows[i + 1].row.time, moves[j].fill.time) < apart)
 
@@ -138,7 +146,7 @@ def _apart(one: datetime, other: datetime) -> timedelta:
 
 
 def _left_alone(rows: Sequence[PairingRow], i: int, moves: Sequence[Move], j: int) -> tuple[bool, bool]:
-    """Whether the row, and whether the fill, is left alone: the earlier one, else the one whose neighbour fits."""
+    """Whether the row, and whether the fill, stays unpaired: the earlier one; at equal times, the one that blocks a fit."""
     row_time, fill_time = rows[i].row.time, moves[j].fill.time
     if row_time != fill_time:
         return row_time < fill_time, fill_time < row_time

@@ -1,9 +1,9 @@
-"""The old figures against the new ones, line by line; every difference with its causes.
+"""The old figures compared with the new ones, line by line; every difference with its causes.
 
-What was recorded in the book by others than an import (a basis commit since, an injection, a bot's fills) is no difference:
-it stands in a column of its own, and `difference = netbasis − recorded here − old`. What corrects imported history counts
-as imported: reversals and corrections of imported events, and adjustments with the reason `reconciliation`; and so does a
-movement that was recorded here before by its transaction's hash, in place of its old row.
+What others than an import recorded in the book (a later basis commit, an injection, a bot's fills) is not a difference. It
+has its own column: `difference = netbasis − recorded here − old`. Corrections of imported history count as imported:
+reversals and corrections of imported events, and adjustments with the reason `reconciliation`. So does a movement that
+was recorded here under its transaction hash, in place of its old row.
 """
 
 from __future__ import annotations
@@ -31,9 +31,15 @@ _BASELINES = f"{PREFIX}{STATE}:"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One figure of both sides: an asset's total in its own unit (`asset` is given then), or one in the numeraire.
+    """One figure on both sides.
 
-    `old`: None where the old database does not tell; then `difference` is None, too.
+    figure:         its name
+    asset:          for an asset's total, in its own unit; None for a figure in the numeraire
+    old:            in the old database; None when it is unknown there
+    netbasis:       in the book
+    recorded_here:  what others than an import recorded in the book
+    difference:     netbasis − recorded here − old; None when `old` is
+    causes:         of the difference; empty without one
     """
 
     figure: str
@@ -46,25 +52,25 @@ class Line:
 
     @property
     def holds(self) -> bool:
-        """Whether the two sides agree to 10⁻⁹, as far as there are two."""
+        """Whether both sides agree to 10⁻⁹, or the old one is unknown."""
         return self.difference is None or self.difference.copy_abs() <= TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """All lines: the total of each asset, net basis, net deposits, starting value."""
+    """The lines: the total of each asset, then net basis, net deposits and starting value."""
 
     lines: tuple[Line, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether every line does."""
+        """Whether every line holds."""
         return all(line.holds for line in self.lines)
 
 
 @dataclass(slots=True)
 class _Figures:
-    """Figures as they add up: balances by asset, all else by name."""
+    """Running sums: balances by asset, all other figures by name."""
 
     balances: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
     figures: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
@@ -87,10 +93,10 @@ def _parts(stored: StoredEvent) -> tuple[tuple[str, Decimal], ...]:
 
 
 class Tally:
-    """Adds up a book's log in two: what imports brought, with what corrects it, and what was recorded here."""
+    """Adds up a book's log in two parts: what was imported, including its corrections, and what was recorded here."""
 
     def __init__(self, planned: Set[str], rows: Mapping[int, CapitalRow], numeraire: str) -> None:
-        """`planned`: the keys of the import; `rows`: by version, the old row that a movement recorded here stands for."""
+        """`planned`: the import's keys. `rows`: by version of a movement that was recorded here, its old row."""
         self.imported = _Figures()
         self.here = _Figures()
         self.openings: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
@@ -125,13 +131,13 @@ class Tally:
             self._fills[stored.key] = stored
 
     def posted(self, fill: FillRow, asset: str) -> Decimal:
-        """What the event of an old fill moved of an asset."""
+        """What an old fill's event moved of an asset, in the asset's own unit."""
         stored = self._fills.get(key_of(FILLS, fill.id))
         postings = stored.effects.postings if stored else ()
         return total(posting.delta for posting in postings if posting.asset == asset)
 
     def later_causes(self, figure: str, asset: str | None) -> Causes:
-        """What imported history was corrected by, or still holds of rows that are gone."""
+        """The causes that were recorded later: corrections of imported history, and imported rows that are gone."""
         causes = Causes()
         for kind, stored in self._later:
             if asset is None:
@@ -145,9 +151,9 @@ class Tally:
         return causes
 
     def _compare(self, stored: StoredEvent, row: CapitalRow) -> None:
-        """Note by what the figures of a movement that was recorded here are not those of its old row."""
+        """Note the differences between a movement that was recorded here and its old row."""
         worth, basis = _value(row, self._numeraire), stored.effects.basis_delta
-        if row.basis_delta is None:  # the old database does not know it, so that it is no difference
+        if row.basis_delta is None:  # unknown in the old database, so not a difference
             self.imported.figures[NET_BASIS] = subtract(self.imported.figures[NET_BASIS], basis)
             self.here.figures[NET_BASIS] = add(self.here.figures[NET_BASIS], basis)
         else:
@@ -157,7 +163,7 @@ class Tally:
             self._differing.append((name, subtract(delta, old[name]), stored.version))
 
     def _start_anew(self) -> None:
-        """A baseline sets the starting value, whatever it was made of before."""
+        """A baseline replaces the starting value, whatever it consisted of before."""
         imported, here = self.imported.figures, self.here.figures
         imported[STARTING_VALUE] = add(imported[STARTING_VALUE], here[STARTING_VALUE])
         here[STARTING_VALUE] = ZERO
@@ -183,7 +189,7 @@ def reconcile(
     plan: ImportPlan,
     recorded: Sequence[RecordedMovement] = (),
 ) -> Reconciliation:
-    """Compare an old database with a book's log, in which the import of `plan` is done."""
+    """Compare an old database with a book's log, which must include the import of `plan`."""
     keys = {planned.event.key for planned in plan.events if planned.event.key is not None}
     by_key = {key_of(CAPITAL, row.id): row for row in rows.capital}
     tally = Tally(keys, {each.stored.version: by_key[each.planned.event.key or ""] for each in recorded}, numeraire)
@@ -228,7 +234,7 @@ def _figure_line(name: str, old: Decimal | None, tally: Tally) -> Line:
 
 
 def _value(row: CapitalRow, numeraire: str) -> Decimal:
-    """What a capital event adds to net deposits."""
+    """What a capital event adds to net deposits, in the numeraire."""
     if row.event_type == "basis_commit":
         return ZERO
     worth = row.amount if row.asset == numeraire else value(row.amount, row.price or ZERO)

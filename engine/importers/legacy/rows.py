@@ -1,4 +1,4 @@
-"""The old rows as values, read from a copy of the old database; nothing of netbasis' events is in here."""
+"""The old rows as values, read from a copy of the old database. This module knows nothing about netbasis events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIDES = ("buy", "sell")
 
 @dataclass(frozen=True, slots=True)
 class CapitalRow:
-    """A row of `capital_events`. `price`, `basis_delta`: None where they were not kept."""
+    """A row of `capital_events`. None: the old database has no value."""
 
     id: str
     event_type: str
@@ -35,7 +35,7 @@ class CapitalRow:
 
     @property
     def moved(self) -> Decimal:
-        """What it moved of its asset, signed; a basis commit moves nothing."""
+        """What it moved of its asset, signed; 0 for a basis commit."""
         if self.event_type == "basis_commit":
             return ZERO
         return self.amount if self.event_type == "deposit" else negate(self.amount)
@@ -43,7 +43,7 @@ class CapitalRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of `inventory_ledger`. `change`, `fill_id`: None where there is none."""
+    """A row of `inventory_ledger`. None: the old database has no value."""
 
     id: str
     asset: str
@@ -55,7 +55,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class FillRow:
-    """A row of `fills`. `price`, `quote_amount`, `fee_amount`: None where they were not kept."""
+    """A row of `fills`. None: the old database has no value."""
 
     id: str
     session_id: str | None
@@ -74,9 +74,11 @@ class FillRow:
 
 @dataclass(slots=True)
 class LegacyRows:
-    """All that an old database holds, each table in the order in which it was written.
+    """The content of an old database, each table in the order in which it was written.
 
-    `starting_value`: None when `engine_state` has none. `notes`: what is worth knowing of what is not there.
+    capital, ledger, fills:  the rows
+    starting_value:          in the numeraire; None when `engine_state` has none
+    notes:                   what is missing and worth knowing
     """
 
     capital: list[CapitalRow] = field(default_factory=list)
@@ -88,9 +90,12 @@ class LegacyRows:
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """How an old database is to be read: the book's assets, its starting value's key, and what the caller said.
+    """How to read an old database.
 
-    `engine_start`: the time of rows that have none.
+    numeraire, base_asset:  the book's
+    starting_value_key:     the key of the starting value in `engine_state`
+    mapped:                 columns with unusual names
+    engine_start:           the time of rows that have none, UTC; None when all have one
     """
 
     numeraire: str
@@ -101,9 +106,9 @@ class ReadingOptions:
 
 
 def read_legacy(copy: Path, source: str, how: ReadingOptions) -> LegacyRows:
-    """All rows of a copy of the old database; `source` is the original's name, for errors.
+    """All rows of a copy of the old database. `source`: the original's name, for errors.
 
-    Raises Refused `field_required` and, naming table, row and column, what the values raise; StorageError.
+    Raises Refused: `field_required`, and whatever a value raises, naming table, row and column; StorageError.
     """
     with reading(copy, source) as connection:
         layout = find_layout(connection, how.numeraire, how.mapped, has_engine_start=how.engine_start is not None)
@@ -172,9 +177,9 @@ def _starting_value(connection: sqlite3.Connection, layout: Layout, how: Reading
 
 
 def _rows(connection: sqlite3.Connection, layout: Layout, table: str) -> Iterator[OldRow]:
-    """The rows of a table in the order in which they were written: by id where ids are numbers, else by rowid.
+    """The rows of a table in the order in which they were written: by id if all ids are integers, otherwise by rowid.
 
-    Raises Refused when two rows have one id: only one of them would come over.
+    Raises Refused when two rows have the same id, since only one of them could be imported.
     """
     columns = layout.tables.get(table, {})
     found = [(_row_id(values, table), values) for values in _select(connection, table, columns)]
@@ -183,7 +188,7 @@ def _rows(connection: sqlite3.Connection, layout: Layout, table: str) -> Iterato
     seen: set[str] = set()
     for row_id, values in found:
         if str(row_id) in seen:
-            raise Refused(Refusal.FIELD_DUPLICATE, f"two rows of {table} have one id", actual=row_id)
+            raise Refused(Refusal.FIELD_DUPLICATE, f"two rows of {table} have the same id", actual=row_id)
         seen.add(str(row_id))
         yield OldRow(table, str(row_id), columns, values)
 
@@ -198,7 +203,7 @@ def _row_id(values: dict[str, object], table: str) -> int | str:
 
 
 def _select(connection: sqlite3.Connection, table: str, columns: dict[str, str]) -> Iterator[dict[str, object]]:
-    """The rows by field, in the order in which they were written; the rowid stands for an id that is not there."""
+    """The rows as values by field, in the order in which they were written; without ids, the rowid takes their place."""
     if not columns:
         return
     has_rowid = _has_rowid(connection, table)

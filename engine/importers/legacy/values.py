@@ -1,8 +1,8 @@
-"""What stands in one cell of an old table, as a value: amounts exact, times in UTC, errors naming table, row and column.
+"""One cell of an old table as a value: amounts exact, times in UTC, errors that name table, row and column.
 
-Amounts are REALs there. A REAL becomes the shortest decimal that round-trips (`exact_text`, the only place where a binary
-float stands), and that decimal is what counts from there on: 0.1 is 0.1. SQLite keeps a NaN as NULL. Balances may have any
-number of decimals, since a float's balance ends in noise; what becomes an amount of an event has at most 36.
+Old amounts are REALs. A REAL becomes the shortest decimal that round-trips (`exact_text`, the only place that handles a
+binary float), and from then on only that decimal counts: 0.1 is 0.1. SQLite stores a NaN as NULL. Balances may have any
+number of decimals, since sums of floats end in noise; an amount of an event has at most 36.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ledger.times import parse_time
 BALANCE_DECIMALS = 60
 _PLAIN_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A count since 1970 tells its unit by its size: as seconds, 10¹¹ is the year 5138. Upper limit, microseconds per unit.
+# The size of a count since 1970 tells its unit: 10¹¹ seconds would be the year 5138. (Upper limit, microseconds per unit.)
 _EPOCH_UNITS = ((Decimal("1e11"), Decimal("1e6")), (Decimal("1e14"), Decimal("1e3")), (Decimal("1e17"), Decimal(1)))
 
 ValueT = TypeVar("ValueT")
@@ -42,15 +42,15 @@ class OldRow:
         return self._required(name, self.optional_amount(name))
 
     def optional_amount(self, name: str) -> Decimal | None:
-        """An amount; None for NULL, and for a column that is not there."""
+        """An amount; None for NULL and for a missing column."""
         return self._read(name, lambda stored: parse_amount(exact_text(stored)))
 
     def balance(self, name: str) -> Decimal:
-        """A balance; it may have more decimals than an amount."""
+        """A balance, which may have more decimals than an amount."""
         return self._required(name, self.optional_balance(name))
 
     def optional_balance(self, name: str) -> Decimal | None:
-        """A balance; None for NULL, and for a column that is not there."""
+        """A balance; None for NULL and for a missing column."""
         return self._read(name, parse_balance)
 
     def text(self, name: str) -> str:
@@ -58,11 +58,11 @@ class OldRow:
         return self._required(name, self.optional_text(name))
 
     def optional_text(self, name: str) -> str | None:
-        """A text, or a whole number's digits; None for NULL, and for a column that is not there."""
+        """A text, or the digits of an integer; None for NULL and for a missing column."""
         return self._read(name, parse_label)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """One of a few words, in letters of any case."""
+        """One of several words, regardless of case."""
         found = self.text(name).strip().lower()
         if found not in choices:
             expected = f"one of {', '.join(choices)}"
@@ -70,7 +70,7 @@ class OldRow:
         return found
 
     def time(self, engine_start: datetime | None) -> datetime:
-        """When it was written; the engine's start where the row does not say."""
+        """When the row was written, UTC; `engine_start` when the row has no time."""
         return self._required(TIME, self._read(TIME, parse_old_time) or engine_start)
 
     def _read(self, name: str, read: Callable[[object], ValueT]) -> ValueT | None:
@@ -84,7 +84,9 @@ class OldRow:
 
     def _required(self, name: str, found: ValueT | None) -> ValueT:
         if found is None:
-            raise self._at(name, Refused(Refusal.FIELD_REQUIRED, "is NULL", expected="a value (a NaN is kept as NULL)"))
+            raise self._at(
+                name, Refused(Refusal.FIELD_REQUIRED, "is NULL", expected="a value (a NaN is stored as NULL)")
+            )
         return found
 
     def _at(self, name: str, refused: Refused) -> Refused:
@@ -93,7 +95,7 @@ class OldRow:
 
 
 def exact_text(stored: object) -> str:
-    """The digits of a stored number; of a REAL the fewest that name it and no other. No binary float leaves this function.
+    """The digits of a stored number; for a REAL, the fewest that identify it. No binary float leaves this function.
 
     Raises Refused `amount_malformed` for an infinity and for bytes.
     """
@@ -115,22 +117,22 @@ def parse_balance(stored: object) -> Decimal:
     noisy = Decimal(text)
     _, _, exponent = noisy.as_tuple()
     assert isinstance(exponent, int)  # parse_amount
-    # What is smaller than all that a float next to an amount can show is nothing; kept, it would make sums endless.
+    # Anything smaller than the noise of a float next to an amount counts as 0, or else sums would grow without end.
     return noisy if exponent >= -BALANCE_DECIMALS else Decimal(0)
 
 
 def parse_label(stored: object) -> str:
-    """A text as it stands; an id or a session may be a whole number. Raises Refused `text_required`."""
+    """A text, unchanged; an id or a session may also be an integer. Raises Refused `text_required`."""
     if isinstance(stored, int | str):
         return str(stored)
     raise Refused(Refusal.TEXT_REQUIRED, "must be a text", expected="a text or a whole number", actual=repr(stored))
 
 
 def parse_old_time(stored: object) -> datetime:
-    """A time, UTC where it has no zone; or a count of seconds, milliseconds or microseconds since 1970.
+    """A time; UTC when it has no zone. Also a count of seconds, milliseconds or microseconds since 1970.
 
-    A REAL count is taken to the nearest microsecond, which is finer than its float can tell. Raises Refused
-    `time_malformed`, `time_too_precise`, `time_out_of_range`.
+    A REAL count is rounded to a microsecond, which is finer than its float. Raises Refused `time_malformed`,
+    `time_too_precise`, `time_out_of_range`.
     """
     text = exact_text(stored) if isinstance(stored, float | int) else str(stored).strip()
     if _PLAIN_NUMBER.fullmatch(text):

@@ -12,7 +12,7 @@ import pytest
 
 import projections.basis
 import projections.engine_state
-from engine import projection_store
+from engine import projector
 from engine.bookkeeper import Bookkeeper
 from engine.capital import (
     InitialBasisPlan,
@@ -203,7 +203,7 @@ REAL_ROWS = rows.rows_of
     ("module", "name", "failing"),
     [
         (projections.engine_state, "apply", failing_apply),
-        (projection_store, "rows_of", unstorable_rows),
+        (projector, "rows_of", unstorable_rows),
     ],
 )
 @pytest.mark.parametrize("kind", ["inject", "withdraw"])
@@ -384,7 +384,7 @@ def test_an_asset_that_was_held_once_needs_no_mark(desk: Bookkeeper) -> None:
     assert parts(withdraw(desk, BOOK, Movement("1"))) == ("1", "0")
 
 
-# Each refusal of SPEC 5: what makes the book refuse, what is withdrawn, and what the error has.
+# Each refusal of `withdraw`: what makes the book refuse, what is withdrawn, and what the error has.
 UNKNOWN_DEPOSIT = event("deposit", asset="RLUSD", amount="5", basis_unknown=True)
 ETH = event("adjustment", asset="ETH", amount="1", reason="reward")
 SHORT_ETH = event("adjustment", asset="ETH", amount="-1", reason="fee")

@@ -90,7 +90,7 @@ def test_a_size_above_the_limit_is_refused_with_its_line(size: str, fits: bool) 
         ("max_rlusd_exposre: 120", Refusal.FIELD_UNKNOWN, "did you mean max_rlusd_exposure?"),
         ("<<: {half_spread_bps: 4}", Refusal.FIELD_UNKNOWN, "did you mean "),
         ("[a, b]: 5", Refusal.FIELD_UNKNOWN, "did you mean "),
-        ("base_size_rlusd: 16", Refusal.FIELD_DUPLICATE, "base_size_rlusd stands twice"),
+        ("base_size_rlusd: 16", Refusal.FIELD_DUPLICATE, "base_size_rlusd is given twice"),
         (f"{RETIRED}: 50", Refusal.SETTING_RETIRED, "retired for good"),
         (f"half_spread_bps: {{{RETIRED}: 1}}", Refusal.SETTING_RETIRED, "retired for good"),
         (f"half_spread_bps: [1, {{a: {{{RETIRED}: 1}}}}]", Refusal.SETTING_RETIRED, "retired for good"),

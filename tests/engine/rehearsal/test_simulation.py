@@ -358,7 +358,7 @@ def test_every_line_of_a_shown_sequence_has_a_key_and_nothing_that_is_left_to_de
 def test_a_wrong_policy_is_found(keeper: Bookkeeper) -> None:
     failure = failure_of(keeper, policies={"profit_first/1": classify_principal_first})
     assert failure.findings[0].invariant == "withdrawal_neutral"
-    assert "profit is not what the book gives" in failure.findings[0].detail
+    assert "profit does not match the book" in failure.findings[0].detail
     assert failure.events[-1].kind == "withdrawal"
     assert len(failure.events) <= 3
 

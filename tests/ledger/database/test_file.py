@@ -103,7 +103,7 @@ def rename_folder(path: Path) -> None:
 WAYS = {
     remove: "was removed or moved away",
     rename: "was removed or moved away",
-    replace: "was replaced: another file stands at its path",
+    replace: "was replaced by another file",
     rename_folder: "was removed or moved away",
 }
 by_way = pytest.mark.parametrize(("move", "what"), WAYS.items(), ids=lambda value: getattr(value, "__name__", ""))
@@ -137,7 +137,7 @@ def test_nothing_is_acknowledged_that_is_not_at_the_path(move: Callable[[Path], 
                 keeper.append(BOOK, money("k:2"))
             assert (raised.value.fault, raised.value.outcome_is_unknown) == (StorageFault.DATABASE_MOVED, False)
             assert what in raised.value.what
-            assert "nothing of this was written" in str(raised.value)
+            assert "nothing was written" in str(raised.value)
     if move is remove:
         return
     with Bookkeeper.open(str(found(folder, path.name))) as keeper:
@@ -161,7 +161,7 @@ def test_a_file_that_goes_away_between_the_check_and_the_end_is_not_acknowledged
             keeper.append(BOOK, money("k:1"))
         event.remove(keeper.database._engine, "commit", at_commit)
         assert (raised.value.fault, raised.value.outcome_is_unknown) == (StorageFault.DATABASE_MOVED, True)
-        assert "what was written is in the file that stood there" in str(raised.value)
+        assert "what was written is in the file that was moved" in str(raised.value)
     with Bookkeeper.open(str(folder / "away.db")) as keeper:
         assert keeper.view(BOOK).head.version == 2
 
@@ -222,4 +222,4 @@ def test_a_stream_ends_with_exit_4_and_answers_nothing_more(
         child.stdin.write(ndjson([deposit("b"), deposit("c")]))
         child.stdin.close()
         ran = ended(child)
-    assert_refused(Ran(ran.code, ran.out, ran.err), 4, "database_moved", what, "line 1 is committed", "put that back")
+    assert_refused(Ran(ran.code, ran.out, ran.err), 4, "database_moved", what, "line 1 is committed", "put it back")

@@ -90,7 +90,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing_and_passes_with_room(
         with pytest.raises(StorageError) as raised:
             keeper.append_all(BOOK, many)
         assert (raised.value.code, raised.value.outcome_is_unknown) == ("database_full", False)
-        assert "nothing of it was written" in str(raised.value)
+        assert "nothing was written" in str(raised.value)
         code, error = said(url, "append", "--file", str(file))
         assert (code, error.count("\n")) == (4, 1)
         assert error.startswith("error[database_full]: ")

@@ -175,12 +175,15 @@ def a_row_without_a_fill(engine: OldEngine) -> None:
 
 
 UNCLEAR = {
-    mixed: ("capital_events row 3 (inventory_ledger row 8) held", "capital_events row 4 (inventory_ledger row 14) not"),
-    mixed_at_one_row: ("capital_events row 3", "row 4 (inventory_ledger row 8) not held"),
-    mixed_by_asset: ("row 3 (inventory_ledger row 8) held", "row 4 (inventory_ledger row 7) not held"),
-    an_edited_balance: ("do not tell", "capital_events row 3 (inventory_ledger row 8)"),
-    only_dust: ("do not tell", "capital_events row 3 (inventory_ledger row 8)"),
-    a_row_without_a_fill: ("do not tell", "capital_events row 3 (inventory_ledger row 7)"),
+    mixed: (
+        "capital_events row 3 (inventory_ledger row 8) included",
+        "capital_events row 4 (inventory_ledger row 14) not",
+    ),
+    mixed_at_one_row: ("capital_events row 3", "row 4 (inventory_ledger row 8) not included"),
+    mixed_by_asset: ("row 3 (inventory_ledger row 8) included", "row 4 (inventory_ledger row 7) not included"),
+    an_edited_balance: ("cannot be told", "capital_events row 3 (inventory_ledger row 8)"),
+    only_dust: ("cannot be told", "capital_events row 3 (inventory_ledger row 8)"),
+    a_row_without_a_fill: ("cannot be told", "capital_events row 3 (inventory_ledger row 7)"),
 }
 
 

@@ -258,7 +258,7 @@ def test_a_withdrawal_without_a_basis_delta_counts_nothing_and_that_is_said(keep
         old.capital("withdrawal", "RLUSD", "5", basis=None)
     imported = run(keeper, tmp_path / "old.db")
     assert keeper.view(BOOK).state.basis.net_basis == 0
-    note = "capital_events row 1: a withdrawal without a basis delta counts 0, all of it as profit"
+    note = "capital_events row 1: a withdrawal without a basis delta counts as profit, with a basis delta of 0"
     assert note in imported.notes
 
 
@@ -586,7 +586,7 @@ def test_without_a_ledger_row_the_total_of_what_was_traded_is_unknown(keeper: Bo
     imported = run(keeper, tmp_path / "old.db")
     assert differences(imported)["total XRP"] is None
     assert imported.reconciliation.holds
-    assert "no ledger row of XRP: the old database does not tell its total" in imported.notes
+    assert "no ledger row of XRP: its total in the old database is unknown" in imported.notes
     assert keeper.view(BOOK).state.inventory.balance("XRP") == D("49.27")
 
 
@@ -721,7 +721,7 @@ def test_a_fill_of_which_nothing_tells_the_price_stops_the_import(keeper: Bookke
     with engine(tmp_path) as old:
         old.fill("buy", "10", "1.5", ledger=False)
     write(tmp_path / "old.db", f"UPDATE {FILLS} SET price = NULL")
-    with pytest.raises(Refused, match="fills row 1: neither a price nor a ledger row tells what was paid"):
+    with pytest.raises(Refused, match="fills row 1: neither a price nor a ledger row says what was paid"):
         run(keeper, tmp_path / "old.db")
 
 
