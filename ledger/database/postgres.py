@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ledger.database.faults import WRITES, Fault, Mode
+from ledger.database.statements import COMPILED
 from ledger.errors import StorageError, StorageFault
 
 CONNECT_TIMEOUT_S = 10
@@ -150,7 +151,7 @@ def _url(location: str) -> URL:
 def _create_engine(url: URL) -> Engine:
     try:
         # Pooled connections are checked before use: after a restart of the server all of them are dead.
-        engine = create_engine(url, pool_pre_ping=True, max_overflow=-1)
+        engine = create_engine(url, pool_pre_ping=True, max_overflow=-1, execution_options={"compiled_cache": COMPILED})
     except ModuleNotFoundError as error:
         raise StorageError(
             StorageFault.EXTRA_MISSING,

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from ledger.database.faults import WRITES, Fault, Mode
+from ledger.database.statements import COMPILED
 from ledger.errors import StorageError, StorageFault
 
 OnWait = Callable[[], None]
@@ -100,7 +101,13 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
             )
 
     # The pool is named since, without a file in the URL, SQLAlchemy would use one connection for all of a thread.
-    engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=QueuePool, max_overflow=-1)
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        max_overflow=-1,
+        execution_options={"compiled_cache": COMPILED},
+    )
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
