@@ -142,7 +142,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     ),
     # A decision of the engine
     Refusal.BASIS_INCOMPLETE: RefusalText(
-        "profit and principal cannot be told apart: the basis of some deposits is unknown ({unknown_bases})",
+        "profit and principal cannot be told apart: deposits whose basis is unknown: {unknown_bases}",
         "the synthetic initial basis",
         "commit it once with `netbasis backfill-basis --amount …`",
     ),
