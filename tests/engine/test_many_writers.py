@@ -52,8 +52,6 @@ from tests.ledger.database.store_support import require_projections_match
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
 from tests.support import BOOK, ROOT, ledger_file, log_of
 
-# Thousands of commits that each wait for the disk, and what is tested here is not the disk.
-RAM_DISK = next((path for path in (Path("/dev/shm"),) if path.is_dir()), None)  # noqa: S108
 WRITERS = [f"w{number}" for number in range(5)]
 APPENDS = 100
 SHARED = APPENDS // SHARED_EVERY
@@ -73,7 +71,7 @@ sys.exit(run(sys.argv[1:]))
 @pytest.fixture
 def file() -> Iterator[str]:
     """A SQLite file with one book at version 1."""
-    with tempfile.TemporaryDirectory(dir=RAM_DISK) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         yield with_books(str(ledger_file(Path(folder))), BOOK)
 
 

@@ -62,8 +62,6 @@ MEANWHILE = ("reopen", "move the clock", "move the clock", "open a book", "rebui
 HANDS = st.integers(0, 1)
 CHECK_EVERY = 8
 REBUILDS = "projection_rebuilds"  # counts repairs, and is no projection
-# Every step is a commit that waits for the disk, and what is tested here is not the disk.
-RAM_DISK = next((path for path in (Path("/dev/shm"),) if path.is_dir()), None)  # noqa: S108
 DUST = 10**6  # 10⁻¹² in units of 10⁻¹⁸
 DEFAULT_CONTEXT_DIGITS = 28
 MICROSECOND = timedelta(microseconds=1)
@@ -104,7 +102,7 @@ class Ledgers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ends = ExitStack()
-        folder = self.ends.enter_context(tempfile.TemporaryDirectory(dir=RAM_DISK))
+        folder = self.ends.enter_context(tempfile.TemporaryDirectory())
         self.location = new_ledger(self.engine, Path(folder))
         self.ends.callback(forget, self.location)
         self.clock = Clock()
