@@ -51,11 +51,13 @@ COMMANDS = {
         "Check the file, the schema, the chain, the invariants and the projections, of all books unless --book names one.",
     ),
     "head": Entry("check", "Show the newest event's version and hash, to be kept elsewhere."),
-    "rebuild": Entry("rebuild", "Fold the log anew and swap the projections in."),
+    "rebuild": Entry("rebuild", "Recompute the projections from the log and replace the stored ones."),
     "copy": Entry("copy", "Copy a book, or all books, into another database, byte for byte."),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
-    "property-test": Entry("property_test", "Invent futures of the book and hold the invariants over them."),
-    "db": Entry("db", "The schema of the database: bring it to the newest, see where it is."),
+    "property-test": Entry(
+        "property_test", "Invent possible futures of the book and check the invariants in each of them."
+    ),
+    "db": Entry("db", "Upgrade the schema of the database, and show which version it has."),
     "paper": Entry("paper", "Paper sessions: the quoting loop on a recorded market."),
     "exposure": Entry("exposure", "Trace the exposure gate: where it sits, its threshold, and what still fits."),
     "config": Entry("config", "The strategy's configuration."),

@@ -30,8 +30,8 @@ def audit_basis(
 ) -> None:
     """Show every movement of the basis, with the basis after it.
 
-    Every deposit, withdrawal, basis commit and reversal of one, a delta of 0 included; a withdrawal with the evidence
-    that it was classified from, a reversal and what it reverses with each other's version.
+    Lists every deposit, withdrawal and basis commit and their reversals, even when the basis does not change. A withdrawal
+    shows the evidence that it was classified from; a reversal and the event it reverses show each other's version.
 
     Example: netbasis --db live.db audit basis
     """

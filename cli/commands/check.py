@@ -40,7 +40,8 @@ def check(
 ) -> None:
     """Check the file, the schema, the chain, the invariants and the projections, of all books unless --book names one.
 
-    Silent and 0 when all holds; else each finding with its version, and 1. Notes on what is unusual but allowed, such as
+    Prints nothing and exits with 0 when everything holds; otherwise prints each finding with its version and exits with 1.
+    Notes on what is unusual but allowed, such as
     a negative balance, go to stderr.
 
     Example: netbasis --db live.db check --expect-head 1204:9f2c…

@@ -11,9 +11,7 @@ from engine.reports.report import Table
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(
-        help="The schema of the database: bring it to the newest, see where it is.", no_args_is_help=True
-    )
+    group = typer.Typer(help="Upgrade the schema of the database, and show which version it has.", no_args_is_help=True)
     group.command()(upgrade)
     group.command()(current)
     group.command()(history)

@@ -36,11 +36,11 @@ def property_test(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Invent futures of the book and hold the invariants over them.
+    """Invent possible futures of the book and check the invariants in each of them.
 
-    The futures go on from the book's present state, in memory; the database is only read. Prints what was
-    invented. When an invariant does not hold, stdout gets the shortest sequence of events that shows it,
-    as `append --file` takes them, stderr the finding, and the exit code is 1.
+    The futures start from the book's present state, in memory; the database is only read. Prints how much was invented.
+    When an invariant fails, the shortest sequence of events that breaks it is printed to stdout, in the form that
+    `append --file` takes, the finding to stderr, and the exit code is 1.
 
     Example: netbasis --db live.db property-test --examples 1000 --seed 7
     """

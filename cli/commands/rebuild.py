@@ -1,4 +1,4 @@
-"""`netbasis rebuild`: fold the log anew and swap the projections in."""
+"""`netbasis rebuild`: recompute the projections from the log and replace the stored ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def rebuild(
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Fold the log anew and swap the projections in.
+    """Recompute the projections from the log and replace the stored ones.
 
-    Shows which stored figures differ; the swap is one transaction.
+    Shows which stored figures differed. The replacement is one transaction.
 
     Example: netbasis --db live.db rebuild --dry-run
     """

@@ -40,8 +40,8 @@ def show(
 ) -> None:
     """Show every posting with the running balance of its asset. (Short: reg.)
 
-    A balance counts every event before it, also those that the options do not show. Marks, basis commits, baselines and
-    the opening move no balance: they show when their type is asked for.
+    The running balance includes every earlier event, even those that the options filter out. Marks, basis commits,
+    baselines and the opening move no balance; --type shows them.
 
     Example: netbasis --db live.db register --asset XRP --from 2026-03
     """

@@ -39,9 +39,9 @@ def summary(
 ) -> None:
     """Show fills, volume, fees, inventory, net basis and PnL.
 
-    With --session or --strategy the fills are that session's or strategy's, with both they are of both; inventory, net
-    basis and PnL are always the whole book's: fills plus capital, as the engine holds it. Fees paid are those of the fills
-    and the adjustments with the reason fee or network_fee, which belong to a session or to none.
+    --session and --strategy narrow the fills down, to both when both are given. Inventory, net basis and PnL are always
+    those of the whole book. Fees paid are those of the fills, and the adjustments with the reason fee or network_fee; an
+    adjustment can belong to a session, but to no strategy.
 
     Example: netbasis --db paper.db summary --session monday --config paper.yaml --plot monday.png
     """
