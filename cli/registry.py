@@ -34,7 +34,7 @@ class Entry:
 COMMANDS = {
     "init": Entry("init", "Make a database, migrate it to the newest schema and open a book."),
     "append": Entry("append", "Append one event, or a file or stream of events."),
-    "import": Entry("import_legacy", "Bring history over from elsewhere."),
+    "import": Entry("import_legacy", "Import the history of another system."),
     "inject": Entry("inject", "Add capital; PnL does not move."),
     "withdraw": Entry("withdraw", "Take capital out, as profit and principal; PnL does not move."),
     "backfill-basis": Entry("backfill_basis", "Commit the initial basis of a book that is older than its basis, once."),

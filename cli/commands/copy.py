@@ -26,8 +26,8 @@ def copy(
 ) -> None:
     """Copy a book, or all books, into another database, byte for byte.
 
-    Versions, times, bodies and hashes stay the same, and so does the head. A copy that was cut short goes on where it
-    ended; a second one adds nothing. Make the target with `netbasis --db TARGET db upgrade`.
+    Versions, times, bodies and hashes stay the same, and so does the head. An interrupted copy continues where it
+    stopped; a second one adds nothing. Make the target with `netbasis --db TARGET db upgrade`.
 
     Example: netbasis --db live.db copy --to postgresql+psycopg://desk@db.example/ledger
     """

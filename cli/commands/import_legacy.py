@@ -54,7 +54,7 @@ LedgerOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="Bring history over from elsewhere.", no_args_is_help=True)
+    group = typer.Typer(help="Import the history of another system.", no_args_is_help=True)
     group.callback()(_group)
     group.command(name="legacy-db")(import_legacy_db)
     app.add_typer(group, name="import")

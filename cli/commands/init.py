@@ -40,7 +40,7 @@ def init(
 ) -> None:
     """Make a database, migrate it to the newest schema and open a book.
 
-    The book is `main` unless --book names another. Run again it says so and changes nothing.
+    The book is `main` unless --book names another. Run again, it says so and changes nothing.
 
     Example: netbasis --db live.db init --mode live
     """

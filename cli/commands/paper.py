@@ -49,8 +49,8 @@ def run(
 ) -> None:
     """Trade a tape in a paper book with the configured strategy.
 
-    Stopped, also by a kill, and run again on the same tape and session, it goes on where it was. Ctrl-C ends it at the
-    next rows. On a live book it is refused.
+    A run that was stopped or killed continues where it was when it is started again with the same tape and session. Ctrl-C
+    ends it within a few rows. A live book is refused.
 
     Example: netbasis --db paper.db paper run --tape tape.csv.gz --config paper.yaml --session monday
     """

@@ -34,8 +34,9 @@ def pnl(
 ) -> None:
     """Show total value, net deposits, net basis, PnL and profit.
 
-    Each asset is valued at its newest mark, or at --price. A figure is unknown, never 0, while a mark that it needs is missing.
-    With --from or --to: the figures at the start and at the end of the period, and the change; --price applies to the end.
+    Each asset is valued at its newest mark, or at --price. A figure is unknown, never 0, while a mark that it needs is
+    missing. With --from or --to: the figures at the start and at the end of the period, and the change; --price applies to
+    the end.
 
     Example: netbasis --db live.db pnl --from 2026-11 --to 2026-11
     """
