@@ -100,7 +100,7 @@ class Form:
             return None
         if None in found:
             return None
-        return dict(zip(self.names, zip(*found, strict=True), strict=True))  # type: ignore[arg-type]
+        return dict(zip(self.names, zip(*found, strict=True), strict=True))
 
 
 def _decoded(body: bytes) -> str:

@@ -96,9 +96,9 @@ class FastLane:
         if not self._follow(columns, head):
             return None
         kinds = set(columns["type"])
-        divided = {kind: _columns([row for row in rows if row[TYPE_PLACE] == kind]) for kind in kinds}
-        if len(kinds) == 1:
-            divided = dict.fromkeys(kinds, columns)
+        divided = dict.fromkeys(kinds, columns)
+        if len(kinds) > 1:
+            divided = {kind: _columns([row for row in rows if row[TYPE_PLACE] == kind]) for kind in kinds}
         found = {kind: self._read(kind, of_kind, numeraire) for kind, of_kind in divided.items()}
         tally = Tally(columns["version"][-1])
         posting = [row for row in rows if row[TYPE_PLACE] != "mark"]
