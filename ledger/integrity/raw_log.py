@@ -30,7 +30,7 @@ def raw_log(connection: Connection, book: str) -> Iterator[Sequence[RawRow]]:
     """All rows of a book in order, `store.ROWS_AT_ONCE` at once, all columns in the table's order. Memory stays flat."""
     stopped_at: int | None = 0
     if connection.dialect.name == "sqlite":
-        stopped_at = yield from _driven(connection, book)
+        stopped_at = yield from driven_rows(connection, _SQLITE, book)
     if stopped_at is None:
         return
     query = select(*raw_columns(events)).where(events.c.book == book).order_by(events.c.version).offset(stopped_at)
@@ -44,15 +44,18 @@ def named(row: RawRow) -> Any:
     return _NamedRow(*row)
 
 
-def _driven(connection: Connection, book: str) -> Generator[list[RawRow], None, int | None]:
-    """What the driver's own cursor reads. Returns how many rows that was where it could not read on, None at the end."""
+def driven_rows(connection: Connection, query: str, book: str) -> Generator[list[RawRow], None, int | None]:
+    """What the driver's own cursor of a SQLite file reads of a book, `store.ROWS_AT_ONCE` at once.
+
+    Returns how many rows that was where it could not read on, None at the end.
+    """
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     lenient = driver.text_factory
     cursor = driver.cursor()
     read = 0
     try:
-        cursor.execute(_SQLITE, (book,))
+        cursor.execute(query, (book,))
         while True:
             driver.text_factory = str  # `any_text`'s is made for damaged rows, and slow
             try:

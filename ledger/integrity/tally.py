@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, localcontext
 from typing import Any
 
-from ledger.amounts import ZERO, add, subtract, total
+from ledger.amounts import ZERO, add, subtract
 
 Column = Sequence[Any]
 Columns = Mapping[str, Column]
 # A fee that is an adjustment has one of these reasons; `projections.fees` has the same ones, and a test compares them.
 FEE_REASONS = frozenset({"fee", "network_fee"})
+# As wide as that of `ledger.amounts`, and as strict: what does not fit is an ArithmeticError, never rounded.
+_EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 _ASSETS = ("asset", "quote_asset", "fee_asset")
 
 
@@ -67,8 +69,8 @@ class Tally:
     def add_deposits(self, columns: Columns) -> None:
         """Deposits: a posting, its value, its basis."""
         self._post("deposit", columns["asset"], columns["asset_delta"])
-        self.net_deposits = add(self.net_deposits, total(map(Decimal, columns["net_deposits_delta"])))
-        self.basis = add(self.basis, total(map(Decimal, columns["basis_delta"])))
+        self.net_deposits = add(self.net_deposits, exact_total(columns["net_deposits_delta"]))
+        self.basis = add(self.basis, exact_total(columns["basis_delta"]))
         self.unknown_bases += sum(columns["unknown_bases"])
 
     def add_adjustments(self, columns: Columns) -> None:
@@ -95,12 +97,18 @@ class Tally:
         parts[kind] = add(parts.get(kind, ZERO), delta)
 
 
+def exact_total(texts: Column) -> Decimal:
+    """The exact sum of amounts, as `ledger.amounts.total` adds them up, without a call for each. Raises ArithmeticError."""
+    with localcontext(_EXACT):
+        return sum(map(Decimal, texts), ZERO)
+
+
 def sums(assets: Column, deltas: Column) -> dict[str, Decimal]:
     """The exact sum of the deltas of each asset; where there is no asset there is no delta."""
     if assets.count(assets[0]) == len(assets):  # as in most columns
-        return {} if assets[0] is None else {assets[0]: total(map(Decimal, deltas))}
+        return {} if assets[0] is None else {assets[0]: exact_total(deltas)}
     by_asset: dict[str, list[str]] = {}
     for asset, delta in zip(assets, deltas, strict=True):
         if asset is not None:
             by_asset.setdefault(asset, []).append(delta)
-    return {asset: total(map(Decimal, texts)) for asset, texts in by_asset.items()}
+    return {asset: exact_total(texts) for asset, texts in by_asset.items()}
