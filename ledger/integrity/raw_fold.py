@@ -88,7 +88,8 @@ def _is(columns: Columns, values: Mapping[str, object]) -> bool:
 
 def _are_amounts(column: Column) -> bool:
     """Raises TypeError for what is no text."""
-    return _AMOUNTS.fullmatch(",".join(column) + ",") is not None
+    joined = ",".join(column) + ","
+    return joined.count(",") == len(column) and _AMOUNTS.fullmatch(joined) is not None
 
 
 def _fills(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool:

@@ -338,7 +338,7 @@ def forge(version: int, body: bytes) -> Change:
     """Other bytes, the columns made anew from them where they can be read, and the chain from end to end."""
 
     def change(connection: Connection) -> None:
-        columns = {"body": body}
+        columns: dict[str, object] = {"body": body}
         try:
             sealed = open_body(body)
             book = Book.on_terms_of(BOOK, connection.execute(books.select()).one())
