@@ -23,6 +23,7 @@ from ledger.book import Book
 from ledger.errors import Refused
 from ledger.events import Event, Withdrawal
 from ledger.integrity.findings import Finding
+from ledger.integrity.tally import Tally
 from ledger.stored import StoredEvent
 from projections import basis
 from projections.state import BookState
@@ -74,6 +75,27 @@ class Invariant(Protocol):
     def observe(self, step: Step) -> Iterator[Finding]:
         """What does not hold after this event."""
 
+    def holds_over(self, tally: Tally, after: BookState) -> bool:
+        """Whether it holds after sound rows that were folded at once; where not, they are observed one by one."""
+
+    def pass_over(self, tally: Tally) -> None:
+        """Go on behind sound rows after which it holds."""
+
+
+class _OfOneEvent:
+    """Of an event by itself, and so of no row that the fast lane has proved (see `ledger.integrity.fast_lane`).
+
+    A fill's deltas of net deposits, basis and starting value were compared with 0; a deposit's of net deposits and starting
+    value with the value of what came in, at its own price. Withdrawals and basis commits it leaves to the prover.
+    """
+
+    def holds_over(self, tally: Tally, after: BookState) -> bool:
+        """Always."""
+        return True
+
+    def pass_over(self, tally: Tally) -> None:
+        """Nothing is kept from event to event."""
+
 
 class Conservation:
     """Each balance is the sum of the postings of its asset, and the sum of its parts."""
@@ -92,6 +114,17 @@ class Conservation:
             detail = f"the balance of {asset} is not the sum of its postings"
             yield from _unequal(self, step, detail, self._balances[asset], step.after.inventory.balance(asset))
 
+    def holds_over(self, tally: Tally, after: BookState) -> bool:
+        """Whether it holds after the last of the rows; between them balance and sum move by the same postings."""
+        return all(after.inventory.balance(asset) == self._with(tally, asset) for asset in tally.postings)
+
+    def pass_over(self, tally: Tally) -> None:
+        """Add the postings."""
+        self._balances |= {asset: self._with(tally, asset) for asset in tally.postings}
+
+    def _with(self, tally: Tally, asset: str) -> Decimal:
+        return total((self._balances.get(asset, ZERO), *tally.postings[asset].values()))
+
 
 class BasisSum:
     """Net basis is the sum of all basis deltas, an unknown one counting 0."""
@@ -107,6 +140,14 @@ class BasisSum:
         detail = "net basis is not the sum of the basis deltas"
         yield from _unequal(self, step, detail, self._sum, step.after.basis.net_basis)
 
+    def holds_over(self, tally: Tally, after: BookState) -> bool:
+        """Whether it holds after the last of the rows; between them both sides move by the same deltas."""
+        return add(self._sum, tally.basis) == after.basis.net_basis
+
+    def pass_over(self, tally: Tally) -> None:
+        """Add the basis deltas."""
+        self._sum = add(self._sum, tally.basis)
+
 
 class BasisBridge:
     """Net basis = net deposits + withdrawn profit + basis commits + Σ (basis_delta − value) over deposits."""
@@ -118,8 +159,15 @@ class BasisBridge:
         detail = "net basis is not net deposits + withdrawn profit + basis commits + deposits' basis over value"
         yield from _unequal(self, step, detail, basis.bridge(step.after.basis), step.after.basis.net_basis)
 
+    def holds_over(self, tally: Tally, after: BookState) -> bool:
+        """Whether it holds after the last of the rows; only deposits move the sides, both by their basis delta."""
+        return basis.bridge(after.basis) == after.basis.net_basis
 
-class InjectionNeutral:
+    def pass_over(self, tally: Tally) -> None:
+        """Nothing is kept from event to event."""
+
+
+class InjectionNeutral(_OfOneEvent):
     """A deposit of value x: Δ net deposits = Δ total value = x, Δ total PnL = Δ trading value = 0."""
 
     name = "injection_neutral"
@@ -130,7 +178,7 @@ class InjectionNeutral:
             yield from _capital_is_neutral(self, step, "deposit")
 
 
-class WithdrawalNeutral:
+class WithdrawalNeutral(_OfOneEvent):
     """A withdrawal of value x: Δ total value = −x, Δ total PnL = 0; its evidence agrees with the log and the policy."""
 
     name = "withdrawal_neutral"
@@ -150,7 +198,7 @@ class WithdrawalNeutral:
             yield Finding(self.name, step.stored.version, refused.what, refused.expected, refused.actual)
 
 
-class BasisCommitPure:
+class BasisCommitPure(_OfOneEvent):
     """A basis commit moves neither inventory, nor total value, nor starting value, nor net deposits."""
 
     name = "basis_commit_pure"
@@ -165,7 +213,7 @@ class BasisCommitPure:
         yield from _unequal(self, step, "a basis commit moved net deposits", ZERO, step.net_deposits_delta)
 
 
-class FillNeutral:
+class FillNeutral(_OfOneEvent):
     """A fill moves neither basis, nor net deposits, nor starting value."""
 
     name = "fill_neutral"
@@ -179,7 +227,7 @@ class FillNeutral:
         yield from _unequal(self, step, "a fill moved the starting value", ZERO, step.starting_value_delta)
 
 
-class BasisFloor:
+class BasisFloor(_OfOneEvent):
     """A withdrawal that the engine decided from a net basis ≥ 0 leaves it ≥ 0; its evidence tells that it did."""
 
     name = "basis_floor"

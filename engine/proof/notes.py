@@ -18,11 +18,12 @@ _FACTS = frozenset({"fill", "deposit", "withdrawal", "adjustment"})
 class Notes:
     """Watches the log go by and keeps what is worth a note; memory grows with what it notes, not with the log.
 
-    `now`: what the clock says. `reversed_marks`: the versions of the marks that no longer stand.
+    `now`: what the clock says. `reversed_marks`: the versions of the marks that no longer stand. `limit`: what is
+    dated later is ahead of the clock.
     """
 
     def __init__(self, now: datetime, reversed_marks: Collection[int]) -> None:
-        self._limit = now + CLOCK_TOLERANCE
+        self.limit = now + CLOCK_TOLERANCE
         self._reversed_marks = reversed_marks
         self._ahead: Counter[str] = Counter()
         self._first_ahead: dict[str, int] = {}
@@ -30,7 +31,7 @@ class Notes:
 
     def observe(self, stored: StoredEvent, event: Event | None) -> None:
         """Look at one event; `event` is None when its bytes cannot be read."""
-        if stored.at > self._limit:
+        if stored.at > self.limit:
             self._observe_ahead(stored)
         evidence = event.evidence if isinstance(event, Withdrawal) else None
         if evidence is None or evidence.late is not None:
