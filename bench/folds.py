@@ -1,0 +1,91 @@
+"""`python -m bench.folds`: rebuild and check beside a bare read of the same rows, on logs of several sizes.
+
+The bare read is `sqlite3` over all columns of `events`, in the same file. CPU is that of the process, whatever else the
+machine does; wall is what a person waits. Each figure is the median of the rounds, in turns with the bare read.
+`--ledger` measures a file that is there (its book `main`), since ten times the fills take ten times as long to append.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+from bench.fills import fills
+from bench.report import Line, machine, table
+from engine.bookkeeper import Bookkeeper
+from engine.proof.check import check
+from engine.upkeep.rebuild import rebuild
+from ledger.events import Opened, event_from
+
+BOOK = "main"
+SIZES = (10_000, 100_000)
+ROUNDS = 3
+_AT_ONCE = 1000
+
+
+def ledger_of(path: Path, count: int, seed: int) -> Path:
+    """A new ledger of `count` fills."""
+    with Bookkeeper.open(str(path), "create") as keeper:
+        keeper.open_book(BOOK, Opened(mode="live"))
+        given = fills(count, seed)
+        while events := [event_from(fields) for fields in islice(given, _AT_ONCE)]:
+            keeper.append_all(BOOK, events)
+    return path
+
+
+def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
+    """The rates of CPU and wall time, each beside the bare read's."""
+    with Bookkeeper.open(str(ledger), "write") as keeper, closing(sqlite3.connect(ledger)) as bare:
+        count = keeper.view(BOOK).head.version
+        work: dict[str, Callable[[], object]] = {
+            "bare": lambda: _read(bare),
+            "rebuild": lambda: rebuild(keeper.database, BOOK),
+            "check": lambda: check(keeper.database, BOOK),
+        }
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
+        for _ in range(rounds):
+            for name, do in work.items():
+                taken[name].append(_seconds(do))
+    for place, clock in enumerate(("CPU", "wall")):
+        rates = {name: count / median(times[place] for times in found) for name, found in taken.items()}
+        for name in ("rebuild", "check"):
+            what = f"{name}, {count - 1:,} fills, {clock}"
+            yield Line(what, rates[name], "per s", "bare read of all columns", rates["bare"])
+
+
+def _read(connection: sqlite3.Connection) -> None:
+    for _ in connection.execute("SELECT * FROM events ORDER BY book, version"):
+        pass
+
+
+def _seconds(do: Callable[[], object]) -> tuple[float, float]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    do()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.folds", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--events", type=int, nargs="+", default=SIZES, metavar="N", help="fills (default %(default)s)")
+    parser.add_argument("--ledger", type=Path, action="append", metavar="FILE", help="a ledger that is there, instead")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the fills (default %(default)s)")
+    given = parser.parse_args()
+    print(", ".join(f"{name} {fact}" for name, fact in machine().items()), end="\n\n")
+    with tempfile.TemporaryDirectory(prefix="netbasis-bench-") as folder:
+        sizes = () if given.ledger else given.events
+        made = (ledger_of(Path(folder) / f"{size}.db", size, given.seed) for size in sizes)
+        lines = [line for ledger in given.ledger or made for line in lines_of(ledger, given.rounds)]
+    print("\n".join(table(lines)))
+
+
+if __name__ == "__main__":
+    main()
