@@ -23,7 +23,7 @@ from ledger.progress import OnProgress
 from projections.rows import rows_of
 from projections.state import EMPTY, fold
 
-EVENTS_AT_ONCE = 2000
+EVENTS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)

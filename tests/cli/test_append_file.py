@@ -289,7 +289,7 @@ def is_writing_much(cli: Cli) -> bool:
 def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, tmp_path: Path) -> None:
     """It is sent when megabytes of new events have gone to the disk, as they do before the one commit at the end."""
     before = cli.contents()
-    cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(20_000)))
+    cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
     with cli.start("append", "--file", "many.ndjson") as child:
         while not is_writing_much(cli):
             assert child.poll() is None, "the child ended before it was interrupted"

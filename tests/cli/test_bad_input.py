@@ -383,7 +383,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [*command, *arguments, *draw(st.lists(ANYTHING, max_size=1))]
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES[:1])
 def playground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A ledger that every example of a property starts from anew."""
     cli = Cli(tmp_path_factory.mktemp("playground"), request.param)

@@ -32,7 +32,7 @@ from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file,
 
 pytestmark = pytest.mark.both_engines
 
-EVENTS = 7000  # four batches
+EVENTS = 3500  # four batches
 # The source is on the one engine, the target on the other.
 OTHER: dict[Engine, Engine] = {"sqlite": "postgres", "postgres": "sqlite"}
 
@@ -212,7 +212,8 @@ def test_a_copy_that_another_one_overtakes_goes_on_from_there(source: str, targe
                 copy_book(one.database, into_too.database, BOOK)
 
         done = copy_book(one.database, into.database, BOOK, on_progress=overtake)
-        assert (done.copied, done.existed) == (2000, EVENTS - 2000)  # its first batch; the rest came from the other
+        first_batch = copying.EVENTS_AT_ONCE  # the rest came from the other
+        assert (done.copied, done.existed) == (first_batch, EVENTS - first_batch)
     require_same(source, target)
 
 
@@ -325,7 +326,7 @@ def test_a_target_whose_projections_are_behind_is_refused_until_it_is_rebuilt(
     part_of_a_copy(source, target)
     with intruding(target) as raw:
         raw.execute("UPDATE projection_heads SET version = 17")
-    words = "expected version 4000, actual 'version 17'", "netbasis rebuild", "what was copied stays"
+    words = "expected version 2000, actual 'version 17'", "netbasis rebuild", "what was copied stays"
     assert_refused(copy(cli, source, target), 4, "projections_behind", *words)
     assert cli.here("rebuild", target=("--db", target)).code == 0
     assert copy(cli, source, target).code == 0
@@ -349,12 +350,12 @@ def test_a_target_whose_figures_were_changed_is_found_by_its_check(cli: Cli, sou
 @pytest.mark.parametrize(
     ("statement", "there", "words"),
     [
-        ("UPDATE events SET body = ? WHERE version = 4500", 4000, ("version 4500", "netbasis check")),
-        ("UPDATE events SET hash = ? WHERE version = 4500", 4000, ("version 4500", "netbasis check")),
-        ("DELETE FROM events WHERE version = 4500", 4000, ("version 4501", "netbasis check")),
-        ("DELETE FROM events WHERE version > 6500", 6000, ("expected 7000:", "6500:", "netbasis check")),
-        ("DELETE FROM events WHERE version > 6000", 6000, ("expected 7000:", "6000:", "netbasis check")),
-        ("UPDATE books SET head_hash = ?", 7000, ("expected 7000:", "'7000:", "netbasis check")),
+        ("UPDATE events SET body = ? WHERE version = 2250", 2000, ("version 2250", "netbasis check")),
+        ("UPDATE events SET hash = ? WHERE version = 2250", 2000, ("version 2250", "netbasis check")),
+        ("DELETE FROM events WHERE version = 2250", 2000, ("version 2251", "netbasis check")),
+        ("DELETE FROM events WHERE version > 3250", 3000, ("expected 3500:", "3250:", "netbasis check")),
+        ("DELETE FROM events WHERE version > 3000", 3000, ("expected 3500:", "3000:", "netbasis check")),
+        ("UPDATE books SET head_hash = ?", 3500, ("expected 3500:", "'3500:", "netbasis check")),
     ],
 )
 def test_a_source_whose_chain_is_broken_is_refused_at_its_version(

@@ -81,7 +81,7 @@ def test_no_copy_of_a_ledger_outlives_its_command(
 def test_a_signal_during_the_transaction_leaves_nothing_half_done(cli: Cli) -> None:
     number = signal.SIGTERM
     before = cli.contents()
-    cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(20_000)))
+    cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
     with cli.start("append", "--file", "many.ndjson") as child:
         while not is_writing_much(cli):
             assert child.poll() is None, "the child ended before it was stopped"
