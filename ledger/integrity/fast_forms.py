@@ -94,17 +94,13 @@ class Form:
     def read(self, bodies: Iterable[bytes]) -> Texts | None:
         """The texts of the bodies by field, None for a field that is left out; None unless all bodies are of the form."""
         try:
-            matches = map(self.pattern.fullmatch, map(_decoded, bodies))
+            matches = map(self.pattern.fullmatch, map(bytes.decode, bodies))
             found = [match.groups() if match else None for match in matches]
-        except (UnicodeDecodeError, AttributeError, TypeError):
+        except (UnicodeDecodeError, TypeError):  # TypeError: not bytes
             return None
         if None in found:
             return None
         return dict(zip(self.names, zip(*found, strict=True), strict=True))
-
-
-def _decoded(body: bytes) -> str:
-    return body.decode()
 
 
 def _form(kind: str) -> Form:
