@@ -68,6 +68,7 @@ ON_ONE_ENGINE = (
     "tests/engine/capital/",
     "tests/engine/importers/",
     "tests/engine/paper/",
+    "tests/engine/proof/test_fast_lane.py",
     "tests/engine/policy/",
     "tests/engine/rehearsal/",
     "tests/engine/test_movements.py",

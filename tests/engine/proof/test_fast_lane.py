@@ -5,14 +5,15 @@ Each change is made in one transaction that is taken back, and both go over the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pytest
@@ -40,6 +41,7 @@ from projections.state import BookState
 from tests.ledger.database.store_support import VERSION_OF, append_sample
 from tests.support import BOOK, START, event, open_keeper
 
+_T = TypeVar("_T")
 COMMON = sorted(fast_lane.KINDS)
 COLUMNS = [column.name for column in events.columns]
 NOW = START + timedelta(days=400)
@@ -237,21 +239,33 @@ VALUES: dict[str, object] = {
 }
 
 
+# Each comparison proves the log twice. What is left out in one column is tried in another: a lane that is too lax is so in
+# most of them. NETBASIS_EVERYTHING=1 leaves nothing out.
+EVERYTHING = "NETBASIS_EVERYTHING" in os.environ
+
+
+def a_share_of(values: Collection[_T], number: int, parts: int = 7) -> Sequence[_T]:
+    """Every seventh of some values, beginning at another one for each number."""
+    return list(values) if EVERYTHING else list(values)[number % parts :: parts]
+
+
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_changed_column_of_any_event_is_told_alike(ledger: str, column: str) -> None:
+    """Of the common types a seventh of the values in each column, another seventh in the next."""
     with as_intruder(ledger) as connection:
-        for kind, versions in versions_of(connection).items():
-            for name in VALUES if kind in COMMON else ("null", "text"):
+        for number, (kind, versions) in enumerate(versions_of(connection).items(), COLUMNS.index(column)):
+            for name in a_share_of(VALUES, number) if kind in COMMON else a_share_of(("null",), number):
                 tried(connection, set_raw(column, versions[-1], VALUES[name]), (kind, name))
 
 
+@pytest.mark.both_engines
 def test_a_value_of_another_row_is_told_alike(ledger: str) -> None:
     """What stands in a column of a sound row is put into another one."""
     with as_intruder(ledger) as connection:
         kinds = versions_of(connection)
-        for kind in COMMON:
-            for column in COLUMNS:
-                for other in ("fill", "deposit", "adjustment"):
+        for row, kind in enumerate(COMMON):
+            for number, column in enumerate(COLUMNS, row):
+                for other in a_share_of(("fill", "deposit", "adjustment"), number, parts=6):
                     found = f'SELECT "{column}" FROM events WHERE version = {kinds[other][0]}'
                     change = text(f'UPDATE events SET "{column}" = ({found}) WHERE version = {kinds[kind][-1]}')
                     tried(connection, lambda to, change=change: to.execute(change), (kind, column, other))  # type: ignore[misc]
@@ -437,7 +451,7 @@ def test_any_field_forged_in_a_chain_that_is_whole_is_told_alike(ledger: str, ki
                 "other",
             ]
             for name in dict.fromkeys(names):
-                for value in dice.sample(TEXTS, 5 if connection.dialect.name == "sqlite" else 1):
+                for value in dice.sample(TEXTS, 5 if EVERYTHING else 1):
                     forged = orjson.dumps(fields | {name: value}, option=orjson.OPT_SORT_KEYS)
                     tried(connection, forge(version, forged), (name, value))
 
@@ -475,6 +489,7 @@ def test_bytes_that_are_not_canonical_are_told_alike(ledger: str, kind: str) -> 
             tried(connection, forge(version, forged), index)
 
 
+@pytest.mark.both_engines
 def test_what_stands_in_another_order_is_told_alike(ledger: str) -> None:
     """Rows that are missing, doubled, moved, and times that go back."""
     with as_intruder(ledger) as connection:
@@ -515,7 +530,8 @@ def test_effects_and_bytes_that_were_both_changed_go_on_to_be_told_alike(ledger:
                 tried(connection, change, (column, value, version))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.both_engines
+@pytest.mark.parametrize("seed", range(2))
 def test_a_sound_log_gives_the_same_state_and_the_common_rows_take_the_fast_lane(
     location: str, tmp_path: Path, seed: int
 ) -> None:
