@@ -52,7 +52,7 @@ from tests.ledger.database.store_support import require_projections_match
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
 from tests.support import BOOK, ROOT, ledger_file, log_of
 
-WRITERS = [f"w{number}" for number in range(5)]
+WRITERS = [f"w{number}" for number in range(4)]
 APPENDS = 100
 SHARED = APPENDS // SHARED_EVERY
 SHORT_WAIT_S = 1.5
@@ -139,7 +139,7 @@ def await_server_waits(location: str, count: int) -> None:
             assert time.monotonic() < give_up, "the writers do not wait"
 
 
-# 5 processes, 100 appends each
+# 4 processes, 100 appends each
 
 
 def test_many_writers_of_one_book(location: str) -> None:

@@ -96,7 +96,7 @@ class Ledgers(RuleBasedStateMachine):
     """One ledger, two bookkeepers, and the model. `tally` counts what the steps reach, over all runs."""
 
     engine: ClassVar[Engine] = "sqlite"
-    examples: ClassVar[int] = 40
+    examples: ClassVar[int] = 25
     tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -740,7 +740,7 @@ class OnPostgres(Ledgers):
     """The same on a server, where a step takes five times as long: a few of them."""
 
     engine: ClassVar[Engine] = "postgres"
-    examples: ClassVar[int] = 8
+    examples: ClassVar[int] = 5
     tally: ClassVar[Counter[str]] = Counter()
 
 

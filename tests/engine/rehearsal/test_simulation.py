@@ -87,7 +87,7 @@ def present(keeper: Bookkeeper, book: str = BOOK) -> Present:
 # What a simulation is
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.data())
 def test_a_simulation_records_byte_by_byte_what_the_log_records_and_refuses_what_it_refuses(
     data: st.DataObject,
@@ -242,16 +242,16 @@ def test_the_futures_do_not_depend_on_what_else_the_process_has_loaded(
     keeper: Bookkeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hypothesis draws numbers that it finds in the modules of a project; here it finds a thousand new ones."""
-    before = property_test(keeper.database, BOOK, seed=SEED, examples=40)
+    before = property_test(keeper.database, BOOK, seed=SEED, examples=20)
     (tmp_path / "a_thousand_numbers.py").write_text(f"NUMBERS = {list(range(101, 1101))}")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("a_thousand_numbers")
-    assert property_test(keeper.database, BOOK, seed=SEED, examples=40) == before
+    assert property_test(keeper.database, BOOK, seed=SEED, examples=20) == before
 
 
 def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
     """From nothing, equity is often just the basis."""
-    tested = property_test(keeper.database, BOOK, seed=SEED, examples=100)
+    tested = property_test(keeper.database, BOOK, seed=SEED, examples=50)
     assert tested.failure is None
     assert tested.statistics.reversals["of_the_log"] == 0
     assert min(tested.statistics.withdrawals.values()) > 0
