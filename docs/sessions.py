@@ -26,15 +26,17 @@ _NEEDS_A_SHELL = re.compile(r"[$`|<>;&*(){}\\]")
 @contextlib.contextmanager
 def at_work(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """The folder as the current one, and the environment alone; what there was is back at the end."""
-    before = dict(os.environ)
+    before, temporary = dict(os.environ), tempfile.tempdir
     with contextlib.chdir(folder):
         os.environ.clear()
         os.environ.update(environment)
+        tempfile.tempdir = None  # looked for anew, as a process of its own would
         try:
             yield
         finally:
             os.environ.clear()
             os.environ.update(before)
+            tempfile.tempdir = temporary
 
 
 def output_of(command: str) -> tuple[str, int]:

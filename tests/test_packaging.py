@@ -17,7 +17,7 @@ import pytest
 from tests.cli_support import clean_environment
 from tests.support import ROOT
 
-PACKAGES = ("cli", "engine", "ledger", "migrations", "projections")
+PACKAGES = ("cli", "engine", "ledger", "migrations", "netbasis", "projections")
 UNREACHABLE = re.compile("NewConnectionError|NameResolutionError|ConnectTimeoutError|ProxyError")
 WHERE = f"import json, {', '.join(PACKAGES)}; print(json.dumps([m.__file__ for m in ({', '.join(PACKAGES)})]))"
 

@@ -251,7 +251,7 @@ def test_the_futures_do_not_depend_on_what_else_the_process_has_loaded(
 
 def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
     """From nothing, equity is often just the basis."""
-    tested = property_test(keeper.database, BOOK, seed=SEED, examples=50)
+    tested = property_test(keeper.database, BOOK, seed=SEED, examples=100)
     assert tested.failure is None
     assert tested.statistics.reversals["of_the_log"] == 0
     assert min(tested.statistics.withdrawals.values()) > 0
