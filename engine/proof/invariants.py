@@ -1,4 +1,4 @@
-"""The invariants of docs/specification.md that hold event by event; `check` runs them over the log, the property tests over invented ones.
+"""The invariants that hold event by event: `check` runs them over the log, the property tests over invented futures.
 
     watch = [invariant() for invariant in INVARIANTS.values()]
     for step in steps:                      # Step(book, stored, event, before, after)
