@@ -128,7 +128,7 @@ class Source(Protocol):
         """The path of a private copy that SQLite may open, with what its WAL holds. Raises Unreadable."""
 
 
-class Unreadable(Exception):  # noqa: N818 # as Refused: what happened
+class Unreadable(Exception):
     """A whole file that cannot be read as its kind; the message is a sentence for the user."""
 
 
