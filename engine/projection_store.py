@@ -34,6 +34,14 @@ from projections.tables import key_column
 _TABLES = {table.name: table for table in tables.TABLES}
 # Built once: building a statement takes longer than running it.
 _INSERT = {table.name: insert(table) for table in tables.TABLES}
+_SELECT = {
+    table.name: select(table).where(table.c.book == bindparam("of_book")).order_by(*table.primary_key)
+    for table in tables.TABLES
+}
+_SELECT_RAW = {
+    table.name: select(*raw_columns(table)).where(table.c.book == bindparam("of_book")) for table in tables.TABLES
+}
+_REBUILDS = select(tables.rebuilds.c.count).where(tables.rebuilds.c.book == bindparam("of_book"))
 _UPDATE = {
     table.name: update(table).where(*(column == bindparam(f"of_{column.name}") for column in table.primary_key))
     for table in tables.TABLES
@@ -72,7 +80,7 @@ def load_rows(connection: Connection, book: str) -> Rows:
     for table in tables.TABLES:
         try:
             # Ordered by key, so that a seed of `property-test` gives the same futures on both engines.
-            for row in connection.execute(select(table).where(table.c.book == book).order_by(*table.primary_key)):
+            for row in connection.execute(_SELECT[table.name], {"of_book": book}):
                 require_sound(row, table)
                 _take(rows, table, dict(row._mapping))
         except StorageError as error:
@@ -90,7 +98,7 @@ def read_rows(connection: Connection, book: str) -> Rows:
     """A book's stored rows, damaged or not; a value that cannot be decoded is left as the database has it."""
     rows: dict[RowKey, Mapping[str, Any]] = {}
     for table in tables.TABLES:
-        for row in connection.execute(select(*raw_columns(table)).where(table.c.book == book)):
+        for row in connection.execute(_SELECT_RAW[table.name], {"of_book": book}):
             figures = (_figure(column, raw, connection.dialect) for column, raw in zip(table.columns, row, strict=True))
             _take(rows, table, dict(zip(table.columns.keys(), figures, strict=True)))
     return rows
@@ -123,8 +131,7 @@ def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
 
 def rebuild_count(connection: Connection, book: str) -> int:
     """How often a rebuild has changed the book's stored rows."""
-    table = tables.rebuilds
-    return connection.scalar(select(table.c.count).where(table.c.book == book)) or 0
+    return connection.scalar(_REBUILDS, {"of_book": book}) or 0
 
 
 def count_rebuild(connection: Connection, book: str) -> None:

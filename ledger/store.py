@@ -32,6 +32,10 @@ _AFTER = (
     .where(events.c.book == bindparam("of_book"), events.c.version > bindparam("version"))
     .order_by(events.c.version)
 )
+_AT_VERSION = select(events).where(events.c.book == bindparam("of_book"), events.c.version == bindparam("version"))
+_REVERSAL_OF = select(events.c.version).where(
+    events.c.book == bindparam("of_book"), events.c.reverses == bindparam("version")
+)
 # For one key, as in a bot's append: the statement for a list of keys has to be built each time.
 _OF_KEY = select(events).where(events.c.book == bindparam("of_book"), events.c.key == bindparam("key"))
 # Ordered by key, or else SQLite, which has no statistics here, reads the whole book instead of the index on keys.
@@ -129,7 +133,7 @@ def stream(connection: Connection, query: Select[Any]) -> CursorResult[Any]:
 
 def find_event(connection: Connection, book: str, version: int) -> StoredEvent | None:
     """The event at a version of a book; None when there is no such version."""
-    row = connection.execute(select(events).where(events.c.book == book, events.c.version == version)).one_or_none()
+    row = connection.execute(_AT_VERSION, {"of_book": book, "version": version}).one_or_none()
     return None if row is None else decode_row(row)
 
 
@@ -228,7 +232,7 @@ def newest_mark(
 
 def find_reversal(connection: Connection, book: str, version: int) -> int | None:
     """The version that reverses the event at `version`; None while that event stands."""
-    return connection.scalar(select(events.c.version).where(events.c.book == book, events.c.reverses == version))
+    return connection.scalar(_REVERSAL_OF, {"of_book": book, "version": version})
 
 
 def reversals(connection: Connection, book: str, *, where: ColumnElement[bool] | None = None) -> dict[int, int]:

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Row, Table, func, literal, select
+from sqlalchemy import Connection, LargeBinary, Row, Select, Table, bindparam, func, literal, select
 
 from ledger import store
 from ledger.amounts import ZERO, add
@@ -39,6 +40,10 @@ CHAIN = "chain"
 _PROVED_BY_HASH = frozenset({"body", "hash"})
 # Of neighbours that were all changed, each leaves one more hash that its successor may follow from.
 _HASHES_KEPT = 8
+# Built once: building a statement takes longer than running it.
+_AT_VERSION = select(*raw_columns(events)).where(
+    events.c.book == bindparam("of_book"), events.c.version == bindparam("version")
+)
 # What bytes and columns that somebody else wrote can raise.
 UNREADABLE = (NetbasisError, AssertionError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError)
 
@@ -62,13 +67,17 @@ class ProvedRow:
 
 def check_orphans(connection: Connection, table: Table = events, invariant: str = CHAIN) -> Iterator[Finding]:
     """A finding for each book that has rows in a table but no row in `books`; of the events with the first version."""
-    known = select(books.c.book)
-    first = func.min(table.c.version) if table is events else literal(None)
-    query = select(raw_columns(table)[0], func.count(), first).where(table.c.book.not_in(known)).group_by(table.c.book)
-    for name, count, version in connection.execute(query):
+    for name, count, version in connection.execute(_orphans(table)):
         place = version if isinstance(version, int) else None
         what = f"{count} events belong" if table is events else f"rows of the table {table.name} ({count}) belong"
         yield Finding(invariant, place, f"{what} to the book {shown_raw(name)!r}, which does not exist")
+
+
+@cache
+def _orphans(table: Table) -> Select[Any]:
+    first = func.min(table.c.version) if table is events else literal(None)
+    known = select(books.c.book)
+    return select(raw_columns(table)[0], func.count(), first).where(table.c.book.not_in(known)).group_by(table.c.book)
 
 
 class Prover:
@@ -313,8 +322,7 @@ class _History:
         )
 
     def _row(self, version: int) -> Row[Any]:
-        place = events.c.book == self.book.name, events.c.version == version
-        row = self._connection.execute(select(*raw_columns(events)).where(*place)).one_or_none()
+        row = self._connection.execute(_AT_VERSION, {"of_book": self.book.name, "version": version}).one_or_none()
         if row is None:
             raise StorageError(StorageFault.EVENT_UNREADABLE, f"it reverses version {version}, which is not there")
         return row

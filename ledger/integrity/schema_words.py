@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 # By table or view, its parts and how each is defined.
 Facts = dict[str, dict[str, str]]
@@ -26,6 +27,8 @@ def words(statement: str) -> Iterator[str]:
             yield match[0]
 
 
+# The same few statements are read at every check.
+@lru_cache(maxsize=200)
 def evened(statement: str) -> str:
     """A statement in the form in which statements are compared."""
     return joined(list(words(statement)))
@@ -39,7 +42,8 @@ def joined(found: Sequence[str]) -> str:
     return line
 
 
-def table_parts(statement: str) -> dict[str, str]:
+@lru_cache(maxsize=100)
+def table_parts(statement: str) -> Mapping[str, str]:
     """The columns and constraints of a CREATE TABLE, and what is said of the table itself."""
     found = list(words(statement))
     if found[:2] != ["CREATE", "TABLE"] or "(" not in found[:4]:
