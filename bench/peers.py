@@ -1,8 +1,8 @@
 """`python -m bench.peers`: the same fills through other tools, the balances compared, the ratios of one run.
 
-`eventsourcing` (the extra `bench`) keeps a book as one aggregate in SQLite; `hledger`, where the machine has it, reads the
-fills as a journal. Both do other things than netbasis: no idempotency keys, no chain, no projections kept with the log, and
-hledger has no database at all. The balances of all three must be the same to the digit.
+`eventsourcing` (the extra `bench`) keeps a book as one aggregate in SQLite; `beancount` (the same extra) and `hledger`,
+where the machine has it, read the fills as a journal. They do other things than netbasis: no idempotency keys, no chain, no
+projections kept with the log, and the last two have no database at all. The balances of all must be the same to the digit.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import importlib
 import importlib.util
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from engine.upkeep.rebuild import rebuild
 from ledger.events import Opened, event_from
 
 AT_ONCE = 500
+JOURNAL_FILLS = 100_000
 _EXACT = Context(prec=60)
 Fields = dict[str, str]
 Balances = dict[str, Decimal]
@@ -58,10 +61,10 @@ def through_netbasis(folder: Path, given: Sequence[Fields]) -> tuple[float, floa
     return appended, folded, {asset: holding.total for asset, holding in inventory.items()}
 
 
-def through_eventsourcing(folder: Path, given: Sequence[Fields]) -> tuple[float, float, Balances]:
-    """The same through an aggregate of `eventsourcing` in SQLite, saved every 500 events and read back whole."""
+@cache
+def _aggregate() -> Any:
+    """A book as an aggregate of `eventsourcing`, which takes a class of a name only once."""
     domain: Any = importlib.import_module("eventsourcing.domain")
-    application: Any = importlib.import_module("eventsourcing.application")
 
     class Book(domain.Aggregate):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -71,9 +74,15 @@ def through_eventsourcing(folder: Path, given: Sequence[Fields]) -> tuple[float,
         def fill(self, fields: Fields) -> None:
             _moved(self.balances, fields)
 
+    return Book
+
+
+def through_eventsourcing(folder: Path, given: Sequence[Fields]) -> tuple[float, float, Balances]:
+    """The same through an aggregate of `eventsourcing` in SQLite, saved every 500 events and read back whole."""
+    application: Any = importlib.import_module("eventsourcing.application")
     place = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "eventsourcing.db")}
     keeper = application.Application(env=place)
-    book = Book()
+    book = _aggregate()()
     started = time.perf_counter()
     for start in range(0, len(given), AT_ONCE):
         for fields in given[start : start + AT_ONCE]:
@@ -101,23 +110,52 @@ def through_hledger(folder: Path, given: Sequence[Fields]) -> tuple[float, Balan
     return seconds, {asset: Decimal(amount) for _, asset, amount in rows}
 
 
+def through_beancount(folder: Path, given: Sequence[Fields]) -> tuple[float, Balances]:
+    """Seconds of beancount's loader over the fills as a file, and the balances of its account."""
+    loader: Any = importlib.import_module("beancount.loader")
+    file = folder / "fills.beancount"
+    with file.open("w") as journal:
+        journal.write("2020-01-01 open Assets:Book\n2020-01-01 open Equity:Trading\n")
+        for fill in given:
+            journal.write(f'{fill["at"][:10]} * "{fill["key"]}"\n')
+            for asset, delta in postings(fill):
+                journal.write(f"  Assets:Book  {delta:f} {asset}\n  Equity:Trading  {-delta:f} {asset}\n")
+    started = time.perf_counter()
+    entries, errors, _ = loader.load_file(str(file))
+    balances: Balances = {}
+    for entry in entries:
+        for posting in getattr(entry, "postings", ()):
+            if posting.account == "Assets:Book":
+                asset, delta = posting.units.currency, posting.units.number
+                balances[asset] = _EXACT.add(balances.get(asset, Decimal(0)), delta)
+    seconds = time.perf_counter() - started
+    assert not errors, errors[:3]
+    return seconds, balances
+
+
 def all_lines(folder: Path, count: int, seed: int) -> Iterator[Line]:
-    """A line per comparison; a peer that is not there is said to be missing."""
+    """A line per comparison; a peer that is not there is said to be missing. Journals are read up to 100,000 fills."""
     given = list(fills(count, seed))
     appended, folded, balances = through_netbasis(folder, given)
     if importlib.util.find_spec("eventsourcing"):
         theirs_appended, theirs_folded, theirs = through_eventsourcing(folder, given)
         assert theirs == balances, (theirs, balances)
-        yield Line("append, 500 at once", count / appended, "per s", "eventsourcing", count / theirs_appended)
-        yield Line("fold anew", count / folded, "per s", "eventsourcing", count / theirs_folded)
+        yield Line("append, 500 at once", count / appended, "per s", "eventsourcing, append", count / theirs_appended)
+        yield Line("fold anew", count / folded, "per s", "eventsourcing, read", count / theirs_folded)
     else:
-        print("eventsourcing is not installed: pip install '.[bench]'")
-    if shutil.which("hledger"):
-        seconds, theirs = through_hledger(folder, given)
+        print("eventsourcing is not installed: pip install '.[bench]'", file=sys.stderr)
+    if count > JOURNAL_FILLS:
+        return
+    for name, is_there, through in (
+        ("hledger", shutil.which("hledger"), through_hledger),
+        ("beancount", importlib.util.find_spec("beancount"), through_beancount),
+    ):
+        if not is_there:
+            print(f"{name} is not on this machine", file=sys.stderr)
+            continue
+        seconds, theirs = through(folder, given)
         assert theirs == balances, (theirs, balances)
-        yield Line("balances from the log", count / folded, "per s", "hledger, journal", count / seconds)
-    else:
-        print("hledger is not on this machine")
+        yield Line("balances from the log", count / folded, "per s", f"{name}, journal", count / seconds)
 
 
 def main() -> None:

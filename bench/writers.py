@@ -14,7 +14,7 @@ import multiprocessing
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -243,6 +243,21 @@ def _round_trip(location: str, count: int = 500) -> float:
     return fmean(sorted(taken)[: count // 2])
 
 
+@contextmanager
+def places(postgres: str | None = None) -> Iterator[dict[str, str]]:
+    """By engine, where a ledger can be made: in a temporary folder, and on a server that is started for it."""
+    started: AbstractContextManager[str] = running_server(postgres)
+    with tempfile.TemporaryDirectory(prefix="netbasis-bench-") as folder, started as server:
+        yield {"SQLite": str(Path(folder) / "ledger.db"), "PostgreSQL": database_url(server, DATABASE)}
+
+
+def all_lines(where: Mapping[str, str], appends: int) -> Iterator[Line]:
+    """Every setting on every engine."""
+    for name, location in where.items():
+        for setting in SETTINGS:
+            yield from many_writers(name, location, setting, appends)
+
+
 def main() -> None:
     """Measure, print, and keep the figures as JSON where that is wanted."""
     parser = argparse.ArgumentParser(prog="python -m bench.writers", description=(__doc__ or "").partition("\n\n")[0])
@@ -252,18 +267,11 @@ def main() -> None:
     given = parser.parse_args()
     facts = machine() | {"appends": str(given.appends)}
     print(", ".join(f"{name} {fact}" for name, fact in facts.items()), end="\n\n")
-    started: AbstractContextManager[str] = running_server(given.postgres)
-    with tempfile.TemporaryDirectory(prefix="netbasis-bench-") as folder, started as server:
-        places = {"SQLite": str(Path(folder) / "ledger.db"), "PostgreSQL": database_url(server, DATABASE)}
-        lines = [
-            line
-            for name, location in places.items()
-            for setting in SETTINGS
-            for line in many_writers(name, location, setting, given.appends)
-        ]
+    with places(given.postgres) as where:
+        lines = list(all_lines(where, given.appends))
         print("\n".join(table(lines)))
         print("\nmilliseconds of an append, one writer:")
-        for name, location in places.items():
+        for name, location in where.items():
             print(bounds(name, location, given.appends // BOTS))
     if given.json:
         figures = [asdict(line) | {"ratio": line.ratio} for line in lines]
