@@ -53,7 +53,7 @@ from tests.postgres_support import connect, empty_database, fresh_database, url_
 from tests.support import BOOK, ROOT, ledger_file, log_of
 
 WRITERS = [f"w{number}" for number in range(4)]
-APPENDS = 100
+APPENDS = 50
 SHARED = APPENDS // SHARED_EVERY
 SHORT_WAIT_S = 1.5
 PATIENT_S = 30.0

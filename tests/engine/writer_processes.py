@@ -1,4 +1,6 @@
-"""Writers and readers as processes of their own, started from nothing; what they are told and say goes through a pipe.
+"""Writers and readers as processes of their own; what they are told and say goes through a pipe.
+
+They are forked from a small server that has imported what they need and opened nothing: an import takes longer than a test.
 
 A program below says `ready` when its ledger is open and waits for a word, so that all of them start at one moment.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
@@ -87,7 +90,8 @@ class Process:
         """It stands still for as long as the context is open."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        while not _state_of(self.process.pid).startswith("T"):
+            assert self.process.is_alive()
         yield
         os.kill(self.process.pid, signal.SIGCONT)
 
@@ -97,10 +101,17 @@ class Process:
         return self.process.exitcode
 
 
+def _state_of(pid: int) -> str:
+    """What the system says that a process does; `T`: it is stopped."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip()
+
+
 @contextmanager
 def started(program: Program, *arguments: object) -> Iterator[Process]:
     """A process that runs the program; killed at the end, if it has not ended by itself."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     ours, theirs = context.Pipe()
     process = context.Process(target=program, args=(theirs, *arguments))
     process.start()
