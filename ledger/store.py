@@ -46,6 +46,21 @@ _OF_KEYS = (
 )
 
 _same_hash = events.alias("same_hash")
+# The subquery uses only what the index on hashes covers, or else SQLite, without statistics, reads the whole book.
+_MOVEMENTS = (
+    select(events)
+    .where(
+        events.c.book == bindparam("of_book"),
+        events.c.version.in_(
+            select(_same_hash.c.version).where(
+                _same_hash.c.book == bindparam("of_book"), _same_hash.c.tx_hash == bindparam("tx_hash")
+            )
+        ),
+        events.c.type == bindparam("type"),
+        events.c.asset == bindparam("asset"),
+    )
+    .order_by(events.c.version)
+)
 
 
 def book_names(connection: Connection) -> list[str]:
@@ -150,14 +165,8 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
 
 def find_movements(connection: Connection, book: str, kind: str, tx_hash: str, asset: str) -> list[StoredEvent]:
     """The events of a type, a normalised transaction hash and an asset, in order."""
-    # The subquery uses only what the index on hashes covers, or else SQLite, without statistics, reads the whole book.
-    of_hash = select(_same_hash.c.version).where(_same_hash.c.book == book, _same_hash.c.tx_hash == tx_hash)
-    query = (
-        select(events)
-        .where(events.c.book == book, events.c.version.in_(of_hash), events.c.type == kind, events.c.asset == asset)
-        .order_by(events.c.version)
-    )
-    return [decode_row(row) for row in connection.execute(query)]
+    given = {"of_book": book, "type": kind, "tx_hash": tx_hash, "asset": asset}
+    return [decode_row(row) for row in connection.execute(_MOVEMENTS, given)]
 
 
 def has_standing_deposit(connection: Connection, book: str) -> bool:

@@ -684,13 +684,12 @@ LOOK_UPS: dict[str, tuple[str, Callable[[Connection], object]]] = {
 
 
 @pytest.mark.both_engines
-@pytest.mark.parametrize("name", LOOK_UPS)
-def test_a_look_up_reads_its_index_and_not_the_book(plenty: Bookkeeper, name: str) -> None:
-    index, look_up = LOOK_UPS[name]
-    plan = _plan(plenty, look_up)
-    assert index in plan, plan
-    # On SQLite a search of the primary key by the book alone is the whole book.
-    assert not re.search(r"SCAN events|PRIMARY KEY \(book=\?\)|Seq Scan", plan), plan
+def test_a_look_up_reads_its_index_and_not_the_book(plenty: Bookkeeper) -> None:
+    for name, (index, look_up) in LOOK_UPS.items():
+        plan = _plan(plenty, look_up)
+        assert index in plan, (name, plan)
+        # On SQLite a search of the primary key by the book alone is the whole book.
+        assert not re.search(r"SCAN events|PRIMARY KEY \(book=\?\)|Seq Scan", plan), (name, plan)
 
 
 def _plan(keeper: Bookkeeper, look_up: Callable[[Connection], object]) -> str:

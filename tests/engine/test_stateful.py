@@ -96,7 +96,7 @@ class Ledgers(RuleBasedStateMachine):
     """One ledger, two bookkeepers, and the model. `tally` counts what the steps reach, over all runs."""
 
     engine: ClassVar[Engine] = "sqlite"
-    examples: ClassVar[int] = 25
+    examples: ClassVar[int] = 12
     tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:

@@ -232,7 +232,7 @@ def test_no_corner_of_the_futures_is_rare(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_futures_and_another_one_others(keeper: Bookkeeper) -> None:
     def tested(seed: int) -> Verdict:
-        return property_test(keeper.database, BOOK, seed=seed, examples=20)
+        return property_test(keeper.database, BOOK, seed=seed, examples=8)
 
     assert tested(1) == tested(1)
     assert tested(1).statistics != tested(2).statistics
@@ -242,11 +242,11 @@ def test_the_futures_do_not_depend_on_what_else_the_process_has_loaded(
     keeper: Bookkeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hypothesis draws numbers that it finds in the modules of a project; here it finds a thousand new ones."""
-    before = property_test(keeper.database, BOOK, seed=SEED, examples=20)
+    before = property_test(keeper.database, BOOK, seed=SEED, examples=8)
     (tmp_path / "a_thousand_numbers.py").write_text(f"NUMBERS = {list(range(101, 1101))}")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("a_thousand_numbers")
-    assert property_test(keeper.database, BOOK, seed=SEED, examples=20) == before
+    assert property_test(keeper.database, BOOK, seed=SEED, examples=8) == before
 
 
 def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
@@ -260,7 +260,7 @@ def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
 def test_a_book_of_another_numeraire_and_policy_has_futures_too(tmp_path: Path) -> None:
     terms = {"numeraire": "USD", "base_asset": "BTC", "withdrawal_policy": "principal_first/1"}
     with open_keeper(tmp_path, **terms) as keeper:
-        tested = property_test(keeper.database, BOOK, seed=SEED, examples=50)
+        tested = property_test(keeper.database, BOOK, seed=SEED, examples=30)
     assert tested.failure is None
     assert tested.statistics.withdrawals["all_principal"] > 0
 
@@ -275,7 +275,7 @@ def test_nothing_is_written_to_the_database_or_to_the_current_folder(
         home = hypothesis.configuration.storage_directory(intent_to_write=False).home_directory
         before = content(keeper.database)
         printed = fingerprints(tmp_path / "elsewhere")
-        property_test(keeper.database, BOOK, seed=SEED, examples=20)
+        property_test(keeper.database, BOOK, seed=SEED, examples=8)
         assert content(keeper.database) == before
         assert hypothesis.configuration.storage_directory(intent_to_write=False).home_directory == home
     assert printed == fingerprints(tmp_path / "elsewhere") == {}
@@ -283,7 +283,7 @@ def test_nothing_is_written_to_the_database_or_to_the_current_folder(
 
 def test_progress_counts_the_events_of_the_futures(keeper: Bookkeeper) -> None:
     seen: list[int] = []
-    tested = property_test(keeper.database, BOOK, seed=SEED, examples=20, on_progress=seen.append)
+    tested = property_test(keeper.database, BOOK, seed=SEED, examples=8, on_progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == tested.statistics.events.total() > 0
 

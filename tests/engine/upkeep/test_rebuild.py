@@ -104,11 +104,12 @@ def test_a_damaged_figure_is_told_and_repaired(tmp_path: Path, table: str, colum
     assert {change.key.split(".")[-1] for change in told} == {column}
 
 
-@pytest.mark.parametrize("garbage", ["garbage", b"\xff\x00", "1e9999"])
 @pytest.mark.parametrize(("table", "column"), FIGURES)
-def test_garbage_for_a_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str, garbage: object) -> None:
+def test_garbage_for_a_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
+    """One garbage in each column, another one in the next."""
     path = sample_file(tmp_path)
     sound = all_rows(path)
+    garbage = ("garbage", b"\xff\x00", "1e9999")[FIGURES.index((table, column)) % 3]
     tamper(path, f'UPDATE {table} SET "{column}" = ?', garbage)
     if all_rows(path) != sound:
         require_repaired(path, sound)

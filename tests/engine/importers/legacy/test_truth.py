@@ -21,7 +21,7 @@ from tests.engine.importers.legacy.legacy_databases import TIMES, OldEngine, Sha
 from tests.support import BOOK, open_keeper
 
 Step = tuple[str, dict[str, str | None]]
-EXAMPLES = 40  # each one writes two databases to the disk
+EXAMPLES = 20  # each one writes two databases to the disk
 
 
 def decimals(low: int, high: int, places: int) -> st.SearchStrategy[str]:
