@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import emit, harmless, json_text, print_lines, progress
+from cli.shared.output import emit_report, progress
 from cli.shared.usage import WrongUsage
-from engine.reports.report import Table
 
 if TYPE_CHECKING:
-    from engine.proof.check import CheckReport, ExpectedHead, LedgerReport
-    from ledger.integrity.findings import Finding
+    from engine.proof.check import ExpectedHead
 
 HASH_CHARACTERS = 64
-COLUMNS = ("invariant", "version", "expected", "actual", "difference", "detail")
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +44,7 @@ def check(
     Example: netbasis --db live.db check --expect-head 1204:9f2c…
     """
     from engine.proof.check import NAMES, CheckRequest, SeveralBooks, check_ledger
+    from engine.reports.findings import findings
     from ledger.database.connections import Database
 
     names = only.split(",") if only else list(NAMES)
@@ -60,66 +58,9 @@ def check(
             checked = check_ledger(database, named.book, CheckRequest(names, expected, on_progress))
         except SeveralBooks as error:
             raise WrongUsage(str(error)) from None
-    _print(output, checked)
+    emit_report(output, findings(checked))
     if not checked.ok:
         raise typer.Exit(1)
-
-
-def _print(output: Output, checked: LedgerReport) -> None:
-    """Of one book, the object of a check; of several a list of them, the book named in each line of text.
-
-    What is about the ledger as a whole is told once, but to programs with each book, since it holds of each.
-    """
-    several = len(checked.books) > 1
-    documents = [_document(book, checked.findings) for book in checked.books]
-    told = [("", finding) for finding in checked.findings]
-    told += [(book.book or "", finding) for book in checked.books for finding in book.findings]
-    columns = ("book", *COLUMNS) if several else COLUMNS
-    rows = [[*((book or None,) if several else ()), *_row(finding)] for book, finding in told]
-    lines = [f"{_of(book if several else '')}{finding_line(finding)}" for book, finding in told]
-    if output is Output.JSON:
-        print_lines([json_text(documents if len(documents) > 1 else documents[0])])
-    else:
-        emit(output, {}, lines, Table(columns, rows))
-    if output is Output.TEXT:
-        for book in checked.books:
-            for note in book.notes:
-                typer.echo(f"note: {_of(book.book or '' if several else '')}{harmless(note)}", err=True)
-
-
-def _document(book: CheckReport, of_ledger: list[Finding]) -> dict[str, Any]:
-    findings = [*of_ledger, *book.findings]
-    return {
-        "book": book.book,
-        "version": book.head.version,
-        "head": book.head.hash,
-        "ok": not findings,
-        "findings": Table(COLUMNS, [_row(finding) for finding in findings]).as_dicts(),
-        "notes": book.notes,
-    }
-
-
-def _row(finding: Finding) -> list[Any]:
-    return [getattr(finding, name) for name in COLUMNS]
-
-
-def _of(book: str) -> str:
-    return f"{harmless(book)}: " if book else ""
-
-
-def finding_line(finding: Finding) -> str:
-    """A finding on one line: invariant, version, detail, expected, actual, difference."""
-    place = f"{finding.invariant} at version {finding.version}" if finding.version is not None else finding.invariant
-    facts = [
-        f"{name} {value}"
-        for name, value in (
-            ("expected", finding.expected),
-            ("actual", finding.actual),
-            ("difference", finding.difference),
-        )
-        if value is not None
-    ]
-    return harmless(f"{place}: {finding.detail}" + (f"; {', '.join(facts)}" if facts else ""))
 
 
 def _expected_head(given: str | None) -> ExpectedHead | None:
@@ -144,8 +85,9 @@ def head(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
 
     Example: netbasis --db live.db head >> somewhere-else.txt
     """
+    from engine.reports.findings import head as report
+
     named = target(context)
     with named.open("read") as keeper:
-        view = keeper.view(keeper.resolve(named.book))
-    document = {"book": view.book.name, "version": view.head.version, "hash": view.head.hash}
-    emit(output, document, [str(view.head)])
+        found = report(keeper, keeper.resolve(named.book))
+    emit_report(output, found)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import emit, text_table
-from engine.reports.report import Table
+from cli.shared.output import emit, emit_report
 
 
 def register(app: typer.Typer) -> None:
@@ -36,22 +35,19 @@ def upgrade(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
 
 def current(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     """Show the revision that the ledger's schema is at, and the newest."""
-    from engine import schema
+    from engine.reports.revisions import current as report
     from ledger.database.connections import Database
 
-    with Database.open(target(context).location(), "read") as database, database.reading() as connection:
-        found = schema.current(connection)
-    document = {"current": found, "newest": schema.NEWEST}
-    emit(output, document, [f"{found or 'no schema yet'} (newest: {schema.NEWEST})"])
+    with Database.open(target(context).location(), "read") as database:
+        found = report(database)
+    emit_report(output, found)
 
 
 def history(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
     """Show all revisions of the schema, and which of them the ledger has."""
-    from engine import schema
+    from engine.reports.revisions import history as report
     from ledger.database.connections import Database
 
-    with Database.open(target(context).location(), "read") as database, database.reading() as connection:
-        revisions = list(schema.history(connection))
-    rows = [(step.id, "applied" if step.applied else "not yet", step.what) for step in revisions]
-    table = Table(("revision", "state", "what"), rows)
-    emit(output, {"revisions": revisions}, text_table(table), table)
+    with Database.open(target(context).location(), "read") as database:
+        found = report(database)
+    emit_report(output, found)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.commands.check import finding_line
 from cli.shared.options import Output, OutputOption, target
 from cli.shared.output import emit, json_text, print_for_programs, progress, text_table
+from engine.reports.findings import finding_line
 from engine.reports.report import Table, counted
 
 if TYPE_CHECKING:

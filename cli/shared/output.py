@@ -96,7 +96,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 def emit(
     output: Output,
-    document: Mapping[str, Any],
+    document: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     text: Iterable[str],
     table: Table | None = None,
     csv_table: Table | None = None,
@@ -106,7 +106,7 @@ def emit(
     `document`: for JSON. `text`: the lines for people. `table`: the rows for NDJSON and CSV; without it, the document is the
     only row. `csv_table`: replaces `table` for CSV.
     """
-    rows = table or Table(tuple(document), [tuple(document.values())])
+    rows = table or _as_row(document)
     match output:
         case Output.JSON:
             print_for_programs([json_text(document)])
@@ -119,9 +119,17 @@ def emit(
             print_lines(line if isinstance(line, _Header) else harmless(line) for line in text)
 
 
+def _as_row(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Table:
+    assert isinstance(document, Mapping)  # several have rows
+    return Table(tuple(document), [tuple(document.values())])
+
+
 def emit_report(output: Output, found: Report) -> None:
     """Print a report in the form that was asked for."""
     emit(output, found.document, _report_lines(found), found.rows, found.csv_rows)
+    if output is Output.TEXT:
+        for note in found.notes:
+            typer.echo(f"note: {harmless(note)}", err=True)
 
 
 def _report_lines(found: Report) -> Iterator[str]:

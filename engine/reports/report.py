@@ -2,7 +2,7 @@
 
     report.document    what programs get as JSON
     report.rows        the same as rows, for CSV and NDJSON
-    report.body        what people get, block by block: tables, figures and lines, which are notes
+    report.body        what people get, block by block: tables, figures and lines
 
 Values stay what they are (Decimal, datetime, None for unknown or nothing) until they are shown.
 """
@@ -48,13 +48,15 @@ Block: TypeAlias = Table | Figures | str
 class Report:
     """What a reading command found.
 
-    `rows`: None where the document itself is the one row. `csv_rows`: for CSV alone, where NDJSON has other rows.
+    `document`: a list where there are several of a kind. `rows`: None where the document itself is the one row. `csv_rows`:
+    for CSV alone, where NDJSON has other rows. `notes`: what is said to people beside it, on a terminal's stderr.
     """
 
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     body: Sequence[Block]
     rows: Table | None = None
     csv_rows: Table | None = None
+    notes: Sequence[str] = ()
 
 
 def shown(value: Any) -> str:
