@@ -565,7 +565,7 @@ def test_any_movements_are_answered_as_a_plain_list_answers(tmp_path: Path) -> N
     reached: Counter[str] = Counter()
     with open_keeper(tmp_path, book=None) as keeper:
 
-        @settings(max_examples=settings().max_examples // 3)
+        @settings(max_examples=33)
         @drawn(MOVES)
         def run(batches: list[tuple[bool, list[tuple[Any, ...]]]]) -> None:
             reached["books"] += 1
