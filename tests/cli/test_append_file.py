@@ -12,7 +12,7 @@ import pytest
 from tests.cli_support import Cli, Ran, assert_refused, deposit, ended, ndjson
 from tests.engines import raw_access, writing_meanwhile
 
-pytestmark = pytest.mark.both_engines
+BOTH = pytest.mark.both_engines
 
 TWO = ndjson([deposit("a"), deposit("b", "2")])
 APPENDED_TWO = r"appended 2; version 3, head [0-9a-f]{12}"
@@ -21,6 +21,7 @@ APPENDED_TWO = r"appended 2; version 3, head [0-9a-f]{12}"
 # A file
 
 
+@BOTH
 def test_a_file_is_appended_in_order_and_a_second_time_adds_nothing(cli: Cli) -> None:
     file = cli.write("two.ndjson", TWO)
     first = cli.run("append", "--file", file, "-O", "json")
@@ -109,6 +110,7 @@ def test_at_the_first_bad_line_nothing_is_written_and_the_line_is_named(
     assert cli.unchanged() == before
 
 
+@BOTH
 def test_a_long_file_is_one_transaction_too(cli: Cli, tmp_path: Path) -> None:
     """Only the log knows that its last line is bad, when thousands of events were written before it."""
     good = ndjson(deposit(f"k{i}") for i in range(3000))
@@ -124,6 +126,7 @@ def test_a_line_without_a_key_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert cli.head() == 1
 
 
+@BOTH
 def test_a_bad_last_line_is_found_without_waiting_for_the_write_lock(cli: Cli) -> None:
     """While somebody holds the lock for longer than anybody waits: the file is validated before the lock is asked for."""
     with writing_meanwhile(cli.location):
@@ -131,11 +134,13 @@ def test_a_bad_last_line_is_found_without_waiting_for_the_write_lock(cli: Cli) -
     assert_refused(ran, 1, "type_unknown", "line 3")
 
 
+@BOTH
 def test_a_book_may_be_read_while_somebody_writes(cli: Cli) -> None:
     with writing_meanwhile(cli.location):
         assert cli.run("head").lines[0].startswith("1:")
 
 
+@BOTH
 def test_the_expected_version_counts_for_the_whole_file(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", TWO)
     line = ["append", "--file", str(path), "--expect-version"]
@@ -217,6 +222,7 @@ def test_half_a_line_waits_for_its_end(cli: Cli) -> None:
         assert ended(child).lines[0].startswith("appended 1; version 3")
 
 
+@BOTH
 def test_a_file_in_batches_is_answered_per_batch(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", ndjson(deposit(f"k{i}") for i in range(7)))
     ran = cli.here("append", "--file", str(path), "--batch", "3")
@@ -253,6 +259,7 @@ def test_a_bad_line_in_the_first_batch_leaves_nothing(cli: Cli, tmp_path: Path) 
     assert cli.head() == 1
 
 
+@BOTH
 def test_a_key_with_other_content_in_a_batch_names_its_line(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / cli.write("given.ndjson", TWO + b"\n" + ndjson([deposit("b", "3")]))
     ran = cli.here("append", "--file", str(path), "--batch", "2")
@@ -286,6 +293,7 @@ def is_writing_much(cli: Cli) -> bool:
     return int(size) > 1_000_000
 
 
+@BOTH
 def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, tmp_path: Path) -> None:
     """It is sent when megabytes of new events have gone to the disk, as they do before the one commit at the end."""
     before = cli.contents()
@@ -301,6 +309,7 @@ def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, 
     assert cli.run("append", "--file", "-", stdin=TWO).code == 0
 
 
+@BOTH
 def test_an_interrupt_of_a_stream_leaves_what_was_answered(cli: Cli) -> None:
     with cli.start("append", "--file", "-", "--batch", "1") as child:
         assert child.stdin is not None
