@@ -11,7 +11,7 @@ Python's default decimal context keeps 28 digits and rounds silently:
 
 so all arithmetic goes through the functions of this module, which use a context of their own that is wide enough for
 every product and sum of the program and traps `Inexact`. The caller's context is neither used nor changed. The one
-rounding in the core is `value`: amount times price, half-even, to 18 decimals.
+rounding in the core is half-even to 18 decimals: `value`, amount times price, and `share`, the cost of a part of a lot.
 """
 
 from __future__ import annotations
@@ -123,6 +123,11 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
 def value(amount: Decimal, price: Decimal) -> Decimal:
     """amount * price, rounded half-even to 18 decimals, of any size. The only rounding in the core."""
     return _ROUNDING.quantize(_EXACT.multiply(amount, price), _QUANTUM)
+
+
+def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """amount * part / whole, rounded half-even to 18 decimals; `whole` must not be 0."""
+    return _ROUNDING.quantize(_ROUNDING.divide(_EXACT.multiply(amount, part), whole), _QUANTUM)
 
 
 def fits(amount: Decimal) -> bool:

@@ -1,0 +1,326 @@
+"""Cost basis: open lots, what was realised when lots were closed, and what fees and other income came to.
+
+A pure fold, computed when it is asked for: a method of choosing lots never changes the log. Events come in the order of
+`at`, then version, without reversed events and their reversals (`standing_order`): a fill that is recorded late must not
+give a wrong FIFO or a negative holding period. For every set of events, in the numeraire and to the digit:
+
+    total PnL = realised + unrealised − fees + other income − Σ deltas of baselines
+
+Deposits open lots and withdrawals close them at their own prices, the same that move the starting value. A fee or another
+adjustment takes lots at their cost, without a gain. That is the desk's view. In the accountant's (`fees_in_cost`) a fee in
+the numeraire raises what a purchase cost and lowers what a sale brought, and a fee in kind is a disposal at its worth.
+
+A cost that is unknown is None, and so is all that hangs on it; it never becomes 0.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import groupby
+
+from ledger.amounts import ZERO, add, negate, share, subtract, total, value
+from ledger.effects import Posting
+from ledger.stored import StoredEvent
+from projections.fees import FEE_REASONS
+from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin
+
+# Reasons of adjustments that belong together by their group: what comes in takes over the cost of what went out.
+EXCHANGES = frozenset({"liquidity", "conversion"})
+
+
+@dataclass(slots=True)
+class Sums:
+    """What was earned and paid, in the numeraire, as far as it is known; `unknown` counts the parts that are not."""
+
+    known: Decimal = ZERO
+    unknown: int = 0
+
+    def add(self, amount: Decimal | None) -> None:
+        """Add a part; None: unknown."""
+        if amount is None:
+            self.unknown += 1
+        else:
+            self.known = add(self.known, amount)
+
+    @property
+    def whole(self) -> Decimal | None:
+        """The sum; None when a part is unknown."""
+        return None if self.unknown else self.known
+
+
+@dataclass(slots=True)
+class CostBasis:
+    """What the moves add up to; all in the numeraire.
+
+    lots:       by asset, the open lots
+    disposals:  what was closed with a gain or a loss, in order
+    fees:       the cost of fees, rebates subtracted; of the accountant's view only what was not put into costs and proceeds
+    income:     by reason of adjustments that are no fees, what they added less the cost of what they took
+    baselines:  the sum of the deltas of standing baselines
+    """
+
+    lots: Mapping[str, OpenLots]
+    disposals: list[Disposal] = field(default_factory=list)
+    fees: Sums = field(default_factory=Sums)
+    income: dict[str, Sums] = field(default_factory=lambda: defaultdict(Sums))
+    baselines: Decimal = ZERO
+
+    @property
+    def realised(self) -> Decimal | None:
+        """The sum of all gains; None when one is unknown."""
+        return sum_of(disposal.gain for disposal in self.disposals)
+
+    @property
+    def other_income(self) -> Decimal | None:
+        """The sum of all income; None when a part is unknown."""
+        return sum_of(sums.whole for sums in self.income.values())
+
+    def open_lots(self) -> Iterator[Lot]:
+        """The open lots, by asset, then in the order of their opening."""
+        for asset in sorted(self.lots):
+            yield from self.lots[asset]
+
+    def unrealised(self, prices: Mapping[str, Decimal]) -> Decimal | None:
+        """Σ value(quantity, price) − cost over all assets, each rounded once; None when a price or a cost is unknown."""
+        gains: list[Decimal] = []
+        for asset, lots in self.lots.items():
+            held = list(lots)
+            if not held:
+                continue
+            costs = [lot.cost for lot in held if lot.cost is not None]
+            if asset not in prices or len(costs) < len(held):
+                return None
+            worth = value(total(lot.quantity for lot in held), prices[asset])
+            gains.append(subtract(worth, total(costs)))
+        return total(gains)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """The adjustments of one group: the cost of what went out and has not come in again; None: unknown."""
+
+    cost: Decimal | None = ZERO
+
+
+class CostBasisFold:
+    """Folds events one after the other; `result` is what they add up to so far.
+
+    numeraire:      the asset that value is counted in; it has no lots
+    method:         which lots are closed first (`projections.lots.METHODS`)
+    fees_in_cost:   the accountant's view of fees instead of the desk's
+    """
+
+    def __init__(self, numeraire: str, method: Method, *, fees_in_cost: bool = False) -> None:
+        self._numeraire = numeraire
+        self._method = method
+        self._fees_in_cost = fees_in_cost
+        self._lots: dict[str, OpenLots] = {}
+        self._prices: dict[str, Decimal] = {}
+        self._exchanges: dict[str, _Exchange] = defaultdict(_Exchange)
+        self.result = CostBasis(self._lots)
+
+    def run(self, events: Iterable[StoredEvent]) -> CostBasis:
+        """Fold events in the order of `standing_order`; what they add up to."""
+        for _, alike in groupby(events, key=lambda stored: stored.at):
+            moment = list(alike)
+            groups = [group_of(stored) for stored in moment]
+            for place, (stored, group) in enumerate(zip(moment, groups, strict=True)):
+                if group is None:
+                    self._fold(stored)
+                elif group not in groups[place + 1 :]:
+                    self._exchange(group, [each for each, of in zip(moment, groups, strict=True) if of == group])
+        return self.result
+
+    def _fold(self, stored: StoredEvent) -> None:
+        match stored.type:
+            case "mark" if stored.asset is not None and stored.price is not None:
+                self._prices[stored.asset] = stored.price
+            case "fill":
+                self._fill(stored)
+            case "deposit" | "withdrawal":
+                own = _own(stored)
+                cause: Cause = "deposit" if stored.type == "deposit" else "withdrawal"
+                self._trade(own.asset, own.delta, stored.effects.net_deposits_delta.copy_abs(), _origin(stored, cause))
+            case "adjustment":
+                self._adjustment(stored)
+            case "baseline":
+                self.result.baselines = add(self.result.baselines, stored.effects.starting_value_delta)
+            case _:
+                pass
+
+    def _worth(self, asset: str, amount: Decimal) -> Decimal | None:
+        """The worth of an amount > 0 at the newest mark; None where there is none."""
+        if asset == self._numeraire:
+            return amount
+        price = self._prices.get(asset)
+        return None if price is None else value(amount, price)
+
+    def _fill(self, stored: StoredEvent) -> None:
+        """One worth for both sides: the numeraire exchanged, else the quote at its mark, else the base at its own."""
+        base, quote = _own(stored), stored.effects.quote
+        assert quote is not None
+        amount, paid = base.delta.copy_abs(), quote.delta.copy_abs()
+        worth = amount if base.asset == self._numeraire else self._worth(quote.asset, paid)
+        if worth is None:
+            worth = self._worth(base.asset, amount)
+        fee, origin = stored.effects.fee, _origin(stored, "fill")
+        in_cost = ZERO
+        if self._fees_in_cost and fee is not None and fee.asset == self._numeraire:
+            in_cost = negate(fee.delta)
+        for posting in (base, quote):
+            # A fee raises what was bought and lowers what was sold, on the side of the base unless that is the numeraire.
+            carries = posting is base or base.asset == self._numeraire
+            extra = in_cost if carries else ZERO
+            signed = extra if posting.delta > 0 else negate(extra)
+            self._trade(posting.asset, posting.delta, None if worth is None else add(worth, signed), origin)
+        if fee is None or fee.delta.is_zero() or not in_cost.is_zero():
+            return
+        size = fee.delta.copy_abs()
+        fee_worth = self._worth(fee.asset, size)
+        for asset, whole in ((base.asset, amount), (quote.asset, paid)):
+            if fee.asset == asset and worth is not None:
+                fee_worth = share(worth, size, whole)
+        self._pay(fee.asset, fee.delta, fee_worth, _origin(stored, "fee"))
+
+    def _adjustment(self, stored: StoredEvent) -> None:
+        own = _own(stored)
+        worth = self._worth(own.asset, own.delta.copy_abs())
+        if stored.reason in FEE_REASONS:
+            self._pay(own.asset, own.delta, worth, _origin(stored, "fee"))
+            return
+        income = self.result.income[stored.reason or ""]
+        for change in self._taken(own.asset, own.delta, worth, _origin(stored, "adjustment")):
+            income.add(change)
+
+    def _pay(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> None:
+        """A fee, or a rebate for a positive delta. `worth`: of its size."""
+        if asset == self._numeraire or not self._fees_in_cost:
+            for change in self._taken(asset, delta, worth, origin):
+                self.result.fees.add(negated(change))
+            return
+        self._trade(asset, delta, worth, origin)
+        self.result.fees.add(worth if delta < 0 else negated(worth))
+
+    def _exchange(self, group: str, members: list[StoredEvent]) -> None:
+        """Adjustments that belong together: the cost of what went out is divided by value among what came in."""
+        exchange = self._exchanges[group]
+        income = self.result.income[members[0].reason or ""]
+        came_in = [stored for stored in members if _own(stored).delta > 0]
+        for stored in members:
+            own = _own(stored)
+            if own.delta < 0:
+                worth = self._worth(own.asset, own.delta.copy_abs())
+                for change in self._taken(own.asset, own.delta, worth, _origin(stored, "adjustment")):
+                    income.add(change)
+                    exchange.cost = minus(exchange.cost, change)
+        worths = [self._worth(_own(stored).asset, _own(stored).delta) for stored in came_in]
+        for place, stored in enumerate(came_in):
+            own = _own(stored)
+            rest = worths[place:]
+            cost = exchange.cost if len(rest) == 1 else _share(exchange.cost, rest)
+            exchange.cost = minus(exchange.cost, cost)
+            if own.asset == self._numeraire:
+                income.add(own.delta)
+            else:
+                self._trade(own.asset, own.delta, cost, _origin(stored, "adjustment"))
+                income.add(cost)
+
+    def _of(self, asset: str) -> OpenLots:
+        if asset not in self._lots:
+            self._lots[asset] = OpenLots(self._method)
+        return self._lots[asset]
+
+    def _trade(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> None:
+        """Something came in or went out for its worth ≥ 0: lots against it are closed with a gain, the rest opens a lot."""
+        if asset == self._numeraire:
+            return
+        lots, left = self._of(asset), delta.copy_abs()
+        if lots and lots.is_short == (delta > 0):
+            taken, rest = lots.close(left)
+            for lot in taken:
+                size = lot.quantity.copy_abs()
+                part = worth if worth is None or size == left else share(worth, size, left)
+                worth, left = minus(worth, part), subtract(left, size)
+                brought, cost = (negated(lot.cost), part) if lot.quantity < 0 else (part, lot.cost)
+                self.result.disposals.append(Disposal(asset, size, brought, cost, lot.origin, origin, lot.quantity < 0))
+            left = rest
+        if left:
+            lots.open(Lot(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin))
+
+    def _taken(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> Iterator[Decimal | None]:
+        """Lots are closed at their cost, without a gain, and the rest opens a lot at its share of the worth.
+
+        Yields how the cost of what is held changes, part by part; of the numeraire the delta itself.
+        """
+        if asset == self._numeraire:
+            yield delta
+            return
+        lots, size = self._of(asset), delta.copy_abs()
+        left = size
+        if lots and lots.is_short == (delta > 0):
+            taken, left = lots.close(size)
+            for lot in taken:
+                yield negated(lot.cost)
+        if left:
+            part = worth if worth is None or left == size else share(worth, left, size)
+            cost = part if delta > 0 else negated(part)
+            lots.open(Lot(asset, left.copy_sign(delta), cost, origin))
+            yield cost
+
+
+def standing_order(events: Iterable[StoredEvent]) -> list[StoredEvent]:
+    """The events that stand among those given, by `at` and version; marks come before what happened at the same time."""
+    given = list(events)
+    reversed_events = {(stored.book, stored.reverses) for stored in given if stored.reverses is not None}
+    standing = (
+        stored for stored in given if stored.type != "reversal" and (stored.book, stored.version) not in reversed_events
+    )
+    return sorted(standing, key=lambda stored: (stored.at, stored.type != "mark", stored.book, stored.version))
+
+
+def group_of(stored: StoredEvent) -> str | None:
+    """The group of an adjustment whose cost passes from what went out to what came in; None for any other event."""
+    if stored.type != "adjustment" or stored.reason not in EXCHANGES:
+        return None
+    group = getattr(stored.event, "group", None)
+    return None if group is None else f"{stored.reason}:{group}"
+
+
+def negated(amount: Decimal | None) -> Decimal | None:
+    """-amount; None for None."""
+    return None if amount is None else negate(amount)
+
+
+def minus(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    """left − right; None when either is unknown."""
+    return None if left is None or right is None else subtract(left, right)
+
+
+def sum_of(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None when one is unknown."""
+    known: list[Decimal] = []
+    for amount in amounts:
+        if amount is None:
+            return None
+        known.append(amount)
+    return total(known)
+
+
+def _share(cost: Decimal | None, worths: list[Decimal | None]) -> Decimal | None:
+    """The first one's share of a cost by worth; None when one is unknown or all of them are worth nothing."""
+    known = [worth for worth in worths if worth is not None]
+    if cost is None or len(known) < len(worths) or not (whole := total(known)):
+        return None
+    return share(cost, known[0], whole)
+
+
+def _own(stored: StoredEvent) -> Posting:
+    assert stored.effects.own is not None
+    return stored.effects.own
+
+
+def _origin(stored: StoredEvent, cause: Cause) -> Origin:
+    return Origin(stored.at, stored.version, stored.book, cause, stored.session_id, stored.strategy)
