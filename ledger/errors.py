@@ -86,6 +86,7 @@ class Refusal(StrEnum):
     ALREADY_REVERSED = "already_reversed"
     EVIDENCE_MISMATCH = "evidence_mismatch"
     # A decision of the engine
+    SHORT_LOT = "short_lot"
     COPY_DIFFERS = "copy_differs"
     BASIS_INCOMPLETE = "basis_incomplete"
     BASIS_IS_COMPLETE = "basis_is_complete"

@@ -141,6 +141,11 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "version {version} was reversed already, by version {reversal}", "an event that still stands"
     ),
     # A decision of the engine
+    Refusal.SHORT_LOT: RefusalText(
+        "version {version} disposes of more than was held at its time",
+        "enough of the asset",
+        "leave out --no-shorts, or append what is missing before it",
+    ),
     Refusal.BASIS_INCOMPLETE: RefusalText(
         "profit and principal cannot be told apart: deposits whose basis is unknown: {unknown_bases}",
         "the synthetic initial basis",

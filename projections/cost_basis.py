@@ -29,6 +29,8 @@ from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin
 
 # Reasons of adjustments that belong together by their group: what comes in takes over the cost of what went out.
 EXCHANGES = frozenset({"liquidity", "conversion"})
+# What was there before, or is put right: no income, although it is a part of other income in the identity.
+NO_INCOME = frozenset({"opening", "reconciliation", *EXCHANGES})
 
 
 @dataclass(slots=True)
@@ -51,6 +53,24 @@ class Sums:
         return None if self.unknown else self.known
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Something that was earned beside trading, or paid for a negative amount.
+
+    origin:  the event
+    reason:  the adjustment's; `rebate` for a negative fee of a fill
+    asset:   the asset
+    amount:  how much of it, in the asset's own unit
+    worth:   at the price of its time, in the numeraire, with the amount's sign; None: unknown
+    """
+
+    origin: Origin
+    reason: str
+    asset: str
+    amount: Decimal
+    worth: Decimal | None
+
+
 @dataclass(slots=True)
 class CostBasis:
     """What the moves add up to; all in the numeraire.
@@ -60,6 +80,7 @@ class CostBasis:
     fees:       the cost of fees, rebates subtracted; of the accountant's view only what was not put into costs and proceeds
     income:     by reason of adjustments that are no fees, what they added less the cost of what they took
     baselines:  the sum of the deltas of standing baselines
+    receipts:   rewards, rebates, funding and the like, in order
     """
 
     lots: Mapping[str, OpenLots]
@@ -67,6 +88,7 @@ class CostBasis:
     fees: Sums = field(default_factory=Sums)
     income: dict[str, Sums] = field(default_factory=lambda: defaultdict(Sums))
     baselines: Decimal = ZERO
+    receipts: list[Receipt] = field(default_factory=list)
 
     @property
     def realised(self) -> Decimal | None:
@@ -167,7 +189,7 @@ class CostBasisFold:
         if worth is None:
             worth = self._worth(base.asset, amount)
         fee, origin = stored.effects.fee, _origin(stored, "fill")
-        in_cost = ZERO
+        in_cost = ZERO  # of a fee; of a rebate negative
         if self._fees_in_cost and fee is not None and fee.asset == self._numeraire:
             in_cost = negate(fee.delta)
         for posting in (base, quote):
@@ -176,13 +198,19 @@ class CostBasisFold:
             extra = in_cost if carries else ZERO
             signed = extra if posting.delta > 0 else negate(extra)
             self._trade(posting.asset, posting.delta, None if worth is None else add(worth, signed), origin)
-        if fee is None or fee.delta.is_zero() or not in_cost.is_zero():
+        if fee is None or fee.delta.is_zero():
+            return
+        if not in_cost.is_zero():
+            if fee.delta > 0:
+                self._receive(stored, "rebate", fee, fee.delta)
             return
         size = fee.delta.copy_abs()
         fee_worth = self._worth(fee.asset, size)
         for asset, whole in ((base.asset, amount), (quote.asset, paid)):
             if fee.asset == asset and worth is not None:
                 fee_worth = share(worth, size, whole)
+        if fee.delta > 0:
+            self._receive(stored, "rebate", fee, fee_worth)
         self._pay(fee.asset, fee.delta, fee_worth, _origin(stored, "fee"))
 
     def _adjustment(self, stored: StoredEvent) -> None:
@@ -191,9 +219,16 @@ class CostBasisFold:
         if stored.reason in FEE_REASONS:
             self._pay(own.asset, own.delta, worth, _origin(stored, "fee"))
             return
-        income = self.result.income[stored.reason or ""]
+        reason = stored.reason or ""
+        if reason not in NO_INCOME:
+            self._receive(stored, reason, own, worth)
         for change in self._taken(own.asset, own.delta, worth, _origin(stored, "adjustment")):
-            income.add(change)
+            self.result.income[reason].add(change)
+
+    def _receive(self, stored: StoredEvent, reason: str, posting: Posting, worth: Decimal | None) -> None:
+        signed = worth if posting.delta > 0 else negated(worth)
+        origin = _origin(stored, "adjustment" if stored.type == "adjustment" else "fee")
+        self.result.receipts.append(Receipt(origin, reason, posting.asset, posting.delta, signed))
 
     def _pay(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> None:
         """A fee, or a rebate for a positive delta. `worth`: of its size."""

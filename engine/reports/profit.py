@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from engine.cost_basis import CostMethod, basis_at
+from engine.reports.lots import average_entries
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
 from engine.views import NOW, Moment, Period, pnl_of_period, view_at
 from ledger.book import Book
 from ledger.database.connections import Database
+from projections.cost_basis import negated, sum_of
 from projections.marks import Marks, Price
 from projections.pnl import Pnl, pnl
 
@@ -23,6 +26,7 @@ FIGURES = (
     "retained_profit",
     "withdrawn_profit",
 )
+_FIGURE_COLUMNS = ("figure", "asset", "value")
 # Prices that somebody gives beside the marks, given the book and the time that they hold at.
 PricesGiven: TypeAlias = Callable[[Book, datetime], Marks]
 
@@ -54,6 +58,68 @@ def profit(
     return Report(document, list(_body(figures, view.book, at)), csv_rows=_figure_table(document))
 
 
+def profit_by_lots(
+    database: Database,
+    name: str,
+    method: CostMethod,
+    moment: Moment = NOW,
+    *,
+    now: datetime,
+    prices: PricesGiven = no_prices,
+) -> Report:
+    """Profit and loss at a moment, and what it is made of by lots: realised, unrealised, fees and other income.
+
+    total PnL = realised + unrealised − fees_cost + other income − baselines, to the digit; null where a cost is unknown.
+    Raises as `engine.cost_basis.basis_at`.
+    """
+    plain = profit(database, name, moment, now=now, prices=prices)
+    found = basis_at(database, name, method, moment, now=now)
+    at = min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
+    marks = {**found.view.state.marks, **prices(found.view.book, at)}
+    basis = found.basis
+    unrealised = basis.unrealised({asset: mark.price for asset, mark in marks.items()})
+    parts = {
+        "realised": basis.realised,
+        "unrealised": unrealised,
+        "fees_cost": basis.fees.whole,
+        "other_income": basis.other_income,
+        "baselines": basis.baselines,
+    }
+    signs = {"fees_cost": -1, "baselines": -1}
+    proved = sum_of(negated(part) if signs.get(key) else part for key, part in parts.items())
+    assert isinstance(plain.document, Mapping)
+    total_pnl = plain.document["total_pnl"]
+    entries = average_entries(basis)
+    document = {
+        **plain.document,
+        "method": method.name,
+        "fees_view": "in-cost" if method.fees_in_cost else "apart",
+        **parts,
+        "income": [{"reason": reason, "amount": sums.whole} for reason, sums in sorted(basis.income.items())],
+        "identity": "unproved" if proved is None or total_pnl is None else "holds" if proved == total_pnl else "broken",
+        "average_entries": entries.as_dicts(),
+    }
+    rows = [*(plain.csv_rows.rows if plain.csv_rows else ()), *((key, None, part) for key, part in parts.items())]
+    rows += [("average_entry", asset, price) for asset, _, _, price in entries.rows]
+    return Report(document, [*plain.body, *_lot_lines(document, entries)], csv_rows=Table(_FIGURE_COLUMNS, rows))
+
+
+def _lot_lines(document: Mapping[str, Any], entries: Table) -> Iterator[Block]:
+    yield f"by lots, {document['method']}:"
+    named = {"realised": "realised", "unrealised": "unrealised", "fees_cost": "− fees", "other_income": "other income"}
+    figures = [(text, or_unknown(document[key])) for key, text in named.items()]
+    if document["baselines"]:
+        figures.append(("− baselines", document["baselines"]))
+    yield Figures([*figures, ("= total pnl", or_unknown(document["total_pnl"]))])
+    if document["identity"] == "unproved":
+        yield "not proved: a cost or a mark is unknown; see `netbasis lots`"
+    for income in document["income"]:
+        yield f"other income: {income['reason'] or 'no reason'} {shown(or_unknown(income['amount']))}"
+    rows = [(asset, quantity, or_unknown(cost), or_unknown(price)) for asset, quantity, cost, price in entries.rows]
+    if rows:
+        yield Table(("asset", "quantity", "cost", "average entry"), rows)
+
+
 def _document(figures: Pnl) -> dict[str, Any]:
     return {
         **{name: getattr(figures, name) for name in FIGURES},
@@ -73,7 +139,7 @@ def _figure_table(document: Mapping[str, Any]) -> Table:
     rows += [("fee", fee["asset"], fee["amount"]) for fee in document["fees"]]
     rows += [("mark", mark["asset"], mark["price"]) for mark in document["marks"]]
     rows += [("missing_mark", asset, None) for asset in document["missing_marks"]]
-    return Table(("figure", "asset", "value"), rows)
+    return Table(_FIGURE_COLUMNS, rows)
 
 
 def figure_items(figures: Pnl) -> list[tuple[str, Any]]:

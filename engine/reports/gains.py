@@ -1,0 +1,188 @@
+"""`gains`: what was closed with a gain or a loss, one disposal a row or summed by group; and `income`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from engine.cost_basis import CostMethod, basis_at
+from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown
+from engine.views import Moment
+from ledger.database.connections import Database
+from projections.cost_basis import sum_of
+from projections.lots import Disposal
+
+COLUMNS = (
+    "asset",
+    "quantity",
+    "opened_at",
+    "closed_at",
+    "holding_days",
+    "proceeds",
+    "cost",
+    "gain",
+    "closed_by",
+    "short",
+    "session_id",
+    "strategy",
+    "opened_version",
+    "closed_version",
+)
+_SHOWN = ("asset", "quantity", "opened_at", "closed_at", "proceeds", "cost", "gain", "opened_version", "closed_version")
+GROUP_COLUMNS = ("disposals", "proceeds", "cost", "gain", "unknown")
+
+
+def _local(disposal: Disposal, zone: tzinfo) -> datetime:
+    return disposal.closed.at.astimezone(zone)
+
+
+GROUPS: Mapping[str, Callable[[Disposal, tzinfo], str]] = {
+    "day": lambda disposal, zone: f"{_local(disposal, zone):%Y-%m-%d}",
+    "month": lambda disposal, zone: f"{_local(disposal, zone):%Y-%m}",
+    "year": lambda disposal, zone: f"{_local(disposal, zone):%Y}",
+    "session": lambda disposal, zone: disposal.closed.session_id or "",
+    "strategy": lambda disposal, zone: disposal.closed.strategy or "",
+    "asset": lambda disposal, zone: disposal.asset,
+}
+
+
+def gains(
+    database: Database,
+    name: str,
+    method: CostMethod,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    known_at: datetime | None,
+    now: datetime,
+    zone: tzinfo,
+    group_by: str | None = None,
+) -> Report:
+    """The disposals with `start` ≤ closed `at` < `end`; None for no limit. `zone`: of days, months and years.
+
+    Raises as `engine.cost_basis.basis_at`.
+    """
+    found = basis_at(database, name, method, Moment(before=end, known_at=known_at), now=now)
+    closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
+    document = {
+        "book": found.view.book.name,
+        "version": found.view.state.version,
+        "numeraire": found.view.book.numeraire,
+        "method": method.name,
+        "fees": "in-cost" if method.fees_in_cost else "apart",
+        "from": start,
+        "to": end,
+        **_sums(closed),
+    }
+    if group_by is None:
+        rows = Table(COLUMNS, [_row(each) for each in closed])
+        shown = Table(_SHOWN, [[_cell(COLUMNS, row, name) for name in _SHOWN] for row in rows.rows])
+        document["gains"] = rows.as_dicts()
+    else:
+        rows = _grouped(closed, group_by, zone)
+        shown = Table(rows.columns, [[*row[:2], *map(or_unknown, row[2:5]), row[5]] for row in rows.rows])
+        document["groups"] = rows.as_dicts()
+    sums = _sums(closed)
+    body: list[Block] = [
+        f"in {found.view.book.numeraire}, {method.name}",
+        shown,
+        Figures([(figure, or_unknown(sums[figure])) for figure in ("proceeds", "cost", "gain")]),
+    ]
+    return Report(document, body, rows, notes=_notes(closed))
+
+
+def _notes(closed: Sequence[Disposal]) -> list[str]:
+    unknown = [each for each in closed if each.gain is None]
+    if not unknown:
+        return []
+    first = unknown[0]
+    return [
+        f"the gain of {counted(len(unknown), 'disposal')} is unknown for want of a cost; the first is of {first.asset}, "
+        f"opened at version {first.opened.version}: a mark at its time gives it one"
+    ]
+
+
+def _row(each: Disposal) -> list[Any]:
+    return [
+        each.asset,
+        each.quantity,
+        each.opened.at,
+        each.closed.at,
+        (each.closed.at - each.opened.at).days,
+        each.proceeds,
+        each.cost,
+        each.gain,
+        each.closed.cause,
+        each.is_short,
+        each.closed.session_id,
+        each.closed.strategy,
+        each.opened.version,
+        each.closed.version,
+    ]
+
+
+def _cell(columns: Sequence[str], row: Sequence[Any], name: str) -> Any:
+    value = row[columns.index(name)]
+    return or_unknown(value) if name in ("proceeds", "cost", "gain") else value
+
+
+def _sums(closed: Sequence[Disposal]) -> dict[str, Any]:
+    return {
+        "disposals": len(closed),
+        "proceeds": sum_of(each.proceeds for each in closed),
+        "cost": sum_of(each.cost for each in closed),
+        "gain": sum_of(each.gain for each in closed),
+        "unknown": sum(each.gain is None for each in closed),
+    }
+
+
+def _grouped(closed: Sequence[Disposal], group_by: str, zone: tzinfo) -> Table:
+    groups: defaultdict[str, list[Disposal]] = defaultdict(list)
+    for each in closed:
+        groups[GROUPS[group_by](each, zone)].append(each)
+    rows = [[name, *(_sums(groups[name])[column] for column in GROUP_COLUMNS)] for name in sorted(groups)]
+    return Table((group_by, *GROUP_COLUMNS), rows)
+
+
+INCOME_COLUMNS = ("at", "version", "reason", "asset", "amount", "value", "session_id")
+
+
+def income(
+    database: Database,
+    name: str,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    known_at: datetime | None,
+    now: datetime,
+) -> Report:
+    """Each reward, rebate, funding payment and other adjustment that is no fee, with its value at the mark of its time.
+
+    What is paid is negative. `start` ≤ `at` < `end`; None for no limit. Raises as `engine.cost_basis.basis_at`.
+    """
+    found = basis_at(database, name, CostMethod(), Moment(before=end, known_at=known_at), now=now)
+    receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
+    rows = [
+        (each.origin.at, each.origin.version, each.reason, each.asset, each.amount, each.worth, each.origin.session_id)
+        for each in receipts
+    ]
+    table = Table(INCOME_COLUMNS, rows)
+    sums: defaultdict[str, list[Decimal | None]] = defaultdict(list)
+    for each in receipts:
+        sums[each.reason].append(each.worth)
+    by_reason = [{"reason": reason, "value": sum_of(values)} for reason, values in sorted(sums.items())]
+    document = {
+        "book": found.view.book.name,
+        "version": found.view.state.version,
+        "numeraire": found.view.book.numeraire,
+        "from": start,
+        "to": end,
+        "income": table.as_dicts(),
+        "by_reason": by_reason,
+    }
+    shown = Table(INCOME_COLUMNS, [[*row[:5], or_unknown(row[5]), row[6]] for row in rows])
+    figures = Figures([(str(each["reason"]), or_unknown(each["value"])) for each in by_reason])
+    return Report(document, [f"in {found.view.book.numeraire}", shown, *([figures] if by_reason else [])], table)

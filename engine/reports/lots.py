@@ -1,0 +1,87 @@
+"""`lots`: the open lots and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from engine.cost_basis import BasisView, CostMethod, basis_at
+from engine.reports.report import Report, Table, or_unknown, shown
+from engine.views import NOW, Moment
+from ledger.amounts import share, total
+from ledger.database.connections import Database
+from projections.cost_basis import CostBasis, sum_of
+from projections.lots import Lot
+
+COLUMNS = ("asset", "quantity", "cost", "price", "opened_at", "version", "opened_by")
+
+
+def lots(
+    database: Database,
+    name: str,
+    method: CostMethod,
+    moment: Moment = NOW,
+    *,
+    now: datetime,
+    asset: str | None = None,
+) -> Report:
+    """The open lots at a moment, of one asset or of all. Raises as `engine.cost_basis.basis_at`."""
+    found = basis_at(database, name, method, moment, now=now)
+    held = [lot for lot in found.basis.open_lots() if asset in (None, lot.asset)]
+    rows = [
+        (
+            lot.asset,
+            lot.quantity,
+            lot.cost,
+            unit_price(lot.cost, lot.quantity),
+            lot.origin.at,
+            lot.origin.version,
+            lot.origin.cause,
+        )
+        for lot in held
+    ]
+    table = Table(COLUMNS, rows)
+    document = {
+        "book": found.view.book.name,
+        "version": found.view.state.version,
+        "numeraire": found.view.book.numeraire,
+        "method": method.name,
+        "unknown_costs": sum(lot.cost is None for lot in held),
+        "lots": table.as_dicts(),
+    }
+    body = Table(COLUMNS, [(*row[:2], or_unknown(row[2]), or_unknown(row[3]), *row[4:]) for row in rows])
+    return Report(
+        document, [f"in {found.view.book.numeraire}, {method.name}", body], table, notes=[*unknown(held, found)]
+    )
+
+
+def _opened(lot: Lot) -> tuple[datetime, int, str]:
+    return lot.origin.at, lot.origin.version, lot.origin.cause
+
+
+def unit_price(cost: Decimal | None, quantity: Decimal) -> Decimal | None:
+    """The cost of one unit, to 18 decimals; None when it is unknown."""
+    return None if cost is None else share(cost, Decimal(1), quantity)
+
+
+def average_entries(basis: CostBasis) -> Table:
+    """By asset held, its quantity, what it cost and the average cost of a unit."""
+    rows = []
+    for asset, held in sorted(basis.lots.items()):
+        if held:
+            quantity, cost = total(lot.quantity for lot in held), sum_of(lot.cost for lot in held)
+            rows.append((asset, quantity, cost, unit_price(cost, quantity)))
+    return Table(("asset", "quantity", "cost", "price"), rows)
+
+
+def unknown(held: list[Lot], found: BasisView) -> Iterator[str]:
+    """For each asset with lots of unknown cost, how many there are and the command that gives them one."""
+    for asset in dict.fromkeys(lot.asset for lot in held if lot.cost is None):
+        of_asset = [lot for lot in held if lot.asset == asset and lot.cost is None]
+        at = shown(of_asset[0].origin.at)
+        yield (
+            f"the cost of {len(of_asset)} of the lots of {asset} is unknown, the first at version "
+            f"{of_asset[0].origin.version}; a mark at its time gives it one: "
+            f"append mark --asset {asset} --price … --at {at}"
+        )

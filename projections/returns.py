@@ -1,0 +1,292 @@
+"""Rates of return that deposits and withdrawals do not distort: time-weighted and money-weighted.
+
+Time-weighted: the period is cut at every capital movement, and the sub-periods' returns are chained (GIPS; Dietz 1966). A
+sub-period begins at the equity just before its movement plus the movement's own value, so the gap between the movement's
+price and the mark is earned, and ends at the equity just before the next movement. Equity is valued at marks that are not
+older than a given age, or taken from a withdrawal's evidence; where there is neither, the moment is listed and the rate is
+unknown: nothing is interpolated.
+
+Money-weighted: the yearly rate at which all flows and the equity at the end are worth 0 (XIRR, actual/365).
+
+Amounts are exact decimals in the numeraire; a rate is a ratio of two of them, rounded to 28 digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
+
+from ledger.amounts import ZERO, add, negate, subtract, total, value
+from ledger.events import Withdrawal
+from ledger.stored import StoredEvent
+from projections.marks import Price, price_of
+
+_RATE = Context(prec=28)
+ONE = Decimal(1)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A capital movement, or an opening balance.
+
+    at, version:  when it happened, UTC, and its version
+    value:        in the numeraire; negative: it went out
+    """
+
+    at: datetime
+    version: int
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SubPeriod:
+    """The time between two capital movements.
+
+    start, end:    UTC
+    start_value:   the equity just before the movement at its start plus the movement's value
+    end_value:     the equity just before the next movement, or at the end
+    rate:          end value / start value − 1; None where the start is not above 0
+    """
+
+    start: datetime
+    end: datetime
+    start_value: Decimal
+    end_value: Decimal
+
+    @property
+    def rate(self) -> Decimal | None:
+        """The return of the sub-period as a fraction."""
+        if self.start_value <= 0:
+            return None
+        return _RATE.subtract(_RATE.divide(self.end_value, self.start_value), ONE)
+
+
+@dataclass(slots=True)
+class Returns:
+    """What a period earned.
+
+    start, end:          of the period, UTC; start is that of the first movement where none was asked for
+    start_value:         the equity at the start; None when it is unknown
+    end_value:           the equity at the end; None when it is unknown
+    flows:               the movements within the period
+    sub_periods:         between the movements
+    missing:             the moments that could not be valued, with the assets that lack a mark
+    index:               the time-weighted index at every moment that could be valued, from 1
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    start_value: Decimal | None = ZERO
+    end_value: Decimal | None = None
+    flows: list[Flow] = field(default_factory=list)
+    sub_periods: list[SubPeriod] = field(default_factory=list)
+    missing: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
+    index: list[tuple[datetime, Decimal]] = field(default_factory=list)
+
+    @property
+    def time_weighted(self) -> Decimal | None:
+        """The chained return as a fraction; None when a moment or a sub-period's rate is unknown, or nothing was held."""
+        if self.missing or not self.sub_periods:
+            return None
+        chained = ONE
+        for each in self.sub_periods:
+            if each.rate is None:
+                return None
+            chained = _RATE.multiply(chained, _RATE.add(ONE, each.rate))
+        return _RATE.subtract(chained, ONE)
+
+    @property
+    def drawdown(self) -> Decimal | None:
+        """The deepest fall of the index from its peak, as a fraction ≤ 0; None when the index is unknown."""
+        if self.time_weighted is None:
+            return None
+        peak, deepest = ONE, ZERO
+        for _, level in self.index:
+            peak = max(peak, level)
+            deepest = min(deepest, _RATE.subtract(_RATE.divide(level, peak), ONE))
+        return deepest
+
+    def cash_flows(self) -> list[tuple[date, Decimal]]:
+        """The owner's flows by day: what was put in is negative, what was taken out and is there at the end is positive."""
+        by_day: dict[date, Decimal] = {}
+        flows = [(flow.at, negate(flow.value)) for flow in self.flows]
+        if self.start is not None and self.start_value:
+            flows.insert(0, (self.start, negate(self.start_value)))
+        if self.end is not None and self.end_value is not None:
+            flows.append((self.end, self.end_value))
+        for at, amount in flows:
+            by_day[at.date()] = add(by_day.get(at.date(), ZERO), amount)
+        return sorted(by_day.items())
+
+
+class ReturnsFold:
+    """Goes over events in the order of `projections.cost_basis.standing_order`.
+
+    numeraire:     the asset that value is counted in
+    start, end:    the period, `start` ≤ at < `end`; start None: from the first movement
+    max_mark_age:  a mark that is older does not value
+    """
+
+    def __init__(self, numeraire: str, start: datetime | None, end: datetime, max_mark_age: timedelta) -> None:
+        self._numeraire = numeraire
+        self._start = start
+        self._end = end
+        self._max_mark_age = max_mark_age
+        self._balances: dict[str, Decimal] = {}
+        self._marks: dict[str, Price] = {}
+        self._began: datetime | None = None
+        self._start_value = ZERO
+        self._level: Decimal | None = ONE
+        self.result = Returns(start, end)
+
+    def run(self, events: Iterable[StoredEvent]) -> Returns:
+        """The returns of the period."""
+        has_begun = self._start is None
+        for stored in events:
+            if not has_begun and self._start is not None and stored.at >= self._start:
+                self._begin(self._start)
+                has_begun = True
+            if stored.type == "mark":
+                price = price_of(stored)
+                self._marks[str(stored.asset)] = price
+                self._watch(stored.at)
+                continue
+            if has_begun and (flow := self._flow(stored)) is not None:
+                self._cut(flow, stored)
+            for posting in stored.effects.postings:
+                self._balances[posting.asset] = add(self._balances.get(posting.asset, ZERO), posting.delta)
+        if not has_begun and self._start is not None:
+            self._begin(self._start)
+        self._finish()
+        return self.result
+
+    def _begin(self, at: datetime) -> None:
+        self.result.start_value = self._equity(at)
+        if self.result.start_value:
+            self._began, self._start_value = at, self.result.start_value
+
+    def _flow(self, stored: StoredEvent) -> Flow | None:
+        """The capital movement that an event is; None for any other event."""
+        if stored.type in ("deposit", "withdrawal"):
+            return Flow(stored.at, stored.version, stored.effects.net_deposits_delta)
+        own = stored.effects.own
+        if stored.type != "adjustment" or stored.reason != "opening" or own is None:
+            return None
+        if own.asset == self._numeraire:
+            return Flow(stored.at, stored.version, own.delta)
+        mark = self._marks.get(own.asset)
+        if mark is None or stored.at - mark.at > self._max_mark_age:
+            self.result.missing.append((stored.at, (own.asset,)))
+            return Flow(stored.at, stored.version, ZERO)
+        size = value(own.delta.copy_abs(), mark.price)
+        return Flow(stored.at, stored.version, size.copy_sign(own.delta) if size else ZERO)
+
+    def _cut(self, flow: Flow, stored: StoredEvent) -> None:
+        if self.result.start is None:
+            self.result.start = flow.at
+        before = self._equity(flow.at, _evidence_of(stored))
+        if before is not None and self._began is not None:
+            self._close(flow.at, before)
+        self.result.flows.append(flow)
+        self._began, self._start_value = flow.at, add(before or ZERO, flow.value)
+
+    def _close(self, at: datetime, end_value: Decimal) -> None:
+        assert self._began is not None
+        each = SubPeriod(self._began, at, self._start_value, end_value)
+        self.result.sub_periods.append(each)
+        if self._level is not None:
+            self._level = None if each.rate is None else _RATE.multiply(self._level, _RATE.add(ONE, each.rate))
+        if self._level is not None:
+            self.result.index.append((at, self._level))
+
+    def _watch(self, at: datetime) -> None:
+        """The index at a mark within a sub-period, for the drawdown; where an asset lacks a mark there is none."""
+        if self._began is None or self._level is None or self._start_value <= 0 or at < self._began:
+            return
+        worth, missing = self._valued(at)
+        if not missing:
+            self.result.index.append((at, _RATE.divide(_RATE.multiply(self._level, worth), self._start_value)))
+
+    def _finish(self) -> None:
+        if self.result.start is None:
+            self.result.end_value = ZERO
+            return
+        self.result.end_value = self._equity(self._end)
+        if self.result.end_value is not None and self._began is not None:
+            self._close(self._end, self.result.end_value)
+
+    def _valued(self, at: datetime) -> tuple[Decimal, tuple[str, ...]]:
+        """The equity at fresh marks, and the assets that have none."""
+        parts: list[Decimal] = []
+        missing: list[str] = []
+        for asset, balance in self._balances.items():
+            mark = self._marks.get(asset)
+            if balance.is_zero():
+                continue
+            if asset == self._numeraire:
+                parts.append(balance)
+            elif mark is None or at - mark.at > self._max_mark_age:
+                missing.append(asset)
+            else:
+                parts.append(value(balance, mark.price))
+        return total(parts), tuple(sorted(missing))
+
+    def _equity(self, at: datetime, given: Decimal | None = None) -> Decimal | None:
+        """The equity at a moment; `given` where a mark is missing; None and noted where there is neither."""
+        worth, missing = self._valued(at)
+        if not missing:
+            return worth
+        if given is None:
+            self.result.missing.append((at, missing))
+        return given
+
+
+def _evidence_of(stored: StoredEvent) -> Decimal | None:
+    """The equity that a withdrawal was classified from; None for a late one, and for any other event."""
+    event = stored.event if stored.type == "withdrawal" else None
+    if not isinstance(event, Withdrawal) or event.evidence is None or event.evidence.late is not None:
+        return None
+    return event.evidence.equity_before
+
+
+# The yearly rates among which a root is looked for: −99.99 % to 1,000,000 %, evenly in their logarithm.
+_RATES = tuple(1.0001 ** (n * 250) * 0.0001 - 1 for n in range(738))
+
+
+def roots(flows: Sequence[tuple[date, Decimal]]) -> int:
+    """How many rates between −99.99 % and a million % make the flows worth 0, as far as a fine grid shows."""
+    first = flows[0][0]
+    terms = [((day - first).days / 365, float(amount)) for day, amount in flows]
+    worths = [sum(amount / (1 + rate) ** years for years, amount in terms) for rate in _RATES]
+    return sum((one < 0) != (other < 0) for one, other in zip(worths, worths[1:], strict=False))
+
+
+def money_weighted(flows: Sequence[tuple[date, Decimal]]) -> tuple[float | None, str | None]:
+    """The yearly rate of the flows as a fraction, and where it is None, why."""
+    from pyxirr import xirr
+
+    if len(flows) < 2:
+        return None, "the flows lie within one day"
+    signs = {amount > 0 for _, amount in flows if amount}
+    if len(signs) < 2:
+        return None, "money went one way only"
+    count = roots(flows)
+    if count != 1:
+        return None, "no rate makes the flows worth 0" if count == 0 else f"{count} rates make the flows worth 0"
+    rate = xirr([day for day, _ in flows], [amount for _, amount in flows])
+    return (rate, None) if rate is not None else (None, "no rate makes the flows worth 0")
+
+
+def since(moment: Returns) -> timedelta:
+    """How long the period is; 0 for a book without a movement."""
+    return timedelta() if moment.start is None or moment.end is None else moment.end - moment.start
+
+
+def earned(found: Returns) -> Decimal | None:
+    """The equity at the end − the equity at the start − all flows; None when an end is unknown."""
+    if found.end_value is None or found.start_value is None:
+        return None
+    return subtract(subtract(found.end_value, found.start_value), total(flow.value for flow in found.flows))
