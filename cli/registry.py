@@ -44,6 +44,23 @@ COMMANDS = {
     "register": Entry("register", "Show every posting with the running balance of its asset."),
     "reg": Entry("register", None),
     "pnl": Entry("pnl", "Show total value, net deposits, net basis, PnL and profit."),
+    "lots": Entry(
+        "lots", "Show the open lots: asset, quantity, cost, price, when and by which event they were opened."
+    ),
+    "gains": Entry(
+        "gains",
+        "Show each disposal: what it brought, what it had cost, the gain, how long it was held, and both versions.",
+    ),
+    "income": Entry(
+        "gains", "Show each reward, rebate and funding payment with its value on its date; what was paid is negative."
+    ),
+    "returns": Entry(
+        "returns", "Show what a period earned as a rate: time-weighted, money-weighted, and the deepest drawdown."
+    ),
+    "sessions": Entry(
+        "sessions",
+        "List the sessions with their fills, volume, fees and realised PnL, in the order of their first fill.",
+    ),
     "audit": Entry("audit", "The history of the basis, line by line."),
     "summary": Entry("summary", "Show fills, volume, fees, inventory, net basis and PnL."),
     "check": Entry(

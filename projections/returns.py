@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
+from itertools import pairwise
 
 from ledger.amounts import ZERO, add, negate, subtract, total, value
 from ledger.events import Withdrawal
@@ -191,7 +192,9 @@ class ReturnsFold:
         if before is not None and self._began is not None:
             self._close(flow.at, before)
         self.result.flows.append(flow)
-        self._began, self._start_value = flow.at, add(before or ZERO, flow.value)
+        # What follows a moment that could not be valued has no rate.
+        self._began = None if before is None else flow.at
+        self._start_value = add(before or ZERO, flow.value)
 
     def _close(self, at: datetime, end_value: Decimal) -> None:
         assert self._began is not None
@@ -261,7 +264,7 @@ def roots(flows: Sequence[tuple[date, Decimal]]) -> int:
     first = flows[0][0]
     terms = [((day - first).days / 365, float(amount)) for day, amount in flows]
     worths = [sum(amount / (1 + rate) ** years for years, amount in terms) for rate in _RATES]
-    return sum((one < 0) != (other < 0) for one, other in zip(worths, worths[1:], strict=False))
+    return sum((one < 0) != (other < 0) for one, other in pairwise(worths))
 
 
 def money_weighted(flows: Sequence[tuple[date, Decimal]]) -> tuple[float | None, str | None]:

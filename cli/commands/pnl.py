@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.shared.cost_options import FeesOption, FeesView, MethodOption, cost_method
 from cli.shared.moment import AsOfOption, FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
 from cli.shared.options import Output, OutputOption, target
 from cli.shared.output import emit_report
@@ -25,6 +26,11 @@ def pnl(
         list[str] | None,
         typer.Option(metavar="ASSET=PRICE", help="A price to value with, in the numeraire; not stored. Repeatable."),
     ] = None,
+    lots: Annotated[
+        bool, typer.Option("--lots", help="Also what it is made of: realised, unrealised, fees, income.")
+    ] = False,
+    method: MethodOption = None,
+    fees: FeesOption = FeesView.APART,
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
     start: FromOption = None,
@@ -36,16 +42,23 @@ def pnl(
 
     Each asset is valued at its newest mark, or at --price. A figure is unknown, never 0, while a mark that it needs is
     missing. With --from or --to: the figures at the start and at the end of the period, and the change; --price applies to
-    the end.
+    the end. With --lots (or --method): total PnL = realised + unrealised − fees + other income − baselines, and the average
+    entry of each asset.
 
     Example: netbasis --db live.db pnl --from 2026-11 --to 2026-11
     """
-    from engine.reports.profit import profit, profit_of_period
+    from engine.reports.profit import profit, profit_by_lots, profit_of_period
 
     named = target(context)
     is_period = start is not None or end is not None
     if is_period and as_of is not None:
         raise WrongUsage("--as-of is a moment, --from and --to are a period: give one of them")
+    by_lots = lots or method is not None
+    if is_period and by_lots:
+        raise WrongUsage("--lots is about a moment, --from and --to are a period: see `gains` for a period")
+    if fees is not FeesView.APART and not by_lots:
+        raise WrongUsage("--fees is about lots: give --lots or --method, too")
+    how = cost_method(named, method, fees) if by_lots else None
     moment, given = moment_of(named, as_of, known_at, zone), price or ()
     with named.open("read") as keeper:
         book = keeper.terms(named.book)
@@ -63,5 +76,8 @@ def pnl(
             )
         else:
             given_prices = partial(parse_prices, given)
-            report = profit(keeper.database, book.name, moment, now=named.now, prices=given_prices)
+            if how is None:
+                report = profit(keeper.database, book.name, moment, now=named.now, prices=given_prices)
+            else:
+                report = profit_by_lots(keeper.database, book.name, how, moment, now=named.now, prices=given_prices)
     emit_report(output, report)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.shared.ages import parse_age
 from cli.shared.capital_options import (
     ActorOption,
     AmountArgument,
@@ -28,7 +27,6 @@ from cli.shared.options import Output, OutputOption, target
 from cli.shared.output import emit, shown, text_table
 from cli.shared.prices import parse_prices
 from cli.shared.refusals import refusals_on_stdout
-from cli.shared.usage import WrongUsage
 from engine.reports.report import Table, signed
 from ledger.amounts import subtract
 
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from engine.capital import Payout, RequestOutcome
     from ledger.events import MarkUsed
     from projections.marks import Price
-
-_AGE = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +78,7 @@ def withdraw(
 
     named = target(context)
     movement = Movement(the_amount(amount, amount_option, "withdraw"), asset, source_note, tx_hash, at, actor, key)
-    age = _age(max_mark_age)
+    age = parse_age(max_mark_age)
     with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.terms(named.book)
         prices = parse_prices(price or (), book, keeper.now())
@@ -102,13 +97,6 @@ def _not_held(done: RequestOutcome[Payout], prices: Mapping[str, Price]) -> list
     if evidence.late is not None and evidence.late.mark is not None:
         used.add(evidence.late.mark.asset)
     return sorted(prices.keys() - used)
-
-
-def _age(text: str) -> timedelta:
-    match = _AGE.fullmatch(text)
-    if match is None:
-        raise WrongUsage(f"not an age: {text!r}; expected such as 90s, 15m, 2h or 1d")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
 def _document(done: RequestOutcome[Payout]) -> dict[str, Any]:

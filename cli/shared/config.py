@@ -2,6 +2,7 @@
 
     db = "live.db"              # a path is relative to the file
     book = "main"
+    method = "average"          # how lots are closed: average, fifo, lifo, hifo or lofo; by default fifo
     zone = "Europe/Berlin"      # for days, months and years in --from, --to, --as-of and --known-at; by default UTC
 
 It is looked up in the current folder and its parents. Options take precedence over the environment, and the environment
@@ -19,8 +20,8 @@ from typing import Any
 from cli.shared.usage import WrongUsage
 
 NAME = "netbasis.toml"
-_KEYS = frozenset({"db", "book", "zone"})
-_BYTES = 1 << 16  # it has three lines
+_KEYS = frozenset({"db", "book", "zone", "method"})
+_BYTES = 1 << 16  # it has four lines
 _SHOWN_CHARACTERS = 200
 
 
@@ -31,6 +32,7 @@ class FileSettings:
     db: str | None = None
     book: str | None = None
     zone: str | None = None
+    method: str | None = None
 
 
 def read_settings(folder: Path) -> FileSettings:
@@ -42,13 +44,13 @@ def read_settings(folder: Path) -> FileSettings:
     values = _values(found)
     for key, value in values.items():
         if key not in _KEYS or not isinstance(value, str):
-            raise WrongUsage(f"{found}: {key!r}: expected db, book and zone, each a text in quotes")
+            raise WrongUsage(f"{found}: {key!r}: expected db, book, zone and method, each a text in quotes")
     db = values.get("db")
     if db is not None and "\0" in db:
         raise WrongUsage(f"{found}: 'db': expected a path, but it has a NUL")
     if db is not None and "://" not in db and not Path(db).is_absolute():
         db = os.path.relpath(found.parent / db, folder)  # short, since it is shown
-    return FileSettings(db, values.get("book"), values.get("zone"))
+    return FileSettings(db, values.get("book"), values.get("zone"), values.get("method"))
 
 
 def _values(file: Path) -> dict[str, Any]:

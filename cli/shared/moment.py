@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -98,6 +98,11 @@ def bounds_of(named: Target, start: str | None, end: str | None, zone: str | Non
         if is_backwards:
             raise WrongUsage(f"--from {start!r} is after --to {end!r}")
     return Bounds(None if first is None else first.start, None if last is None else last.before)
+
+
+def zone_of(named: Target, zone: str | None) -> tzinfo:
+    """The zone of days and months: the option's, that of netbasis.toml, or UTC. Raises WrongUsage."""
+    return _zone_of(named, zone) or UTC
 
 
 class _Spans:

@@ -75,6 +75,11 @@ class Target:
         """The time zone in `netbasis.toml`; None for none."""
         return self._file.zone
 
+    @property
+    def method(self) -> str | None:
+        """The method of cost basis in `netbasis.toml`; None for none."""
+        return self._file.method
+
     def location(self) -> str:
         """The database's path or URL. Raises WrongUsage when none was given."""
         location = self._given.db or self._file.db

@@ -11,17 +11,19 @@ of a session its own. An adjustment names no strategy, so a strategy's fees are 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from engine.bookkeeper import View, utc_now
 from engine.projection_store import load_rows, stored_state
 from engine.standing_marks import marks_now
+from engine.views import Moment
 from ledger import store
 from ledger.amounts import ZERO, add, subtract, total, value
 from ledger.database.connections import Database
@@ -108,7 +110,7 @@ def summarise(
     return Summary(view, session, strategy, fills, paid, worth, pnl(state, marks, book.numeraire))
 
 
-def _fill_rows(connection: Connection, book: str, session: str | None, strategy: str | None) -> Iterable[Row[Any]]:
+def _fills_of(book: str) -> Select[Any]:
     columns = (
         events.c.version,
         events.c.at,
@@ -119,12 +121,40 @@ def _fill_rows(connection: Connection, book: str, session: str | None, strategy:
         events.c.fee_asset,
         events.c.fee_delta,
     )
-    query = select(*columns).where(events.c.book == book, events.c.type == "fill")
+    return select(*columns).where(events.c.book == book, events.c.type == "fill")
+
+
+def _fill_rows(connection: Connection, book: str, session: str | None, strategy: str | None) -> Iterable[Row[Any]]:
+    query = _fills_of(book)
     if session is not None:
         query = query.where(events.c.session_id == session)
     if strategy is not None:
         query = query.where(events.c.strategy == strategy)
     return store.stream(connection, query)
+
+
+def fills_by_session(
+    database: Database, name: str, *, start: datetime | None, end: datetime | None, known_at: datetime | None
+) -> dict[str, Fills]:
+    """The sums of the fills of each session with `start` ≤ `at` < `end`; the key of fills without one is empty.
+
+    A time of None is no limit. Raises Refused `book_unknown`; StorageError.
+    """
+    by_session: dict[str, Fills] = defaultdict(Fills)
+    moment = Moment(before=end, known_at=known_at)
+    with database.reading() as connection:
+        store.require_book(connection, name)
+        reversals = store.reversals(connection, name, where=moment.condition())
+        query = _fills_of(name).add_columns(events.c.session_id).where(moment.condition())
+        if start is not None:
+            query = query.where(events.c.at >= start)
+        for row in store.stream(connection, query):
+            fills = by_session[row.session_id or ""]
+            if row.version in reversals:
+                fills.reversed += 1
+            else:
+                _count(fills, row)
+    return by_session
 
 
 def _fee_rows(connection: Connection, book: str, session: str) -> Iterable[Row[Any]]:

@@ -1,0 +1,45 @@
+"""`netbasis lots`: the open lots and what they cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShortsOption, cost_method
+from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of
+from cli.shared.options import Output, OutputOption, target
+from cli.shared.output import emit_report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(lots)
+
+
+def lots(
+    context: typer.Context,
+    asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only the lots of this asset.")] = None,
+    method: MethodOption = None,
+    fees: FeesOption = FeesView.APART,
+    no_shorts: NoShortsOption = False,
+    as_of: AsOfOption = None,
+    known_at: KnownAtOption = None,
+    zone: ZoneOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show the open lots: asset, quantity, cost, price, when and by which event they were opened.
+
+    Lots are counted anew for each command, in the order of time; a method never changes the log. A negative quantity was
+    sold before it was bought.
+
+    Example: netbasis --db live.db lots --method average --as-of 2026-03
+    """
+    from engine.reports.lots import lots as report
+
+    named = target(context)
+    how, moment = cost_method(named, method, fees, no_shorts=no_shorts), moment_of(named, as_of, known_at, zone)
+    with named.open("read") as keeper:
+        book = keeper.resolve(named.book)
+        found = report(keeper.database, book, how, moment, now=named.now, asset=asset)
+    emit_report(output, found)

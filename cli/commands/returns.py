@@ -1,0 +1,55 @@
+"""`netbasis returns`: rates of return that deposits cannot distort."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.shared.ages import parse_age
+from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
+from cli.shared.options import Output, OutputOption, target
+from cli.shared.output import emit_report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(returns)
+
+
+def returns(
+    context: typer.Context,
+    start: FromOption = None,
+    end: ToOption = None,
+    max_mark_age: Annotated[
+        str, typer.Option(metavar="SPAN", help="A mark that is older does not value: 30m, 6h, 1d.")
+    ] = "1d",
+    known_at: KnownAtOption = None,
+    zone: ZoneOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what a period earned as a rate: time-weighted, money-weighted, and the deepest drawdown.
+
+    Time-weighted chains the returns between capital movements, so that none of them counts as a gain; it needs a fresh mark
+    just before each movement, and the moments that have none are listed. Money-weighted is the yearly rate of the owner's
+    own flows (XIRR). Drawdown is that of the time-weighted index, so that a withdrawal is none.
+
+    Example: netbasis --db live.db returns --from 2026-01 --to 2026-03 --max-mark-age 6h
+    """
+    from engine.reports.returns import returns as report
+
+    named = target(context)
+    age = parse_age(max_mark_age)
+    bounds, known = bounds_of(named, start, end, zone), moment_of(named, None, known_at, zone).known_at
+    with named.open("read") as keeper:
+        book = keeper.resolve(named.book)
+        found = report(
+            keeper.database,
+            book,
+            start=bounds.start,
+            end=bounds.end,
+            known_at=known,
+            max_mark_age=age,
+            now=named.now,
+        )
+    emit_report(output, found)

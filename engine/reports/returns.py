@@ -1,0 +1,111 @@
+"""`returns`: time-weighted and money-weighted rates of a period, its drawdown, and the sub-periods that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from engine.bookkeeper import utc_now
+from engine.cost_basis import standing_events
+from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
+from engine.views import Moment
+from ledger import store
+from ledger.amounts import total
+from ledger.database.connections import Database
+from projections.returns import DAY, Returns, ReturnsFold, earned, money_weighted, since
+
+RATE_DIGITS = 6
+COLUMNS = ("from", "to", "start_value", "end_value", "rate")
+
+
+def returns(
+    database: Database,
+    name: str,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    known_at: datetime | None = None,
+    max_mark_age: timedelta = DAY,
+    now: datetime | None = None,
+) -> Report:
+    """The returns of the period `start` ≤ `at` < `end`; None: from the first movement, up to now.
+
+    `max_mark_age`: a mark that is older does not value. Raises Refused `book_unknown`; StorageError.
+    """
+    now = now or utc_now()
+    until = min(end or now, now)
+    with database.reading() as connection:
+        book, head = store.require_book(connection, name)
+        found = standing_events(connection, name, Moment(before=end, known_at=known_at), now=now)
+    result = ReturnsFold(book.numeraire, start, until, max_mark_age).run(found)
+    rate, why = _money_weighted(result)
+    sub_periods = Table(COLUMNS, [_row(each) for each in result.sub_periods])
+    document: dict[str, Any] = {
+        "book": book.name,
+        "version": head.version,
+        "numeraire": book.numeraire,
+        "from": result.start,
+        "to": until,
+        "start_value": result.start_value,
+        "end_value": result.end_value,
+        "flows": total(flow.value for flow in result.flows),
+        "earned": earned(result),
+        "time_weighted": rate_text(result.time_weighted),
+        "time_weighted_unknown": _why_unknown(result),
+        "money_weighted": None if rate is None else f"{rate:.{RATE_DIGITS}f}",
+        "money_weighted_unknown": why,
+        "drawdown": rate_text(result.drawdown),
+        "missing": [{"at": at, "assets": list(assets)} for at, assets in result.missing],
+        "sub_periods": sub_periods.as_dicts(),
+    }
+    return Report(document, list(_body(document, result)), sub_periods)
+
+
+def rate_text(rate: Decimal | None) -> str | None:
+    """A rate as a fraction with 6 digits; None for None."""
+    return None if rate is None else f"{rate:.{RATE_DIGITS}f}"
+
+
+def _row(each: Any) -> tuple[Any, ...]:
+    return each.start, each.end, each.start_value, each.end_value, rate_text(each.rate)
+
+
+def _money_weighted(result: Returns) -> tuple[float | None, str | None]:
+    if result.end_value is None or result.start_value is None:
+        return None, "the equity at an end of the period is unknown"
+    if since(result) < DAY:
+        return None, "the period is shorter than a day"
+    return money_weighted(result.cash_flows())
+
+
+def _why_unknown(result: Returns) -> str | None:
+    if result.missing:
+        return "a moment cannot be valued: see missing"
+    if not result.sub_periods:
+        return "nothing was held"
+    poor = [each for each in result.sub_periods if each.rate is None]
+    return f"the sub-period from {shown(poor[0].start)} starts at 0 or less" if poor else None
+
+
+def _body(document: dict[str, Any], result: Returns) -> Iterator[Block]:
+    yield f"in {document['numeraire']}, from {shown(document['from'])} to {shown(document['to'])}"
+    names = ("start_value", "flows", "end_value", "earned")
+    yield Figures([(name.replace("_", " "), or_unknown(document[name])) for name in names])
+    for name, text in (("time_weighted", "time-weighted"), ("money_weighted", "money-weighted, a year")):
+        why = document[f"{name}_unknown"]
+        yield f"{text}: {_percent(document[name]) if why is None else f'unknown: {why}'}"
+    yield f"deepest drawdown: {_percent(document['drawdown'])}"
+    for at, assets in result.missing:
+        yield f"no fresh mark at {shown(at)}: {', '.join(assets)} (append mark --asset {assets[0]} --price … --at …)"
+    rows = [
+        (each["from"], each["to"], each["start_value"], each["end_value"], _percent(each["rate"]))
+        for each in document["sub_periods"]
+    ]
+    yield Table(COLUMNS, rows)
+
+
+def _percent(rate: str | None) -> str:
+    """A rate for people: `1.2345 %`."""
+    return "unknown" if rate is None else f"{Decimal(rate) * 100:+.4f} %"
