@@ -100,6 +100,11 @@ class CostBasis:
         """The sum of all income; None when a part is unknown."""
         return sum_of(sums.whole for sums in self.income.values())
 
+    def earned(self, prices: Mapping[str, Decimal]) -> Decimal | None:
+        """realised + unrealised − fees + other income − baselines, which is total PnL; None when a part is unknown."""
+        gains = (self.realised, self.unrealised(prices), self.other_income)
+        return sum_of((*gains, negated(self.fees.whole), negated(self.baselines)))
+
     def open_lots(self) -> Iterator[Lot]:
         """The open lots, by asset, then in the order of their opening."""
         for asset in sorted(self.lots):

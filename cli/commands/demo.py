@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
 def demo(context: typer.Context) -> None:
     """Play the story of one desk in a fresh temporary database.
 
-    Deposit, trade, inject, withdraw, rebuild, check, audit; needs no --db. It ends with the database's
+    Deposit, trade, inject, withdraw, rebuild, check, audit, gains; needs no --db. It ends with the database's
     path and the next commands to try.
     """
     from engine.bookkeeper import Bookkeeper
@@ -84,6 +84,7 @@ def demo(context: typer.Context) -> None:
         _say("7. The history of the basis, line by line. It can be followed with a pencil: each basis_after is the one")
         _say("   above it plus basis_delta; equity_before − basis_before is the profit that there was to take.")
         _command(context, "audit", "basis")
+        _earned(context)
     _epilogue(folder)
 
 
@@ -169,6 +170,14 @@ def _tamper_and_check(context: typer.Context) -> None:
         copy.execute("UPDATE events SET body = CAST(body AS BLOB), quote_delta = '19.99999344' WHERE version = 5")
         copy.execute(triggers.SQLITE["events_refuse_update"])
     _command(context, "check", "--only", "chain", db=TAMPERED)
+
+
+def _earned(context: typer.Context) -> None:
+    _say("8. What the inventory cost, and what was earned: lots are folded from the same log, by FIFO unless --method")
+    _say("   says otherwise. Money that came in and went out is no return.")
+    _command(context, "lots")
+    _command(context, "gains", "--group-by", "session")
+    _command(context, "returns", "--from", "2026-01-05T09:16:00Z", "--to", "2026-01-05T09:20:00Z")
 
 
 def _epilogue(folder: Path) -> None:

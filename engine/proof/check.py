@@ -20,10 +20,13 @@ from sqlalchemy.exc import DBAPIError
 import migrations
 from engine import schema
 from engine.bookkeeper import utc_now
+from engine.cost_basis import DEFAULT_METHOD, standing_events
 from engine.projection_store import read_rows
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
 from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
+from engine.standing_marks import marks_now
+from engine.views import NOW
 from ledger import store
 from ledger.amounts import amount_text, subtract
 from ledger.book import GENESIS_HASH, Book, Head
@@ -43,12 +46,19 @@ from ledger.stored import StoredEvent
 from ledger.times import BEGINNING, time_text
 from projections import fast_fold
 from projections import tables as projection_tables
+from projections.cost_basis import CostBasisFold
+from projections.lots import METHODS
 from projections.marks import Selection
+from projections.pnl import pnl
 from projections.rows import differences, rows_of
 from projections.state import EMPTY, BookState, apply
 
 PROJECTIONS_MATCH = "projections_match"
-NAMES = (CHAIN, LOG_RULES, SCHEMA, *INVARIANTS, PROJECTIONS_MATCH)
+COST_BASIS = "cost_basis"
+NAMES = (CHAIN, LOG_RULES, SCHEMA, *INVARIANTS, PROJECTIONS_MATCH, COST_BASIS)
+# Lots are folded in the order of time, in memory, and take several times as long as all else: of a longer log only when
+# `cost_basis` is named.
+COST_BASIS_EVENTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +252,14 @@ class _Run:
     ) -> None:
         self.prover = Prover(connection, name)
         self.state = EMPTY
+        self._is_sound = True
         self._connection = connection
         self._wanted = wanted
         self._expected_stands = wanted.expected_head is None
         reversed_marks = store.reversed_marks(connection, name)
         self._standing = Selection(reversed_marks)
-        self.notes = Notes(wanted.now or utc_now(), reversed_marks)
+        self._now = wanted.now or utc_now()
+        self.notes = Notes(self._now, reversed_marks)
         self._rules = LogRules(connection, self.prover, known) if LOG_RULES in wanted.only else None
         self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in wanted.only]
         terms = Terms(name, known, self.notes.limit, reversed_marks)
@@ -265,8 +277,15 @@ class _Run:
         expected = self._wanted.expected_head
         if expected is not None and not self._expected_stands:
             yield _head_is_gone(expected, self.prover.head)
+        if COST_BASIS in self._wanted.only and self._may_be_folded_by_lots():
+            yield from _check_cost_basis(self._connection, self.prover.book, self.state, self._now)
         if PROJECTIONS_MATCH in self._wanted.only:
             yield from _compare_projections(self._connection, self.prover.book, self.state)
+
+    def _may_be_folded_by_lots(self) -> bool:
+        """Of a log that holds nothing that is found already: what is wrong with it would be told twice."""
+        is_named = len(self._wanted.only) < len(NAMES)
+        return self._is_sound and (is_named or self.prover.head.version <= COST_BASIS_EVENTS)
 
     def _pass(self, rows: Sequence[RawRow], is_common: bool) -> Iterator[Finding]:
         """Go over rows: all at once where the fast lane takes them, else in halves, down to the one that it does not."""
@@ -313,7 +332,9 @@ class _Run:
         """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
         if CHAIN in self._wanted.only:
             yield from proved.findings
+        self._is_sound = self._is_sound and not proved.findings
         for finding in self._follow(proved):
+            self._is_sound = False
             # What a row leaves unequal may stay so for all that come after it, and each of them is to tell.
             self._lane = None
             yield finding
@@ -338,6 +359,20 @@ class _Run:
         step = Step(self.prover.book, stored, event, before, self.state)
         for invariant in self._invariants:
             yield from invariant.observe(step)
+
+
+def _check_cost_basis(connection: Connection, book: Book, state: BookState, now: datetime) -> Iterator[Finding]:
+    """Total PnL is what its parts by lots add up to, as far as costs and marks are known."""
+    events_in_time = standing_events(connection, book.name, NOW, now=now)
+    basis = CostBasisFold(book.numeraire, METHODS[DEFAULT_METHOD]).run(events_in_time)
+    marks = marks_now(connection, book.name, state.marks, now)
+    earned = basis.earned({asset: mark.price for asset, mark in marks.items()})
+    total_pnl = pnl(state, marks, book.numeraire).total_pnl
+    if earned is None or total_pnl is None or earned == total_pnl:
+        return
+    detail = "total PnL is not realised + unrealised − fees + other income − baselines"
+    figures = amount_text(total_pnl), amount_text(earned), amount_text(subtract(earned, total_pnl))
+    yield Finding(COST_BASIS, None, detail, *figures)
 
 
 def _is_common(row: RawRow) -> bool:

@@ -12,7 +12,6 @@ from engine.reports.report import Block, Figures, Report, Table, counted, or_unk
 from engine.views import NOW, Moment, Period, pnl_of_period, view_at
 from ledger.book import Book
 from ledger.database.connections import Database
-from projections.cost_basis import negated, sum_of
 from projections.marks import Marks, Price
 from projections.pnl import Pnl, pnl
 
@@ -85,8 +84,7 @@ def profit_by_lots(
         "other_income": basis.other_income,
         "baselines": basis.baselines,
     }
-    signs = {"fees_cost": -1, "baselines": -1}
-    proved = sum_of(negated(part) if signs.get(key) else part for key, part in parts.items())
+    earned = basis.earned({asset: mark.price for asset, mark in marks.items()})
     assert isinstance(plain.document, Mapping)
     total_pnl = plain.document["total_pnl"]
     entries = average_entries(basis)
@@ -96,7 +94,7 @@ def profit_by_lots(
         "fees_view": "in-cost" if method.fees_in_cost else "apart",
         **parts,
         "income": [{"reason": reason, "amount": sums.whole} for reason, sums in sorted(basis.income.items())],
-        "identity": "unproved" if proved is None or total_pnl is None else "holds" if proved == total_pnl else "broken",
+        "identity": "unproved" if earned is None or total_pnl is None else "holds" if earned == total_pnl else "broken",
         "average_entries": entries.as_dicts(),
     }
     rows = [*(plain.csv_rows.rows if plain.csv_rows else ()), *((key, None, part) for key, part in parts.items())]

@@ -20,6 +20,7 @@ import pytest
 from cli.main import run
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, backfill_basis, withdraw
+from engine.cost_basis import CostMethod, basis_at
 from engine.importers.legacy.importing import ImportRequest, import_legacy
 from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
@@ -32,7 +33,7 @@ from ledger.errors import Conflict, KeyConflict, Refusal, Refused, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
 from ledger.parsing import LINE_BYTES, parse_line
 from tests.engine.importers.legacy.legacy_databases import OldEngine, first_deposits, trade
-from tests.support import BOOK, SMALLEST, event, open_keeper
+from tests.support import BOOK, SMALLEST, START, event, open_keeper
 
 Fields = dict[str, Any]
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -202,6 +203,12 @@ def _import_of_a_mixed_ledger(keeper: Bookkeeper) -> object:
         return import_legacy(keeper, BOOK, ImportRequest(str(path), {}))
 
 
+def _short_lots(keeper: Bookkeeper) -> None:
+    keeper.append(BOOK, event_of(small("fill", side="sell", key="short")))
+    basis_at(keeper.database, BOOK, CostMethod(no_shorts=True), now=START)
+
+
+
 SMALLEST_STRATEGY = parse_strategy(
     b"strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}", name="paper.yaml"
 )
@@ -225,6 +232,7 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.LEDGER_UNCLEAR: _import_of_a_mixed_ledger,
     Refusal.BASIS_IS_COMPLETE: _backfilled_after_a_deposit,
     Refusal.INITIAL_BASIS_KEY_FIXED: lambda keeper: backfill_basis(keeper, BOOK, "1", key="mine"),
+    Refusal.SHORT_LOT: _short_lots,
     Refusal.COPY_DIFFERS: _copied_over,
     Refusal.NOT_YAML: lambda _: parse_strategy(b"strategy: [", name="paper.yaml"),
     Refusal.SETTING_RETIRED: lambda _: parse_strategy(f"strategy: {{{RETIRED}: 1}}".encode(), name="paper.yaml"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amounts import total
-from projections.cost_basis import CostBasis, CostBasisFold, negated, standing_order, sum_of
+from projections.cost_basis import CostBasis, CostBasisFold, standing_order
 from projections.lots import METHODS
 from projections.marks import Selection
 from projections.pnl import pnl
@@ -254,8 +254,7 @@ def test_total_pnl_is_what_was_realised_and_all_else_that_is_named(steps: list[F
                 assert total(lot.quantity for lot in found.open_lots() if lot.asset == asset) == held.total
         assert all(len({lot.quantity > 0 for lot in lots}) <= 1 for lots in found.lots.values()), "long and short"
         assert all(each.opened.at <= each.closed.at for each in found.disposals)
-        parts = [found.realised, found.unrealised(prices), negated(found.fees.whole), found.other_income]
-        earned = sum_of([*parts, negated(found.baselines)])
+        earned = found.earned(prices)
         if earned is not None:  # else a mark was reversed, so that a cost is unknown
             assert earned == figures.total_pnl, (method, fees_in_cost)
 

@@ -67,8 +67,8 @@ def events_of(sheet: list[list[str | None]], ini: Path) -> list[tuple[str, Field
             if spot is not None:
                 made.append((kind, {"type": "mark", "asset": asset, "price": spot, "at": at}))
             if table == "INTRA":
-                fee = WIDE.subtract(Decimal(str(cell("crypto_sent"))), Decimal(str(cell("crypto_received"))))
-                made += [("MOVE", fee_of(asset, fee, at))] if fee else []
+                lost = WIDE.subtract(Decimal(str(cell("crypto_sent"))), Decimal(str(cell("crypto_received"))))
+                made += [("MOVE", fee_of(asset, lost, at))] if lost else []
                 continue
             amount = Decimal(str(cell("crypto_in" if table == "IN" else "crypto_out_no_fee")))
             price = Decimal(str(spot))
@@ -82,10 +82,10 @@ def events_of(sheet: list[list[str | None]], ini: Path) -> list[tuple[str, Field
                 made.append(("BUY", fill_of("buy", asset, amount, paid, at)))
                 made += [("FEE", fee_of(asset, in_kind, at))] if in_kind else []
             elif kind in SALES:
-                fee = {"fee_asset": asset, "fee_amount": f"{in_kind:f}"}
+                fee: Fields = {"fee_asset": asset, "fee_amount": f"{in_kind:f}"}
                 made.append(("SELL", fill_of("sell", asset, amount, worth, at) | fee))
             else:
-                out = {"asset": asset, "amount": f"{amount:f}", "price": spot, "basis_delta": "0", "at": at}
+                out: Fields = {"asset": asset, "amount": f"{amount:f}", "price": spot, "basis_delta": "0", "at": at}
                 made.append((kind.upper(), {"type": "withdrawal", **out}))
     return made
 

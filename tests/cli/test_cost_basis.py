@@ -1,0 +1,187 @@
+"""`lots`, `gains`, `income`, `returns`, `sessions`, `pnl --lots`: figures worked out by hand, and what is wrong."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import pytest
+
+from tests.cli_support import Cli, assert_refused
+
+FILL = {"type": "fill", "base_asset": "XRP", "quote_asset": "RLUSD", "fee_asset": "XRP", "fee_amount": "0"}
+
+
+def at(day: str) -> dict[str, str]:
+    return {"at": f"2026-{day}T12:00:00Z"}
+
+
+# Bought 10 at 1.00 and 10 at 2.00; sold 5 at 3.00, half of the first lot; 1 XRP as a reward at 2.50; a network fee of 1 XRP.
+STORY: list[dict[str, Any]] = [
+    {"type": "deposit", "key": "in", "asset": "RLUSD", "amount": "100", **at("01-01")},
+    {**FILL, "key": "b1", "side": "buy", "base_amount": "10", "quote_amount": "10", "session_id": "s1", **at("01-02")},
+    {**FILL, "key": "b2", "side": "buy", "base_amount": "10", "quote_amount": "20", "session_id": "s1", **at("01-03")},
+    {**FILL, "key": "s1", "side": "sell", "base_amount": "5", "quote_amount": "15", "session_id": "s2", **at("02-02")}
+    | {"strategy": "grid"},
+    {"type": "mark", "key": "m1", "asset": "XRP", "price": "2.5", **at("02-03")},
+    {"type": "adjustment", "key": "r", "asset": "XRP", "amount": "1", "reason": "reward", **at("02-04")},
+    {"type": "adjustment", "key": "n", "asset": "XRP", "amount": "-1", "reason": "network_fee", **at("02-05")},
+    {"type": "mark", "key": "m2", "asset": "XRP", "price": "4", **at("02-06")},
+]
+
+
+@pytest.fixture
+def desk(cli: Cli) -> Cli:
+    cli.append(*STORY)
+    return cli
+
+
+def json_of(cli: Cli, *arguments: str) -> Any:
+    ran = cli.here(*arguments, "-O", "json")
+    assert ran.code == 0, ran.err
+    return ran.json
+
+
+def lots_of(cli: Cli, *arguments: str) -> list[tuple[str, str | None, int]]:
+    found = json_of(cli, "lots", *arguments)["lots"]
+    return [(lot["quantity"], lot["cost"], lot["version"]) for lot in found]
+
+
+def test_the_open_lots_by_each_method(desk: Cli) -> None:
+    assert lots_of(desk) == [("4", "4", 3), ("10", "20", 4), ("1", "2.5", 7)]
+    assert lots_of(desk, "--method", "hifo") == [("10", "10", 3), ("5", "10", 4)]
+    assert lots_of(desk, "--method", "average") == [("15", "23.4375", 3)]
+    assert lots_of(desk, "--as-of", "2026-01") == [("10", "10", 3), ("10", "20", 4)]
+
+
+def test_the_gain_of_each_disposal(desk: Cli) -> None:
+    found = json_of(desk, "gains")
+    (gain,) = found["gains"]
+    named = ("quantity", "proceeds", "cost", "gain", "holding_days", "opened_version", "closed_version", "strategy")
+    assert [gain[name] for name in named] == ["5", "15", "5", "10", 31, 3, 5, "grid"]
+    assert (found["gain"], found["method"]) == ("10", "fifo")
+
+
+def test_a_fee_in_kind_is_a_disposal_in_the_accountants_view(desk: Cli) -> None:
+    found = json_of(desk, "gains", "--fees", "in-cost")["gains"]
+    assert [(each["quantity"], each["proceeds"], each["cost"], each["closed_by"]) for each in found] == [
+        ("5", "15", "5", "fill"),
+        ("1", "2.5", "1", "fee"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [("month", ["2026-02"]), ("day", ["2026-02-02"]), ("session", ["s2"]), ("strategy", ["grid"]), ("asset", ["XRP"])],
+)
+def test_gains_are_summed_by_group(desk: Cli, by: str, groups: list[str]) -> None:
+    found = json_of(desk, "gains", "--group-by", by)["groups"]
+    assert [(group[by], group["gain"]) for group in found] == [(name, "10") for name in groups]
+
+
+def test_a_period_chooses_by_the_time_of_closing_and_keeps_the_lots_before_it(desk: Cli) -> None:
+    assert json_of(desk, "gains", "--from", "2026-02", "--to", "2026-02")["gain"] == "10"
+    assert json_of(desk, "gains", "--to", "2026-01")["gains"] == []
+    assert json_of(desk, "gains", "--year", "2026")["gain"] == "10"
+
+
+def test_the_csv_has_one_header(desk: Cli) -> None:
+    rows = list(csv.DictReader(desk.here("gains", "-O", "csv").out.splitlines()))
+    assert [(row["asset"], row["gain"], row["closed_at"]) for row in rows] == [
+        ("XRP", "10", "2026-02-02T12:00:00.000000Z")
+    ]
+
+
+def test_total_pnl_is_made_of_its_parts(desk: Cli) -> None:
+    """15 XRP at 4 and 85 RLUSD, 100 deposited: 45 = 10 + 33.5 − 1 + 2.5."""
+    found = json_of(desk, "pnl", "--lots")
+    names = ("total_pnl", "realised", "unrealised", "fees_cost", "other_income", "baselines", "identity")
+    assert [found[name] for name in names] == ["45", "10", "33.5", "1", "2.5", "0", "holds"]
+    assert found["average_entries"] == [
+        {"asset": "XRP", "quantity": "15", "cost": "26.5", "price": "1.766666666666666667"}
+    ]
+    in_cost = json_of(desk, "pnl", "--method", "lifo", "--fees", "in-cost")
+    assert [in_cost[name] for name in names] == ["45", "5", "40", "2.5", "2.5", "0", "holds"]
+    assert desk.here("check").code == 0
+    text = desk.here("pnl", "--lots").out
+    assert "= total pnl" in text
+    assert "other income: reward 2.50" in text
+
+
+def test_income_has_its_value_on_its_date(desk: Cli) -> None:
+    found = json_of(desk, "income")
+    assert [(each["reason"], each["amount"], each["value"]) for each in found["income"]] == [("reward", "1", "2.5")]
+    assert found["by_reason"] == [{"reason": "reward", "value": "2.5"}]
+
+
+def test_sessions_have_their_fills_volume_and_what_they_realised(desk: Cli) -> None:
+    found = json_of(desk, "sessions")["sessions"]
+    assert [(each["session_id"], each["fills"], each["volume"], each["realised"]) for each in found] == [
+        ("s1", 2, [{"asset": "RLUSD", "amount": "30"}], "0"),
+        ("s2", 1, [{"asset": "RLUSD", "amount": "15"}], "10"),
+    ]
+
+
+def test_returns_list_what_cannot_be_valued_and_give_a_rate_where_all_can(desk: Cli) -> None:
+    stale = json_of(desk, "returns")
+    assert (stale["time_weighted"], len(stale["missing"])) == (None, 1)
+    assert "no fresh mark at" in desk.here("returns").out
+    found = json_of(desk, "returns", "--to", "2026-02-06T13:00:00Z")
+    assert (found["flows"], found["end_value"], found["earned"], found["time_weighted"]) == (
+        "100",
+        "145",
+        "45",
+        "0.450000",
+    )
+    assert found["money_weighted"] is not None
+
+
+def test_an_unknown_cost_is_unknown_and_says_how_it_can_be_known(cli: Cli) -> None:
+    opening = {"type": "adjustment", "key": "o", "asset": "XRP", "amount": "10", "reason": "opening", **at("01-02")}
+    sale = {**FILL, "key": "s", "side": "sell", "base_amount": "4", "quote_amount": "8", **at("01-03")}
+    cli.append(opening, sale, {"type": "mark", "key": "m", "asset": "XRP", "price": "2", **at("01-04")})
+    ran = cli.here("lots")
+    assert "unknown" in ran.out
+    assert "append mark --asset XRP --price … --at 2026-01-02T12:00:00Z" in ran.err
+    found = json_of(cli, "pnl", "--lots")
+    assert (found["realised"], found["unrealised"], found["other_income"], found["identity"]) == (
+        None,
+        None,
+        None,
+        "unproved",
+    )
+    cli.append({"type": "mark", "key": "then", "asset": "XRP", "price": "1.5", **at("01-02")})
+    known = json_of(cli, "pnl", "--lots")
+    assert (known["realised"], known["other_income"], known["identity"]) == ("2", "15", "holds")
+
+
+def test_the_method_may_stand_in_the_file(desk: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write("netbasis.toml", 'method = "average"\n')
+    monkeypatch.chdir(desk.folder)
+    assert json_of(desk, "lots")["method"] == "average"
+    assert json_of(desk, "lots", "--method", "lifo")["method"] == "lifo"
+    desk.write("netbasis.toml", 'method = "best"\n')
+    assert_refused(desk.here("lots"), 2, "usage", "netbasis.toml", "'best'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lots", "--method", "best"], "average, fifo, lifo, hifo, lofo"),
+        (["gains", "--from", "2026-03", "--to", "2026-01"], "is after"),
+        (["gains", "--year", "2026", "--from", "2026"], "--year"),
+        (["pnl", "--lots", "--from", "2026"], "gains"),
+        (["pnl", "--fees", "in-cost"], "--lots"),
+        (["returns", "--max-mark-age", "soon"], "not an age"),
+    ],
+)
+def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str], said: str) -> None:
+    assert_refused(desk.here(*arguments), 2, "usage", said)
+
+
+def test_a_disposal_of_more_than_was_held_is_refused_where_shorts_are_forbidden(desk: Cli) -> None:
+    assert json_of(desk, "lots", "--no-shorts")["unknown_costs"] == 0
+    desk.append({**FILL, "key": "short", "side": "sell", "base_amount": "99", "quote_amount": "99", **at("03-01")})
+    assert_refused(desk.here("lots", "--no-shorts"), 1, "short_lot", "version 10")
+    assert_refused(desk.here("gains", "--no-shorts"), 1, "short_lot", "version 10")
+    assert lots_of(desk)[-1][2] == 10
