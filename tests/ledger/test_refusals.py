@@ -208,7 +208,6 @@ def _short_lots(keeper: Bookkeeper) -> None:
     basis_at(keeper.database, BOOK, CostMethod(no_shorts=True), now=START)
 
 
-
 SMALLEST_STRATEGY = parse_strategy(
     b"strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}", name="paper.yaml"
 )
