@@ -205,7 +205,6 @@ def uninterrupted(desk: Cli) -> list[dict[str, object]]:
     return bodies_of(str(desk.folder / "uninterrupted.db"))
 
 
-@pytest.mark.both_engines
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, long_desk: Cli) -> None:
@@ -225,7 +224,6 @@ def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, lo
     assert bodies_of(long_desk.location) == expected
 
 
-@pytest.mark.both_engines
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
 def test_killed_at_any_point_it_goes_on_with_nothing_twice_and_nothing_missing(long_desk: Cli) -> None:
     """Wherever it was when a seed's number of transactions had been logged."""
