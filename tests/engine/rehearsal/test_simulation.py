@@ -181,9 +181,9 @@ def test_a_present_knows_which_of_its_events_are_reversed() -> None:
 # What is invented
 
 
-# Of 100 futures, at least as many. What is below would hardly be tested.
+# Of 140 futures, at least as many. What is below would hardly be tested.
 FLOORS = {
-    "futures": 100,
+    "futures": 140,
     "events.fill": 100,
     "events.deposit": 100,
     "events.withdrawal": 100,
@@ -223,7 +223,7 @@ def flat(statistics: Statistics) -> dict[str, int]:
 
 def test_no_corner_of_the_futures_is_rare(tmp_path: Path) -> None:
     with Bookkeeper.open(str(sample_file(tmp_path)), "read") as keeper:
-        tested = property_test(keeper.database, BOOK, seed=SEED, examples=100)
+        tested = property_test(keeper.database, BOOK, seed=SEED, examples=140)
     assert tested.failure is None
     figures = flat(tested.statistics)
     print(json.dumps(figures, indent=1))  # noqa: T201 - shown with `pytest -rP`
