@@ -31,7 +31,7 @@ from engine.retrying import Replayable, always, retry
 from engine.schema_proof import require_no_strangers
 from engine.transaction import Transaction
 from ledger import store
-from ledger.appender import Appender, Clock, NewId, OnRefused, Outcome, open_book
+from ledger.appender import Appender, Clock, DryAppender, NewId, OnRefused, Outcome, open_book
 from ledger.book import Book, Head
 from ledger.database.connections import BUSY_TIMEOUT_S, Database
 from ledger.database.faults import Mode
@@ -276,6 +276,20 @@ class Bookkeeper:
         for name, transaction in opened.items():
             self._snapshots[name] = transaction.snapshot()
             self._event_types |= transaction.event_types
+
+    @contextmanager
+    def rehearsal(self, name: str) -> Iterator[Transaction]:
+        """A transaction that only reads: what is appended to it is checked and folded, and then forgotten.
+
+        Raises Refused `book_unknown`; StorageError.
+        """
+        with self.database.reading() as connection:
+            book, head = store.require_book(connection, name)
+            projector = projector_at(connection, book, head, self._snapshots.get(name))
+            appender = DryAppender(
+                connection, book, head, clock=self._clock, new_id=self._new_id, on_recorded=projector.observe
+            )
+            yield Transaction(connection, appender, projector)
 
     def _locked(self, connection: Connection, name: str) -> Transaction:
         book, head = store.require_book(connection, name, lock=True)

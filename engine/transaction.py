@@ -60,6 +60,15 @@ class Transaction:
         """Append many events, yielding an outcome for each. The caller must exhaust the iterator."""
         return self._appender.append(events, expected_version=expected_version, on_refused=on_refused)
 
+    def find_key(self, key: str) -> StoredEvent | None:
+        """The event with a key; None when the book has none."""
+        return self._appender.find_key(key)
+
+    def find_movements(self, kind: str, tx_hash: str, asset: str) -> list[StoredEvent]:
+        """The standing events of a type, a normalised transaction hash and an asset, in order."""
+        found = self._appender.find_movements(kind, tx_hash, asset)
+        return [stored for stored in found if self._appender.reversal_of(stored.version) is None]
+
     @property
     def event_types(self) -> frozenset[EventType]:
         """The (type, version) pairs that the ledger is known to hold."""

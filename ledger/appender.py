@@ -8,11 +8,13 @@ rolls the transaction back.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, update
 from sqlalchemy.exc import IntegrityError
@@ -246,6 +248,28 @@ class Appender:
         moved = Write(_MOVE_HEAD, [{"of_book": self.book.name, **_head_columns(self.head)}])
         write_together(self._connection, [announced, inserted, moved])
         self.event_types |= forms
+        self._unwritten.clear()
+
+
+class DryAppender(Appender):
+    """Appends to nothing: events are checked, sealed and seen by `on_recorded`, and then forgotten.
+
+    For a dry run, which only needs a connection that reads. Movements with a transaction hash are remembered, since later ones
+    are compared with them; that a key occurs twice is for the caller to prevent.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._movements: defaultdict[tuple[str, str | None, str | None], list[StoredEvent]] = defaultdict(list)
+
+    def find_movements(self, kind: str, tx_hash: str, asset: str) -> Sequence[StoredEvent]:
+        """The events of a type, a normalised hash and an asset, including those that were forgotten."""
+        return [*super().find_movements(kind, tx_hash, asset), *self._movements[kind, tx_hash, asset]]
+
+    def _write(self) -> None:
+        for stored in self._unwritten.values():
+            if stored.tx_hash is not None:
+                self._movements[stored.type, stored.tx_hash, stored.asset].append(stored)
         self._unwritten.clear()
 
 

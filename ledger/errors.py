@@ -88,6 +88,7 @@ class Refusal(StrEnum):
     # A decision of the engine
     SHORT_LOT = "short_lot"
     COPY_DIFFERS = "copy_differs"
+    INBOX_PENDING = "inbox_pending"
     BASIS_INCOMPLETE = "basis_incomplete"
     BASIS_IS_COMPLETE = "basis_is_complete"
     INITIAL_BASIS_KEY_FIXED = "initial_basis_key_fixed"
@@ -98,6 +99,13 @@ class Refusal(StrEnum):
     EXCEEDS_EQUITY = "exceeds_equity"
     # An older database
     LEDGER_UNCLEAR = "ledger_unclear"
+    # Files of venues and bots, and the inbox
+    KIND_UNKNOWN = "kind_unknown"
+    FILE_UNREADABLE = "file_unreadable"
+    MAPPING_MALFORMED = "mapping_malformed"
+    INBOX_ENTRY_UNKNOWN = "inbox_entry_unknown"
+    INBOX_ENTRY_SETTLED = "inbox_entry_settled"
+    INBOX_ANSWER_MISMATCH = "inbox_answer_mismatch"
     # A strategy, a tape and a paper session
     NOT_YAML = "not_yaml"
     SETTING_RETIRED = "setting_retired"

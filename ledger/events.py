@@ -299,12 +299,15 @@ class Evidence(_Frozen):
     late: Annotated[Late, _field(Late.model_validate)] | None = Field(
         None, description="of a withdrawal that was decided after its `at`; null: it was not"
     )
+    pending: Version | None = Field(
+        None, description="how many imported movements and rows waited while it was decided all the same; null: none"
+    )
 
 
 class Withdrawal(Event):
     """Capital goes out: asset −, starting value − value, basis by `basis_delta`; classified before it is recorded."""
 
-    TYPE_VERSION: ClassVar[int] = 2  # 2: `evidence.late`
+    TYPE_VERSION: ClassVar[int] = 3  # 2: `evidence.late`; 3: `evidence.pending`
 
     type: Literal["withdrawal"] = "withdrawal"
     asset: Asset = Field(description="the asset that went out")

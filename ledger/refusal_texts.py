@@ -146,6 +146,11 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "enough of the asset",
         "leave out --no-shorts, or append what is missing before it",
     ),
+    Refusal.INBOX_PENDING: RefusalText(
+        "{movements} imported movements wait in the inbox{held}: this would be decided without them",
+        "an empty inbox",
+        "see `netbasis inbox`, and resolve or dismiss what waits; to decide all the same, give --even-so",
+    ),
     Refusal.BASIS_INCOMPLETE: RefusalText(
         "profit and principal cannot be told apart: deposits whose basis is unknown: {unknown_bases}",
         "the synthetic initial basis",
@@ -176,6 +181,13 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     ),
     Refusal.EXCEEDS_EQUITY: RefusalText(
         "the withdrawal is worth more than everything in the book", "at most {equity} {numeraire}"
+    ),
+    # Files of venues and bots, and the inbox
+    Refusal.INBOX_ENTRY_UNKNOWN: RefusalText(
+        "the inbox has no such entry", "a number that `netbasis inbox --all` shows"
+    ),
+    Refusal.INBOX_ENTRY_SETTLED: RefusalText(
+        "entry {number} of the inbox does not wait any more", "an entry that `netbasis inbox` shows"
     ),
 }
 

@@ -32,8 +32,14 @@ def _withdrawal_2(fields: Fields) -> Fields:
     return fields
 
 
+def _withdrawal_3(fields: Fields) -> Fields:
+    """Version 3 added `evidence.pending`; before an earlier withdrawal nothing waited."""
+    return fields
+
+
 # By the type, and the version that the upcaster starts from.
 UPCASTERS: Mapping[tuple[str, int], Callable[[Fields], Fields]] = {
     ("fill", 1): _fill_2,
     ("withdrawal", 1): _withdrawal_2,
+    ("withdrawal", 2): _withdrawal_3,
 }

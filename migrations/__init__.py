@@ -4,7 +4,7 @@
 the scripts.
 """
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 # Every table that the migrations make, including Alembic's own.
 TABLES = (
@@ -15,6 +15,7 @@ TABLES = (
     "event_types",
     "events",
     "fees",
+    "inbox",
     "inventory",
     "marks",
     "projection_heads",

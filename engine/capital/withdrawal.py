@@ -17,6 +17,7 @@ from decimal import Decimal
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital.request import BeforeAfter, Movement, RequestOutcome, Situation, carry_out
+from engine.inbox import require_nothing_pending
 from engine.policy.evidence import evidence_for, late_evidence
 from engine.policy.valuation import MAX_MARK_AGE, fresh_price, fresh_prices
 from ledger import store
@@ -71,12 +72,14 @@ class WithdrawalRequest:
     prices:        by asset; they take precedence over the newest marks
     max_mark_age:  how old a mark may be
     may_be_late:   allow an `at` before other movements
+    even_so:       decide it although imported movements wait in the inbox; the evidence says so
     """
 
     movement: Movement
     prices: Mapping[str, Price] = field(default_factory=dict)
     max_mark_age: timedelta = MAX_MARK_AGE
     may_be_late: bool = False
+    even_so: bool = False
 
     def event(self, book: Book) -> Withdrawal:
         """The withdrawal as it was given. The classification is filled in, so a duplicate is not compared by it."""
@@ -86,15 +89,18 @@ class WithdrawalRequest:
     def plan(self, situation: Situation) -> Payout:
         """The withdrawal, classified. Raises Refused."""
         event = with_normal_hash(self.event(situation.book))
+        pending = require_nothing_pending(situation.connection, situation.book.name, even_so=self.even_so) or None
         require_not_ahead(event.at, situation.now)
         if event.at is not None and _is_late(event.at, situation, may_be_late=self.may_be_late):
-            return self._plan_late(event, event.at, situation)
+            return self._plan_late(event, event.at, situation, pending)
         state = replace(situation.state, marks=situation.marks(event.at))
         at = event.at or situation.now
         prices = {asset: _then(price, at) for asset, price in self.prices.items()}
-        return plan_payout(event, situation.book, state, prices, at=at, max_mark_age=self.max_mark_age)
+        return plan_payout(
+            event, situation.book, state, prices, at=at, max_mark_age=self.max_mark_age, pending=pending
+        )
 
-    def _plan_late(self, event: Withdrawal, at: datetime, situation: Situation) -> Payout:
+    def _plan_late(self, event: Withdrawal, at: datetime, situation: Situation, pending: int | None) -> Payout:
         """Decide on the present state; a given price of the withdrawn asset is its price at the withdrawal's `at`."""
         own_price = None
         if event.asset != situation.book.numeraire:
@@ -108,6 +114,7 @@ class WithdrawalRequest:
             at=situation.now,
             max_mark_age=self.max_mark_age,
             late=Lateness(situation.now, own_price),
+            pending=pending,
         )
 
 
@@ -119,16 +126,18 @@ def withdraw(
     prices: Mapping[str, Price] | None = None,
     max_mark_age: timedelta = MAX_MARK_AGE,
     late: bool = False,
+    even_so: bool = False,
     dry_run: bool = False,
 ) -> RequestOutcome[Payout]:
     """Take capital out, divided into profit and principal by the book's policy, from equity and basis before it.
 
     `prices`: by asset; they take precedence over the newest marks. Every asset held needs a price or a mark. `late`: allow
-    an `at` before other movements, and decide on the present state all the same. Raises Refused `basis_incomplete`,
+    an `at` before other movements, and decide on the present state all the same. `even_so`: decide it although imported
+    movements wait in the inbox, which the evidence says. Raises Refused `inbox_pending`, `basis_incomplete`,
     `insufficient_balance`, `mark_missing`, `mark_stale`, `exceeds_equity`, `at_in_future`, `decision_out_of_order`, …;
     Conflict; StorageError.
     """
-    request = WithdrawalRequest(movement, prices or {}, max_mark_age, late)
+    request = WithdrawalRequest(movement, prices or {}, max_mark_age, late, even_so)
     return carry_out(keeper, name, request, dry_run=dry_run)
 
 
@@ -171,26 +180,33 @@ def plan_payout(
     at: datetime,
     max_mark_age: timedelta = MAX_MARK_AGE,
     late: Lateness | None = None,
+    pending: int | None = None,
 ) -> Payout:
     """The withdrawal, classified on a state of the book; the event's own basis_delta is ignored.
 
     `prices`: take precedence over the state's marks. `at`: when it is decided, from which the age of marks is measured.
-    `late`: for a withdrawal with an earlier `at` of its own; otherwise None. Raises Refused as `withdraw` does.
+    `late`: for a withdrawal with an earlier `at` of its own; otherwise None. `pending`: how many imported movements wait
+    all the same; None for none. Raises Refused as `withdraw` does.
     """
     _require_known_basis(state)
     _require_balance(event, state)
     known = fresh_prices(state, book, prices, at=at, max_mark_age=max_mark_age)
-    return _classified(event, book, state, known, late)
+    return _classified(event, book, state, known, late, pending)
 
 
 def _classified(
-    event: Withdrawal, book: Book, state: BookState, prices: Mapping[str, Price], late: Lateness | None
+    event: Withdrawal,
+    book: Book,
+    state: BookState,
+    prices: Mapping[str, Price],
+    late: Lateness | None,
+    pending: int | None,
 ) -> Payout:
     own_price = late.own_price if late else prices.get(event.asset)
     price = None if own_price is None or event.asset == book.numeraire else own_price.price
     worth = capital_value(event.asset, event.amount, price, book.numeraire)
     said = late_evidence(event.asset, late.own_price, decided_at=late.decided_at) if late else None
-    evidence = evidence_for(worth, state, prices, book, said)
+    evidence = evidence_for(worth, state, prices, book, said, pending)
     if worth > evidence.equity_before:
         equity_text, unit = amount_text(evidence.equity_before), book.numeraire
         refuse(Refusal.EXCEEDS_EQUITY, actual=f"{amount_text(worth)} {unit}", equity=equity_text, numeraire=unit)

@@ -143,7 +143,8 @@ class Settings:
     mapping:    the path of a mapping file; None: not given
     every:      keep one price of each such span; None: all
     asset:      the asset of a file that does not name it, such as a file of candles
-    source:     who said so, for prices; None: the kind's name
+    source:     who said so, for prices; of fills, the venue that their ids are of; None: not given
+    length:     how long a candle is; None: found out from the file
     """
 
     numeraire: str
@@ -154,6 +155,7 @@ class Settings:
     every: timedelta | None = None
     asset: str | None = None
     source: str | None = None
+    length: timedelta | None = None
 
     def named(self, asset: str) -> str:
         """An asset's name in the book."""

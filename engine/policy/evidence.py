@@ -19,12 +19,18 @@ from projections.state import BookState
 
 
 def evidence_for(
-    withdrawal: Decimal, state: BookState, prices: Mapping[str, Price], book: Book, late: Late | None = None
+    withdrawal: Decimal,
+    state: BookState,
+    prices: Mapping[str, Price],
+    book: Book,
+    late: Late | None = None,
+    pending: int | None = None,
 ) -> Evidence:
     """The evidence of a withdrawal.
 
     `withdrawal`: its value in the numeraire. `state`: the book before it. `prices`: must have every asset held. `late`: for
-    a withdrawal that is decided after its `at`; otherwise None.
+    a withdrawal that is decided after its `at`; otherwise None. `pending`: how many imported movements waited; None for
+    none.
     """
     equity = total_value(state.inventory, prices, book.numeraire)
     basis = state.basis.net_basis
@@ -38,6 +44,7 @@ def evidence_for(
         marks=tuple(_mark_used(asset, prices[asset]) for asset in held),
         policy=book.withdrawal_policy,
         late=late,
+        pending=pending,
     )
 
 

@@ -1,0 +1,280 @@
+"""JSON of any length, value by value: a large array, NDJSON, or values one after the other.
+
+Numbers are exact: a whole number is an int, any other a Decimal, never a float. A name that is given twice in an object, and
+`NaN` or `Infinity`, make the value malformed; the values around it are read all the same. In NDJSON a line that is not JSON
+is malformed by itself. In an array or in values over several lines, what follows a fault cannot be told apart, so the
+reading ends there.
+
+    for found in read_json(text):
+        if isinstance(found, Malformed): …
+        else: found.line, found.value
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import IO, Any
+
+CHUNK_CHARACTERS = 1 << 16
+# A single value that is larger than this is taken for malformed: reading on would fill the memory.
+VALUE_CHARACTERS = 1 << 28
+SHOWN_CHARACTERS = 200
+_BLANKS = " \t\r\n"
+_CLOSERS = {"{": "}", "[": "]"}
+_INT_DIGITS = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A JSON value.
+
+    line:   the line that it begins on, from 1
+    value:  objects as dict, arrays as list, numbers as int or Decimal
+    """
+
+    line: int
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Text that is not a sound JSON value.
+
+    line:    the line that it begins on
+    reason:  why, in a sentence
+    text:    the text, shortened
+    """
+
+    line: int
+    reason: str
+    text: str
+
+
+class _Faults:
+    """What the value that is being decoded has that JSON readers let pass."""
+
+    def __init__(self) -> None:
+        self.first: str | None = None
+
+    def add(self, what: str) -> None:
+        self.first = self.first or what
+
+    def take(self) -> str | None:
+        found, self.first = self.first, None
+        return found
+
+
+def _number(text: str, faults: _Faults) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond what a Decimal can have
+        faults.add(f"the number {text[:40]} is out of range")
+        return Decimal(0)
+
+
+def _decoder(faults: _Faults) -> json.JSONDecoder:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            faults.add(f"the name {twice!r} is given twice in one object")
+        return found
+
+    def constant(text: str) -> None:
+        faults.add(f"{text} is no number")
+
+    def whole(text: str) -> int | Decimal:
+        return int(text) if len(text) <= _INT_DIGITS else _number(text, faults)
+
+    return json.JSONDecoder(
+        object_pairs_hook=unique,
+        parse_float=lambda text: _number(text, faults),
+        parse_int=whole,
+        parse_constant=constant,
+    )
+
+
+def read_json(text: IO[str]) -> Iterator[Element | Malformed]:
+    """The values of a text, in order: the items of an array, or values one after the other, such as one a line.
+
+    Memory stays flat as long as each value is small. A value is yielded as soon as its line, or its piece of the array, has
+    arrived.
+    """
+    return _Reader(text).values()
+
+
+class _Reader:
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self._buffer = ""
+        self._place = 0
+        self._line = 1
+        self._counted = 0  # up to which place in the buffer lines were counted
+        self._is_at_end = False
+        self._faults = _Faults()
+        self._decoder = _decoder(self._faults)
+
+    def values(self) -> Iterator[Element | Malformed]:
+        first = self._next_character()
+        if first == "[":
+            self._place += 1
+            yield from self._array()
+        elif first:
+            yield from self._sequence()
+
+    def _array(self) -> Iterator[Element | Malformed]:
+        if self._next_character() == "]":
+            self._place += 1
+        else:
+            while True:
+                found = self._value()
+                yield found
+                if isinstance(found, Malformed) and not self._is_past(found):
+                    return
+                separator = self._next_character()
+                self._place += 1
+                if separator == "]":
+                    break
+                if separator != ",":
+                    self._place -= 1
+                    yield self._broken("the array breaks off here" if separator == "" else "expected , or ] here")
+                    return
+        # Several arrays may follow each other, as a stream of lists does.
+        yield from self.values()
+
+    def _sequence(self) -> Iterator[Element | Malformed]:
+        """Values one after the other. Where the first line is a whole value, each line is taken for itself."""
+        self._read_line()
+        end = self._end_of_line()
+        line = self._buffer[self._place : end]
+        if self._whole_values(line) is None:
+            while self._next_character():
+                found = self._value()
+                yield found
+                if isinstance(found, Malformed) and not self._is_past(found):
+                    return
+            return
+        while True:
+            yield from self._take_line()
+            if not self._next_character():
+                return
+            self._read_line()
+
+    def _take_line(self) -> Iterator[Element | Malformed]:
+        end = self._end_of_line()
+        line = self._buffer[self._place : end]
+        number = self._line_number()
+        found = self._whole_values(line)
+        self._place = end
+        if found is None:
+            yield Malformed(number, "not JSON: a line must be a whole value", line[:SHOWN_CHARACTERS].strip())
+            return
+        for value, fault in found:
+            shown = line[:SHOWN_CHARACTERS].strip()
+            yield Element(number, value) if fault is None else Malformed(number, fault, shown)
+
+    def _whole_values(self, line: str) -> list[tuple[Any, str | None]] | None:
+        """The values on a line, each with what is wrong with it; None when the line is not made of whole values."""
+        found, place = [], 0
+        stripped = line.rstrip(_BLANKS)
+        while place < len(stripped):
+            try:
+                value, place = self._decoder.raw_decode(stripped, place)
+            except (ValueError, RecursionError):
+                self._faults.take()
+                return None
+            found.append((value, self._faults.take()))
+            while place < len(stripped) and stripped[place] in _BLANKS:
+                place += 1
+        return found
+
+    def _value(self) -> Element | Malformed:
+        """The value at the present place; the place moves behind it, unless its end cannot be found."""
+        closer = _CLOSERS.get(self._next_character(), "")
+        indent = self._place - self._buffer.rfind("\n", 0, self._place) - 1
+        number = self._line_number()
+        while True:
+            self._faults.take()
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._place)
+            except RecursionError:
+                return self._broken("nested too deeply")
+            except ValueError as error:
+                if self._is_at_end or len(self._buffer) - self._place > VALUE_CHARACTERS:
+                    return self._broken(f"not JSON: {getattr(error, 'msg', error)}")
+                self._read_more(closer, indent)
+                continue
+            if end == len(self._buffer) and not self._is_at_end and not isinstance(value, dict | list | str):
+                self._read_more()  # a number may go on
+                continue
+            fault = self._faults.take()
+            shown = self._buffer[self._place : min(end, self._place + SHOWN_CHARACTERS)]
+            self._place = end
+            return Element(number, value) if fault is None else Malformed(number, fault, shown)
+
+    def _broken(self, reason: str) -> Malformed:
+        shown = self._buffer[self._place : self._place + SHOWN_CHARACTERS]
+        found = Malformed(self._line_number(), f"{reason}; the file is not read further", shown)
+        self._place = len(self._buffer)
+        self._is_at_end = True
+        return found
+
+    def _is_past(self, found: Malformed) -> bool:
+        return not found.reason.endswith("is not read further")
+
+    def _next_character(self) -> str:
+        """The next character that is not blank; "" at the end."""
+        while True:
+            while self._place < len(self._buffer):
+                if self._buffer[self._place] not in _BLANKS:
+                    return self._buffer[self._place]
+                self._place += 1
+            if self._is_at_end:
+                return ""
+            self._read_more()
+
+    def _end_of_line(self) -> int:
+        end = self._buffer.find("\n", self._place)
+        return len(self._buffer) if end < 0 else end + 1
+
+    def _read_line(self) -> None:
+        """Read on until the line that begins at the present place is in the buffer."""
+        while "\n" not in self._buffer[self._place :] and not self._is_at_end:
+            if len(self._buffer) - self._place > VALUE_CHARACTERS:
+                return
+            self._read_more()
+
+    def _read_more(self, closer: str = "", indent: int = 0) -> None:
+        """Read a line, or a piece of one.
+
+        `closer`, `indent`: the bracket at which the value ends, and how far the line is indented that it begins on; it is
+        not worth decoding the value before a line that may end it. A stream gives a line at a time and must not be kept waiting for the next one; but the longer what is unread is, the more is read at
+        once, or a long value would be decoded again for each piece.
+        """
+        self._line_number()
+        self._buffer = self._buffer[self._place :]
+        self._counted = self._place = 0
+        pieces, size, wanted = [], 0, len(self._buffer) if len(self._buffer) >= CHUNK_CHARACTERS else 0
+        while piece := self._text.readline(CHUNK_CHARACTERS):
+            pieces.append(piece)
+            size += len(piece)
+            if size >= wanted and (_may_end(piece, closer, indent) or size >= CHUNK_CHARACTERS):
+                break
+        else:
+            self._is_at_end = True
+        self._buffer += "".join(pieces)
+
+    def _line_number(self) -> int:
+        self._line += self._buffer.count("\n", self._counted, self._place)
+        self._counted = self._place
+        return self._line
+
+
+def _may_end(piece: str, closer: str, indent: int) -> bool:
+    """Whether a value may end in a piece; not at a bracket alone on its line that is indented further than the value."""
+    is_inner = piece.strip(_BLANKS).rstrip(",") == closer and len(piece) - len(piece.lstrip(_BLANKS)) > indent
+    return closer in piece and not is_inner

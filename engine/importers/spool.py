@@ -1,0 +1,195 @@
+"""The rows of one import, put aside in a temporary database and given back in the order of time; memory stays flat.
+
+A row without an id is recognised by its content and by how often that content has occurred. Occurrences are counted within
+each file, and the n-th one of one file is the same row as the n-th one of another, so that overlapping files of one import
+give each row once:
+
+    file 1: a a b      file 2: a b b      the rows are a#1 a#2 b#1 b#2
+
+Rows of one id must have one content. Of several contents the first counts, and the others are quarantined.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+from engine.aside import folder_aside
+from engine.importers.facts import content_of, encode_facts, micros
+from engine.importers.items import Contract, Item, Origin, PassedOver, Quarantined, Row
+from ledger.progress import OnProgress
+
+ROWS_AT_ONCE = 2000
+# More than this many are counted, not kept.
+QUARANTINED_KEPT = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ORDER_BIAS = 1 << 62
+_ORDER_DIGITS = 20
+
+_SCHEMA = """
+CREATE TABLE rows (
+    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, ord TEXT NOT NULL, kind TEXT NOT NULL, id TEXT, content TEXT NOT NULL,
+    number INTEGER NOT NULL, file INTEGER NOT NULL, place TEXT NOT NULL, facts BLOB NOT NULL
+);
+"""
+_INSERT = "INSERT INTO rows VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Of rows with one key the first is taken; these are the others, each with the first one's content and place.
+_EXTRA = """
+SELECT seq, content, place, file, first_content, first_place, first_file FROM (
+    SELECT seq, content, place, file,
+        FIRST_VALUE(content) OVER of_key AS first_content, FIRST_VALUE(place) OVER of_key AS first_place,
+        FIRST_VALUE(file) OVER of_key AS first_file, ROW_NUMBER() OVER of_key AS which
+    FROM rows WINDOW of_key AS (PARTITION BY kind, COALESCE(id, ''), CASE WHEN id IS NULL THEN content END, number ORDER BY seq)
+) WHERE which > 1
+"""
+_NUMBERED = """
+UPDATE rows SET number = found.number FROM (
+    SELECT seq, ROW_NUMBER() OVER (PARTITION BY kind, content, file ORDER BY seq) AS number FROM rows WHERE id IS NULL
+) AS found WHERE rows.seq = found.seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRow:
+    """A row of an import with its key.
+
+    key:     `<kind>:<id>`, or `<kind>:<content>:<occurrence>` for a row without an id
+    kind:    the kind's name
+    at:      when it happened, UTC
+    facts:   as `engine.importers.facts` encodes them
+    origin:  where it stands
+    """
+
+    key: str
+    kind: str
+    at: datetime
+    facts: bytes
+    origin: Origin
+
+
+class Tally:
+    """What an import met beside rows.
+
+    quarantined:  rows that are not understood, or do not fit; at most `QUARANTINED_KEPT` are kept
+    count:        how many there were
+    passed_over:  by reason, how many rows
+    contracts:    by symbol, how many rows of positions
+    repeated:     rows that stand in the files more than once, and count once
+    """
+
+    def __init__(self) -> None:
+        self.quarantined: list[Quarantined] = []
+        self.count = 0
+        self.passed_over: Counter[str] = Counter()
+        self.contracts: Counter[str] = Counter()
+        self.repeated = 0
+
+    def quarantine(self, item: Quarantined) -> None:
+        """Add a quarantined row."""
+        self.count += 1
+        if len(self.quarantined) < QUARANTINED_KEPT:
+            self.quarantined.append(item)
+
+    def add(self, item: Item) -> None:
+        """Add an item that is no row."""
+        match item:
+            case Quarantined():
+                self.quarantine(item)
+            case PassedOver():
+                self.passed_over[item.reason] += 1
+            case Contract():
+                self.contracts[item.symbol] += 1
+
+
+class Spool:
+    """Rows that were put aside; see `spooled`.
+
+    tally:  what else the files had
+    """
+
+    def __init__(self, connection: sqlite3.Connection, tally: Tally) -> None:
+        self._connection = connection
+        self._files: dict[str, int] = {}
+        self.tally = tally
+
+    def add(self, kind: str, items: Iterable[Item], on_progress: OnProgress | None = None) -> None:
+        """Put the rows of a kind's files aside."""
+        rows = self._values(kind, items)
+        done = 0
+        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+            self._connection.executemany(_INSERT, chunk)
+            done += len(chunk)
+            if on_progress is not None:
+                on_progress(done)
+
+    def _values(self, kind: str, items: Iterable[Item]) -> Iterator[tuple[object, ...]]:
+        for item in items:
+            if not isinstance(item, Row):
+                self.tally.add(item)
+                continue
+            try:
+                yield self._value(kind, item)
+            except (UnicodeEncodeError, TypeError) as error:
+                self.tally.quarantine(Quarantined(item.origin, f"a text has half of a surrogate pair: {error}"))
+
+    def _value(self, kind: str, row: Row) -> tuple[object, ...]:
+        facts = encode_facts(row.facts)
+        if row.id is not None:
+            row.id.encode()
+        file = self._files.setdefault(row.origin.file, len(self._files))
+        order = ".".join(f"{number + _ORDER_BIAS:0{_ORDER_DIGITS}d}" for number in row.order)
+        return micros(row.at), order, kind, row.id, content_of(row, facts), 0, file, row.origin.place, facts
+
+    def settle(self) -> None:
+        """Count the occurrences of rows without an id, and remove what stands in the files more than once."""
+        self._connection.execute(_NUMBERED)
+        self._tell_extra()
+        self._connection.execute(f"DELETE FROM rows WHERE seq IN (SELECT seq FROM ({_EXTRA}))")  # noqa: S608 - constants
+        self._connection.execute("CREATE INDEX by_time ON rows (at, ord, file, seq)")
+
+    def _tell_extra(self) -> None:
+        names = list(self._files)
+        for _, content, place, file, first_content, first_place, first_file in self._connection.execute(_EXTRA):
+            if content == first_content:
+                self.tally.repeated += 1
+            else:
+                first = Origin(names[first_file], first_place)
+                reason = f"the same id stands at {first} with other content, which counts"
+                self.tally.quarantine(Quarantined(Origin(names[file], place), reason))
+
+    def __len__(self) -> int:
+        (count,) = self._connection.execute("SELECT COUNT(*) FROM rows").fetchone()
+        return int(count)
+
+    def rows(self) -> Iterator[SpooledRow]:
+        """The rows in the order of time, then of the venue, then of the files."""
+        names = list(self._files)
+        query = "SELECT at, kind, id, content, number, file, place, facts FROM rows ORDER BY at, ord, file, seq"
+        for at, kind, row_id, content, number, file, place, facts in self._connection.execute(query):
+            key = f"{kind}:{content}:{number}" if row_id is None else f"{kind}:{row_id}"
+            yield SpooledRow(key, kind, _EPOCH + timedelta(microseconds=at), facts, Origin(names[file], place))
+
+
+@contextmanager
+def spooled(tally: Tally) -> Iterator[Spool]:
+    """A spool in a temporary folder, which is removed at the end."""
+    with folder_aside("import") as folder, closing(_opened(folder / "rows.db")) as connection:
+        yield Spool(connection, tally)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    # Nothing here outlives the import, so nothing needs to be safe on the disk.
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE", "cache_size = -16000"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.executescript(_SCHEMA)
+    connection.execute("BEGIN")
+    return connection
+
+
