@@ -1,0 +1,257 @@
+"""What the readers of venues share: tables as CSV with flat memory, strict numbers, times, and the facts of a row.
+
+A row that is not understood raises `Odd`; `rescued` turns that, and whatever the events' own rules refuse, into a
+`Quarantined` with its place.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from itertools import chain, islice
+from typing import Any
+
+from engine.importers.items import Fact, Item, Movement, Origin, Quarantined, Source, Unreadable
+from engine.importers.times import TimeReader
+from ledger.amounts import DIGITS_AFTER_POINT, ZERO, add, negate, value
+from ledger.errors import Refused, shown
+from ledger.events import Adjustment, Fill
+
+DELIMITERS = ",;\t"
+SHOWN_CHARACTERS = 200
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# What no amount can have, so that a sum of hostile numbers stays within the exact context.
+_DIGITS = 60
+_WIDE = Context(prec=200)
+# How many lines before the header a file may have, such as a title.
+_PREAMBLE_LINES = 12
+
+
+class Odd(Exception):
+    """A row that is not understood; the message is a sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of a table.
+
+    origin: where it stands
+    cells:  its cells by the name of their column, as in the header, without blanks around them
+    """
+
+    origin: Origin
+    cells: Mapping[str, str]
+
+    def get(self, *names: str) -> str:
+        """The first cell of these columns that is not empty; "" when all are empty or absent."""
+        return next((found for name in names if (found := self.cells.get(name, ""))), "")
+
+    def required(self, *names: str) -> str:
+        """Like `get`. Raises Odd when there is nothing."""
+        found = self.get(*names)
+        if not found:
+            raise Odd(f"{names[0]} is empty")
+        return found
+
+    @property
+    def text(self) -> str:
+        """The row, shortened."""
+        return ",".join(self.cells.values())[:SHOWN_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose header was recognised.
+
+    header: its columns
+    rows:   its rows, and those that are not sound
+    """
+
+    header: tuple[str, ...]
+    rows: Iterator[Line | Quarantined]
+
+
+def read_table(lines: Iterable[str], file: str, is_header: Callable[[frozenset[str]], bool]) -> Table:
+    """The rows below the first line that is a header; a title may precede it. Raises Unreadable when there is none."""
+    given, seen = iter(lines), ""
+    for count, line in enumerate(islice(given, _PREAMBLE_LINES), 1):
+        seen = seen or line.strip()
+        for delimiter in DELIMITERS:
+            header = _header(line, delimiter)
+            if is_header(frozenset(header)):
+                return Table(header, _rows(given, file, header, delimiter, count))
+    first = shown(seen[:SHOWN_CHARACTERS])
+    raise Unreadable(
+        f"{file}: none of the known headers was found; it begins with {first}" if seen else f"{file} is empty"
+    )
+
+
+def head_has(head: bytes, is_header: Callable[[frozenset[str]], bool]) -> bool:
+    """Whether the beginning of a file has a header that is recognised."""
+    lines = head.decode("utf-8", "replace").lstrip("\ufeff").splitlines()[:_PREAMBLE_LINES]
+    return any(is_header(frozenset(_header(line, delimiter))) for line in lines for delimiter in DELIMITERS)
+
+
+def _header(line: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        cells = next(csv.reader([line.lstrip("\ufeff")], delimiter=delimiter), [])
+    except csv.Error:
+        return ()
+    return tuple(cell.strip().strip('"') for cell in cells)
+
+
+def _rows(
+    lines: Iterator[str], file: str, header: Sequence[str], delimiter: str, before: int
+) -> Iterator[Line | Quarantined]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=False)
+    while True:
+        start = before + reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield Quarantined(Origin(file, f"line {start}"), f"not CSV: {error}")
+            continue
+        if cells is None:
+            return
+        cells = [cell.strip() for cell in cells]
+        if not any(cells):
+            continue
+        yield _line(Origin(file, f"line {before + reader.line_num}"), header, cells)
+
+
+def _line(origin: Origin, header: Sequence[str], cells: list[str]) -> Line | Quarantined:
+    while len(cells) > len(header) and not cells[-1]:
+        cells.pop()
+    if len(cells) != len(header):
+        text = ",".join(cells)[:SHOWN_CHARACTERS]
+        return Quarantined(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
+    return Line(origin, dict(zip(header, cells, strict=True)))
+
+
+def rescued(origin: Origin, text: str, items: Callable[[], Iterable[Item]]) -> Iterator[Item]:
+    """The items of a row; a row that is not understood is one `Quarantined`, and nothing of it goes in."""
+    try:
+        found = list(items())
+    except Refused as refused:
+        found = [Quarantined(origin, refused.what, text[:SHOWN_CHARACTERS])]
+    except Odd as odd:
+        found = [Quarantined(origin, str(odd), text[:SHOWN_CHARACTERS])]
+    except ArithmeticError:
+        found = [Quarantined(origin, "its numbers do not fit", text[:SHOWN_CHARACTERS])]
+    yield from found
+
+
+def number(text: object, what: str = "the amount") -> Decimal:
+    """A number exactly as written: a text, an int or a Decimal. Raises Odd."""
+    if isinstance(text, bool) or not isinstance(text, str | int | Decimal):
+        raise Odd(f"{what} is no number")
+    written = str(text).strip()
+    if not _NUMBER.fullmatch(written):
+        raise Odd(f"{what}, {shown(written[:40])}, is no number")
+    found = Decimal(written)
+    if found.is_zero():
+        return ZERO
+    if not -_DIGITS * 2 < found.adjusted() < _DIGITS:
+        raise Odd(f"{what} is out of range")
+    return found
+
+
+def number_or_none(text: object, what: str = "the amount") -> Decimal | None:
+    """Like `number`; None for nothing."""
+    return None if text is None or text == "" else number(text, what)
+
+
+def product(one: Decimal, other: Decimal) -> Decimal:
+    """The exact product where it fits 36 decimals; else rounded to 18."""
+    exact = _WIDE.multiply(one, other).normalize(_WIDE)
+    return exact if int(exact.as_tuple().exponent) >= -DIGITS_AFTER_POINT else value(one, other)
+
+
+def time(text: object, reader: TimeReader) -> datetime:
+    """A time. Raises Odd."""
+    try:
+        return reader.read(text)
+    except (ValueError, ArithmeticError) as error:
+        raise Odd(str(error)) from None
+
+
+def utc_times() -> TimeReader:
+    """Reads times of a file that are in UTC where they name no zone."""
+    return TimeReader(UTC)
+
+
+def adjustment(asset: str, amount: Decimal, reason: str, *, group: str | None = None, note: str | None = None) -> Fact:
+    """An adjustment. `group`: what belongs together, such as a transaction's hash. Raises Refused."""
+    given: dict[str, Any] = {"asset": asset, "amount": amount, "reason": reason}
+    if group is not None and "group" in Adjustment.model_fields:
+        given["group"] = group
+    if note:
+        given["source_note"] = note
+    return Adjustment.model_validate(given)
+
+
+def fill(**given: Any) -> Fill:
+    """A fill of the fields that are not None. Raises Refused."""
+    return Fill.model_validate({name: value for name, value in given.items() if value is not None})
+
+
+def exchange(came: tuple[str, Decimal], went: tuple[str, Decimal], numeraire: str) -> dict[str, Any]:
+    """An exchange as a fill's side, base and quote: the numeraire is the quote asset, else what went out is.
+
+    Both amounts > 0.
+    """
+    is_sale = came[0] == numeraire
+    base, quote = (went, came) if is_sale else (came, went)
+    return {
+        "side": "sell" if is_sale else "buy",
+        "base_asset": base[0],
+        "base_amount": base[1],
+        "quote_asset": quote[0],
+        "quote_amount": quote[1],
+    }
+
+
+def postings(facts: Iterable[Fact]) -> dict[str, Decimal]:
+    """What facts do to each asset's balance, exactly; assets whose sum is 0 are left out."""
+    found: dict[str, Decimal] = {}
+
+    def post(asset: str, amount: Decimal) -> None:
+        found[asset] = add(found.get(asset, ZERO), amount)
+
+    for fact in facts:
+        if isinstance(fact, Movement):
+            post(fact.asset, fact.amount if fact.direction == "in" else negate(fact.amount))
+        elif isinstance(fact, Adjustment):
+            post(fact.asset, fact.amount)
+        elif isinstance(fact, Fill):
+            is_buy = fact.side == "buy"
+            post(fact.base_asset, fact.base_amount if is_buy else negate(fact.base_amount))
+            post(fact.quote_asset, negate(fact.quote_amount) if is_buy else fact.quote_amount)
+            if fact.fee_asset is not None and fact.fee_amount is not None:
+                post(fact.fee_asset, negate(fact.fee_amount))
+    return {asset: amount for asset, amount in found.items() if amount}
+
+
+def shortened(value: Any) -> str:
+    """A JSON value as text, shortened."""
+    return json.dumps(value, default=str, ensure_ascii=True)[:SHOWN_CHARACTERS]
+
+
+def tags_of(*names: str) -> list[str] | None:
+    """Tags for a fill; None for none. What is too long for a tag is cut."""
+    return [name[:128] for name in dict.fromkeys(names) if name] or None
+
+
+def text_lines(sources: Sequence[Source]) -> Iterator[tuple[str, Iterator[str]]]:
+    """Each file's name and its lines."""
+    for source in sources:
+        with source.text() as text:
+            try:
+                yield source.name, chain(text)
+            except UnicodeDecodeError as error:
+                raise Unreadable(f"{source.name} is not UTF-8") from error
