@@ -76,15 +76,20 @@ class Table:
     rows: Iterator[Line | Quarantined]
 
 
-def read_table(lines: Iterable[str], file: str, is_header: Callable[[frozenset[str]], bool]) -> Table:
-    """The rows below the first line that is a header; a title may precede it. Raises Unreadable when there is none."""
+def read_table(
+    lines: Iterable[str], file: str, is_header: Callable[[frozenset[str]], bool], optional: frozenset[str] = frozenset()
+) -> Table:
+    """The rows below the first line that is a header; a title may precede it. Raises Unreadable when there is none.
+
+    `optional`: columns at the end that a row may leave out.
+    """
     given, seen = iter(lines), ""
     for count, line in enumerate(islice(given, _PREAMBLE_LINES), 1):
         seen = seen or line.strip()
         for delimiter in DELIMITERS:
             header = _header(line, delimiter)
             if is_header(frozenset(header)):
-                return Table(header, _rows(given, file, header, delimiter, count))
+                return Table(header, _rows(given, file, header, delimiter, count, optional))
     first = shown(seen[:SHOWN_CHARACTERS])
     raise Unreadable(
         f"{file}: none of the known headers was found; it begins with {first}" if seen else f"{file} is empty"
@@ -106,7 +111,7 @@ def _header(line: str, delimiter: str) -> tuple[str, ...]:
 
 
 def _rows(
-    lines: Iterator[str], file: str, header: Sequence[str], delimiter: str, before: int
+    lines: Iterator[str], file: str, header: Sequence[str], delimiter: str, before: int, optional: frozenset[str]
 ) -> Iterator[Line | Quarantined]:
     reader = csv.reader(lines, delimiter=delimiter, strict=False)
     while True:
@@ -121,12 +126,14 @@ def _rows(
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        yield _line(Origin(file, f"line {before + reader.line_num}"), header, cells)
+        yield _line(Origin(file, f"line {before + reader.line_num}"), header, cells, optional)
 
 
-def _line(origin: Origin, header: Sequence[str], cells: list[str]) -> Line | Quarantined:
+def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: frozenset[str]) -> Line | Quarantined:
     while len(cells) > len(header) and not cells[-1]:
         cells.pop()
+    while len(cells) < len(header) and header[len(cells)] in optional:
+        cells.append("")
     if len(cells) != len(header):
         text = ",".join(cells)[:SHOWN_CHARACTERS]
         return Quarantined(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
