@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from engine.importers.items import Fact, Item, Movement, Origin, Quarantined, Source, Unreadable
@@ -25,6 +27,11 @@ from ledger.events import Adjustment, Fill
 DELIMITERS = ",;\t"
 SHOWN_CHARACTERS = 200
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# What others are priced in, the first of two.
+MONEY = (
+    *("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "TRY", "BRL", "UAH", "KRW"),
+    *("RLUSD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "PYUSD", "BTC", "ETH", "BNB"),
+)
 # What no amount can have, so that a sum of hostile numbers stays within the exact context.
 _DIGITS = 60
 _WIDE = Context(prec=200)
@@ -140,6 +147,26 @@ def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: fro
     return Line(origin, dict(zip(header, cells, strict=True)))
 
 
+@contextmanager
+def opened_database(source: Source) -> Iterator[sqlite3.Connection]:
+    """A file's database, to be read only; its rows by name. Raises Unreadable, also for what is found only when it is read."""
+    with source.database() as path:
+        try:
+            with closing(sqlite3.connect(path)) as database:
+                database.row_factory = sqlite3.Row
+                database.text_factory = lambda raw: raw.decode("utf-8", "replace")
+                database.execute("PRAGMA query_only = 1")
+                yield database
+        except sqlite3.Error as error:
+            raise Unreadable(f"{source.name} cannot be read as a SQLite database: {error}") from error
+
+
+def columns_of(database: sqlite3.Connection, table: str) -> dict[str, str]:
+    """A table's columns with their declared types, in upper case; {} where there is no such table."""
+    rows = database.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
+    return {str(name): str(declared).upper() for name, declared in rows}
+
+
 def rescued(origin: Origin, text: str, items: Callable[[], Iterable[Item]]) -> Iterator[Item]:
     """The items of a row; a row that is not understood is one `Quarantined`, and nothing of it goes in."""
     try:
@@ -154,8 +181,11 @@ def rescued(origin: Origin, text: str, items: Callable[[], Iterable[Item]]) -> I
 
 
 def number(text: object, what: str = "the amount") -> Decimal:
-    """A number exactly as written: a text, an int or a Decimal. Raises Odd."""
-    if isinstance(text, bool) or not isinstance(text, str | int | Decimal):
+    """A number exactly as written: a text, an int or a Decimal. A float, of a database's column, as its shortest text.
+
+    Raises Odd.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | int | float | Decimal):
         raise Odd(f"{what} is no number")
     written = str(text).strip()
     if not _NUMBER.fullmatch(written):
@@ -208,18 +238,25 @@ def fill(**given: Any) -> Fill:
 
 
 def exchange(came: tuple[str, Decimal], went: tuple[str, Decimal], numeraire: str) -> dict[str, Any]:
-    """An exchange as a fill's side, base and quote: the numeraire is the quote asset, else what went out is.
+    """An exchange as a fill's side, base and quote. The quote asset is the numeraire, else money, else what went out.
 
     Both amounts > 0.
     """
-    is_sale = came[0] == numeraire
-    base, quote = (went, came) if is_sale else (came, went)
+    assets = (came[0], went[0])
+    quote = next((name for name in (numeraire, *MONEY) if name in assets), went[0])
+    return paired(came, went, quote)
+
+
+def paired(came: tuple[str, Decimal], went: tuple[str, Decimal], quote: str) -> dict[str, Any]:
+    """An exchange as a fill's side, base and quote, where the quote asset is known. Both amounts > 0."""
+    is_sale = came[0] == quote
+    base, paid = (went, came) if is_sale else (came, went)
     return {
         "side": "sell" if is_sale else "buy",
         "base_asset": base[0],
         "base_amount": base[1],
-        "quote_asset": quote[0],
-        "quote_amount": quote[1],
+        "quote_asset": paid[0],
+        "quote_amount": paid[1],
     }
 
 
@@ -252,13 +289,3 @@ def shortened(value: Any) -> str:
 def tags_of(*names: str) -> list[str] | None:
     """Tags for a fill; None for none. What is too long for a tag is cut."""
     return [name[:128] for name in dict.fromkeys(names) if name] or None
-
-
-def text_lines(sources: Sequence[Source]) -> Iterator[tuple[str, Iterator[str]]]:
-    """Each file's name and its lines."""
-    for source in sources:
-        with source.text() as text:
-            try:
-                yield source.name, chain(text)
-            except UnicodeDecodeError as error:
-                raise Unreadable(f"{source.name} is not UTF-8") from error

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.importers.items import Fact, Item, Movement, Origin, PassedOver, Quarantined, Row, Settings
-from engine.importers.venues.reading import Odd, adjustment, exchange, fill, postings
+from engine.importers.venues.reading import Odd, adjustment, fill, paired, postings
 from engine.importers.venues.xrpl.balances import XRP, amount_of, balance_changes, drops, hexadecimal_name, nodes_of
 from engine.importers.venues.xrpl.envelopes import Transaction
 from engine.importers.venues.xrpl.trades import Consumed, Exchanged, consumed_offers, left_over, made, taken
@@ -227,7 +227,7 @@ def _rows(
     for number, each in enumerate(found.fills):
         facts: list[Fact] = [
             fill(
-                **exchange(each.came, each.went, _quote(each, settings)),
+                **paired(each.came, each.went, _quote(each, settings)),
                 order_id=None if each.sequence is None else str(each.sequence),
                 liquidity=found.liquidity,
                 source_note=each.note,
