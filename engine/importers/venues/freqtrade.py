@@ -1,7 +1,7 @@
 """`freqtrade`: its trades, from its database (SQLite) or as JSON.
 
-Taken: the tables trades and orders of all versions (the oldest have no orders), what `show-trades --print-json` and the API's
-/trades give, and a backtest's results. Times are UTC.
+Taken: the tables trades and orders of all versions (the oldest have no orders), what `show-trades --print-json` and the
+API's /trades give, and a backtest's results. Times are UTC.
 
 What was decided:
 
@@ -10,8 +10,8 @@ What was decided:
     fee                 what was really paid, where the trade says so (`fee_open_cost` in its currency, `ft_fee_base`); else
                         the rate of the quote amount. Of several orders of one side in a third asset only the first has it
     strategy, tags      the strategy; the entry tag
-    futures, margin,    contracts: when closed, adjustments `realised`, `fee`, `funding`, whose sum is the trade's profit where
-    short, leverage     the fee was paid in the quote asset
+    futures, margin,    contracts: when closed, adjustments `realised`, `fee`, `funding`, whose sum is the trade's profit
+    short, leverage     where the fee was paid in the quote asset
     numbers             databases keep them as binary floats: their shortest decimal text is taken
 
 An id is exchange, pair, order; without orders exchange, pair, the time of the opening, trade, side.
@@ -51,6 +51,7 @@ from engine.importers.venues.reading import (
     product,
     rescued,
     shortened,
+    tables_in,
     tags_of,
     time,
     utc_times,
@@ -68,7 +69,7 @@ Fields = Mapping[str, Any]
 def _recognises(sample: Sample) -> bool:
     head = sample.head
     if head.startswith(_SQLITE):
-        return b"CREATE TABLE trades" in head and b"fee_open" in head
+        return "trades" in tables_in(sample)
     return head.lstrip()[:1] in (b"{", b"[") and b'"open_rate"' in head and b'"fee_open"' in head
 
 
@@ -234,7 +235,7 @@ def _contract(trade: Fields, orders: Sequence[Fields], origin: Origin, settings:
     yield Contract(origin, str(trade["pair"]))
     if trade.get("is_open") or not trade.get("close_date"):
         return
-    base, quote = _assets(trade)
+    _, quote = _assets(trade)
     settled = str(trade.get("stake_currency") or str(trade["pair"]).partition(":")[2] or quote)
     profit = number_or_none(trade.get("close_profit_abs"), "the profit")
     profit = number_or_none(trade.get("profit_abs"), "the profit") if profit is None else profit

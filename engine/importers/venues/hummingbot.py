@@ -1,7 +1,7 @@
 """`hummingbot`: its database (SQLite) and its file of trades (CSV).
 
-Taken: the table TradeFill of all versions (amounts as integers × 10⁶, or as plain numbers in the oldest), FundingPayment, the
-controllers of Executors; and `trades_….csv`, whose columns are those of TradeFill. Import the one or the other: ids are the
+Taken: the table TradeFill of all versions (amounts as integers × 10⁶, or as plain numbers in the oldest),
+FundingPayment, the controllers of Executors; and `trades_….csv`, whose columns are those of TradeFill. Import the one or the other: ids are the
 same, but the database keeps six decimals of a price only.
 
 What was decided:
@@ -9,8 +9,8 @@ What was decided:
     quote amount        price × amount
     a price of 0        smaller than a millionth: quarantined, the CSV has it
     fee                 flat fees, and the percentage: of the quote amount where it is added to the cost, or of what came in
-                        where it is deducted from the returns; in a third asset its amount is not in the file, and is unknown.
-                        The first is the fill's, further ones are adjustments `fee`
+                        where it is deducted from the returns; in a third asset its amount is not in the file, and is
+                        unknown. The first is the fill's, further ones are adjustments `fee`
     strategy, tags      the strategy; the controller as a tag, where an executor names the order
     position, leverage  a contract: its fees become adjustments; FundingPayment `funding`, where > 0 was received
 
@@ -52,6 +52,7 @@ from engine.importers.venues.reading import (
     product,
     read_table,
     rescued,
+    tables_in,
     tags_of,
     time,
     utc_times,
@@ -73,7 +74,7 @@ def _is_header(columns: frozenset[str]) -> bool:
 
 def _recognises(sample: Sample) -> bool:
     if sample.head.startswith(_SQLITE):
-        return b"TradeFill" in sample.head
+        return "TradeFill" in tables_in(sample)
     return head_has(sample.head, _is_header)
 
 
@@ -209,7 +210,7 @@ def _fees(
         if token and token not in (base[0], quote[0]):
             note = f"a fee of {percent} of the amount, paid in {token}: how much {token} is not in the file"
         else:
-            asset, of = {base[0]: base, quote[0]: quote}.get(token, (asset, of))
+            asset, of = {base[0]: base, quote[0]: quote}.get(str(token or ""), (asset, of))
             found[asset] = product(percent, of)
     for flat in fee.get("flat_fees") or ():
         name, amount = _flat(flat)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from engine.importers.items import Fact, Item, Movement, Origin, Quarantined, Source, Unreadable
+from engine.importers.items import Fact, Item, Movement, Origin, Quarantined, Sample, Source, Unreadable
 from engine.importers.times import TimeReader
 from ledger.amounts import DIGITS_AFTER_POINT, ZERO, add, negate, value
 from ledger.errors import Refused, shown
@@ -149,7 +150,10 @@ def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: fro
 
 @contextmanager
 def opened_database(source: Source) -> Iterator[sqlite3.Connection]:
-    """A file's database, to be read only; its rows by name. Raises Unreadable, also for what is found only when it is read."""
+    """A file's database, to be read only; its rows by name.
+
+    Raises Unreadable, also for what is found only when it is read.
+    """
     with source.database() as path:
         try:
             with closing(sqlite3.connect(path)) as database:
@@ -159,6 +163,21 @@ def opened_database(source: Source) -> Iterator[sqlite3.Connection]:
                 yield database
         except sqlite3.Error as error:
             raise Unreadable(f"{source.name} cannot be read as a SQLite database: {error}") from error
+
+
+def tables_in(sample: Sample) -> frozenset[str]:
+    """The tables of a SQLite file; none where the sample is of no file, or it cannot be read.
+
+    The file is opened as one that nobody writes to, so that nothing appears beside it.
+    """
+    try:
+        address = f"{Path(sample.name).resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            return frozenset(
+                str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            )
+    except (sqlite3.Error, OSError, ValueError):
+        return frozenset()
 
 
 def columns_of(database: sqlite3.Connection, table: str) -> dict[str, str]:

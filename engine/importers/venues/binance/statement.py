@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.importers.items import Contract, Fact, Item, Movement, PassedOver, Row, Settings
 from engine.importers.venues.binance.trades import time_of
-from engine.importers.venues.reading import Line, Odd, adjustment, exchange, fill, number, rescued
+from engine.importers.venues.reading import Line, Odd, adjustment, exchange, fill, number, paired, rescued
 from ledger.amounts import ZERO, add, negate
 from ledger.errors import shown
 from ledger.times import time_text
@@ -192,13 +192,11 @@ def _traded(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
         raise Odd("of this trade only one side is in the file")
     if len(came) > 1 or len(went) > 1:
         return _converted(part, at)
-    given = exchange(came[0], went[0], "") | {"side": "buy"}
-    # A sale gives the asset and gets money: `sell` rows say so, and a known quote does.
-    if part[0].sort == "sell" or any(change.sort == "sell" for change in part):
-        given = {
-            "side": "sell", "base_asset": went[0][0], "base_amount": went[0][1],
-            "quote_asset": came[0][0], "quote_amount": came[0][1],
-        }  # fmt: skip
+    sorts = {change.sort for change in part}
+    if sorts & {"buy", "sell"}:  # what was bought or sold is the base asset
+        given = paired(came[0], went[0], came[0][0] if "sell" in sorts else went[0][0])
+    else:
+        given = exchange(came[0], went[0], "")
     by_quote = sorted(fees.items(), key=lambda fee: (fee[0] != given["quote_asset"], fee[0]))
     own, others = by_quote[:1], by_quote[1:]
     if own:
