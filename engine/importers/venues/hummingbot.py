@@ -1,8 +1,8 @@
 """`hummingbot`: its database (SQLite) and its file of trades (CSV).
 
 Taken: the table TradeFill of all versions (amounts as integers × 10⁶, or as plain numbers in the oldest),
-FundingPayment, the controllers of Executors; and `trades_….csv`, whose columns are those of TradeFill. Import the one or the other: ids are the
-same, but the database keeps six decimals of a price only.
+FundingPayment, the controllers of Executors; and `trades_….csv`, whose columns are those of TradeFill. Import the one or the
+other: ids are the same, but the database keeps six decimals of a price only.
 
 What was decided:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 
 from engine.importers.items import Contract, Fact, Item, Row, Settings
@@ -70,7 +71,7 @@ def trade(line: Line, settings: Settings) -> Iterable[Item]:
     return [Row(line.origin, at, None if row_id is None else f"{pair}:{row_id}", (one,))]
 
 
-def time_of(line: Line, settings: Settings):  # type: ignore[no-untyped-def]
+def time_of(line: Line, settings: Settings) -> datetime:
     """The time of a row: UTC where the column says so, else in the zone that was given. Raises Odd."""
     column = next((name for name in ("UTC_Time", *TIME_COLUMNS) if line.cells.get(name)), None)
     if column is None:

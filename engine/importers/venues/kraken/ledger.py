@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
@@ -247,7 +248,7 @@ class Ledger:
         return Row(entry.line.origin, _time([entry]), entry.id, tuple(facts))
 
 
-def _time(entries: Sequence[Entry]):  # type: ignore[no-untyped-def]
+def _time(entries: Sequence[Entry]) -> datetime:
     return min(time(entry.line.required("time"), _TIMES) for entry in entries)
 
 
