@@ -35,7 +35,7 @@ _HALF = Decimal("0.5")
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOSES = ("close", "c")
-_OPENINGS = ("open_time", "opentime", "timestamp", "time", "date", "datetime", "ts", "t", "unix", "at", "start", "timestamp_ms")
+_OPENINGS = ("open_time", "opentime", "timestamp", "time", "date", "datetime", "ts", "t", "unix", "at", "start", "timestamp_ms", "ts_ms")
 _CLOSING_TIMES = ("close_time", "closetime", "end", "end_time")
 _ASSETS = ("asset", "base", "base_asset", "coin")
 # Candles as lists, as exchanges and ccxt give them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -13,24 +14,30 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Counts since 1970 by their digits before the point: up to so many, and how many of the unit make a second.
 _UNITS = ((11, 1), (14, 10**3), (17, 10**6), (20, 10**9))
 _MICROSECONDS = 10**6
+# How the errors of `strptime` begin that mean another format.
+_UNLIKE = ("time data", "unconverted data")
 
 
 class TimeReader:
     """Reads the times of a file.
 
-    zone:    of times that have none; None: such a time is refused
-    format:  as `datetime.strptime` takes it; None: the usual forms
+    zone:     of times that have none; None: such a time is refused
+    formats:  as `datetime.strptime` takes them, tried in order; then come the usual forms
     """
 
-    def __init__(self, zone: tzinfo | None = None, format: str | None = None) -> None:  # noqa: A002 - what it is called in a mapping
+    def __init__(self, zone: tzinfo | None = None, formats: Sequence[str] = ()) -> None:
         self.zone = zone
-        self.format = format
+        self.formats = formats
 
     def read(self, given: Any, zone: tzinfo | None = None) -> datetime:
         """The UTC time, to the microsecond; finer digits are cut. `zone`: in place of the file's. Raises ValueError."""
         text = str(given).strip()
-        if self.format is not None:
-            return self._in_utc(datetime.strptime(text, self.format), text, zone)  # noqa: DTZ007 - the zone comes next
+        for known in self.formats:
+            try:
+                return self._in_utc(datetime.strptime(text, known), text, zone)  # noqa: DTZ007 - the zone comes next
+            except ValueError as error:
+                if not str(error).startswith(_UNLIKE):
+                    raise
         if text.replace(".", "", 1).isdecimal() and text.isascii():
             return _since_1970(Decimal(text))
         try:
