@@ -34,7 +34,11 @@ class Entry:
 COMMANDS = {
     "init": Entry("init", "Make a database, migrate it to the newest schema and open a book."),
     "append": Entry("append", "Append one event, or a file or stream of events."),
-    "import": Entry("import_legacy", "Import the history of another system."),
+    "import": Entry(
+        "import_",
+        "Import what venues, bots and older systems export: nothing dropped, nothing counted twice, nothing invented.",
+    ),
+    "inbox": Entry("inbox", "Show and settle the imported movements that wait."),
     "inject": Entry("inject", "Add capital; PnL does not move."),
     "withdraw": Entry("withdraw", "Take capital out, as profit and principal; PnL does not move."),
     "backfill-basis": Entry("backfill_basis", "Commit the initial basis of a book that is older than its basis, once."),

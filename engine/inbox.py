@@ -47,6 +47,7 @@ from ledger.refusal_texts import refuse
 
 Sort = Literal["movement", "held", "proposal", "same"]
 Status = Literal["waiting", "answered", "resolved", "dismissed", "withdrawn"]
+PROPOSALS: tuple[Sort, ...] = ("proposal",)
 OPEN: tuple[Status, ...] = ("waiting", "answered")
 
 metadata = MetaData()
@@ -150,7 +151,11 @@ def _entry(row: Row[Any]) -> Entry:
 
 
 def entries(
-    connection: Connection, book: str, *, sorts: Collection[Sort] = ("movement", "held", "proposal"), all_of_them: bool = False
+    connection: Connection,
+    book: str,
+    *,
+    sorts: Collection[Sort] = ("movement", "held", "proposal"),
+    all_of_them: bool = False,
 ) -> list[Entry]:
     """A book's entries in the order of their ids: those that wait, or all of them."""
     query = _SELECT.where(inbox.c.book == book, inbox.c.sort.in_(sorts)).order_by(inbox.c.id)
@@ -275,12 +280,14 @@ _PROPOSED = "reconcile"
 
 def propose(connection: Connection, book: str, proposals: Iterable[Proposal], now: datetime) -> list[Entry]:
     """Put proposals into the inbox, each in place of the one that waits for its asset; returns their entries."""
-    standing = {entry.asset: entry for entry in entries(connection, book, sorts=("proposal",))}
+    standing = {entry.asset: entry for entry in entries(connection, book, sorts=PROPOSALS)}
     found = []
     for proposal in proposals:
         there = standing.get(proposal.asset)
         if there is not None:
-            changed = replace(there, amount=proposal.amount, at=proposal.at, detail=proposal.detail, type=_type(proposal))
+            changed = replace(
+                there, amount=proposal.amount, at=proposal.at, detail=proposal.detail, type=_type(proposal)
+            )
             save(connection, book, changed)
             found.append(changed)
             continue
@@ -322,7 +329,7 @@ def withdraw_proposals(
 ) -> list[Entry]:
     """Withdraw the proposals that wait, of these assets (None: of all); returns them."""
     found = []
-    for entry in entries(connection, book, sorts=("proposal",)):
+    for entry in entries(connection, book, sorts=PROPOSALS):
         if assets is None or entry.asset in assets:
             withdrawn = replace(entry, status="withdrawn", settled_at=now)
             save(connection, book, withdrawn)
@@ -348,4 +355,3 @@ def copy_entries(source: Connection, target: Connection, book: str) -> None:
     rows = [{"book": book, **_columns(_entry(row))} for row in source.execute(_SELECT.where(inbox.c.book == book))]
     if rows:
         target.execute(insert(inbox), rows)
-

@@ -254,8 +254,8 @@ class Appender:
 class DryAppender(Appender):
     """Appends to nothing: events are checked, sealed and seen by `on_recorded`, and then forgotten.
 
-    For a dry run, which only needs a connection that reads. Movements with a transaction hash are remembered, since later ones
-    are compared with them; that a key occurs twice is for the caller to prevent.
+    For a dry run, which only needs a connection that reads. Movements with a transaction hash are remembered, since later
+    ones are compared with them; that a key occurs twice is for the caller to prevent.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:

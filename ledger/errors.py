@@ -106,6 +106,7 @@ class Refusal(StrEnum):
     INBOX_ENTRY_UNKNOWN = "inbox_entry_unknown"
     INBOX_ENTRY_SETTLED = "inbox_entry_settled"
     INBOX_ANSWER_MISMATCH = "inbox_answer_mismatch"
+    INBOX_STILL_WAITS = "inbox_still_waits"
     # A strategy, a tape and a paper session
     NOT_YAML = "not_yaml"
     SETTING_RETIRED = "setting_retired"

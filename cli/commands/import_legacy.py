@@ -52,18 +52,6 @@ LedgerOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the group."""
-    group = typer.Typer(help="Import the history of another system.", no_args_is_help=True)
-    group.callback()(_group)
-    group.command(name="legacy-db")(import_legacy_db)
-    app.add_typer(group, name="import")
-
-
-def _group() -> None:
-    pass
-
-
 def import_legacy_db(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The old engine's SQLite file; it is only read.")],

@@ -61,6 +61,12 @@ def withdraw(
             help="Decide it on the state of now, although balances have moved since --at; it keeps its own time.",
         ),
     ] = False,
+    even_so: Annotated[
+        bool,
+        typer.Option(
+            "--even-so", help="Decide it although imported movements wait in the inbox; the evidence says so."
+        ),
+    ] = False,
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TEXT,
@@ -82,7 +88,9 @@ def withdraw(
     with refusals_on_stdout(output), named.open("read" if dry_run else "write") as keeper:
         book = keeper.terms(named.book)
         prices = parse_prices(price or (), book, keeper.now())
-        done = run(keeper, book.name, movement, prices=prices, max_mark_age=age, late=late, dry_run=dry_run)
+        done = run(
+            keeper, book.name, movement, prices=prices, max_mark_age=age, late=late, even_so=even_so, dry_run=dry_run
+        )
     emit(output, _document(done), _lines(done))
     for other in _not_held(done, prices):
         typer.echo(f"note: --price {shown(other)}=… was not used: there is no {shown(other)} in the book", err=True)

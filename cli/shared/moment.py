@@ -105,6 +105,11 @@ def zone_of(named: Target, zone: str | None) -> tzinfo:
     return _zone_of(named, zone) or UTC
 
 
+def zone_given(named: Target, zone: str | None) -> tzinfo | None:
+    """The zone that the option or netbasis.toml gives; None for neither. Raises WrongUsage."""
+    return _zone_of(named, zone)
+
+
 class _Spans:
     """Reads the spans of time that the options of one command give."""
 

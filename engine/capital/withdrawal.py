@@ -96,9 +96,7 @@ class WithdrawalRequest:
         state = replace(situation.state, marks=situation.marks(event.at))
         at = event.at or situation.now
         prices = {asset: _then(price, at) for asset, price in self.prices.items()}
-        return plan_payout(
-            event, situation.book, state, prices, at=at, max_mark_age=self.max_mark_age, pending=pending
-        )
+        return plan_payout(event, situation.book, state, prices, at=at, max_mark_age=self.max_mark_age, pending=pending)
 
     def _plan_late(self, event: Withdrawal, at: datetime, situation: Situation, pending: int | None) -> Payout:
         """Decide on the present state; a given price of the withdrawn asset is its price at the withdrawal's `at`."""

@@ -2,8 +2,8 @@
 
 What was decided:
 
-    time                the opening of a candle, unless its column is named after the close (`close_time`): the mark stands at
-                        the opening plus the candle's length, since nobody knew the close before
+    time                the opening of a candle, unless its column is named after the close (`close_time`): the mark stands
+                        at the opening plus the candle's length, since nobody knew the close before
     length              as given, or the shortest distance of two candles among the first thousand of the file
     the tape's form     at,price,size: the price; at,bid,ask: the middle of both; at their own time
     every               of each span the last price; a price on a boundary is the last one of the span that ends there
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import IO, Any
 
 from engine.importers.items import Item, Kind, Origin, Quarantined, Row, Sample, Settings, Source, Unreadable
@@ -35,7 +35,21 @@ _HALF = Decimal("0.5")
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOSES = ("close", "c")
-_OPENINGS = ("open_time", "opentime", "timestamp", "time", "date", "datetime", "ts", "t", "unix", "at", "start", "timestamp_ms", "ts_ms")
+_OPENINGS = (
+    "open_time",
+    "opentime",
+    "timestamp",
+    "time",
+    "date",
+    "datetime",
+    "ts",
+    "t",
+    "unix",
+    "at",
+    "start",
+    "timestamp_ms",
+    "ts_ms",
+)
 _CLOSING_TIMES = ("close_time", "closetime", "end", "end_time")
 _ASSETS = ("asset", "base", "base_asset", "coin")
 # Candles as lists, as exchanges and ccxt give them.
@@ -173,7 +187,11 @@ def _json_records(text: Any, name: str) -> Iterator[tuple[Origin, dict[str, Any]
             elif isinstance(each, list) and len(each) >= 5:
                 yield origin, dict(zip(_LIST_COLUMNS, each, strict=False))
             else:
-                yield Quarantined(origin, "no candle: neither an object nor a list of time, open, high, low, close", str(each)[:_SHOWN])
+                yield Quarantined(
+                    origin,
+                    "no candle: neither an object nor a list of time, open, high, low, close",
+                    str(each)[:_SHOWN],
+                )
 
 
 def _candles_in(found: Any) -> list[Any]:
@@ -196,7 +214,9 @@ def _csv_records(lines: Iterator[str], name: str) -> Iterator[tuple[Origin, dict
         elif len(cells) == len(header):
             yield origin, dict(zip(header, cells, strict=True))
         elif cells:
-            yield Quarantined(origin, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN])
+            yield Quarantined(
+                origin, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN]
+            )
 
 
 def _checked(reader: Any, name: str) -> Iterator[list[str] | Quarantined]:
@@ -213,7 +233,7 @@ def _timed(found: Iterator[tuple[_Layout, _Price] | Quarantined], settings: Sett
     """The prices with the time at which they were known."""
     first = list(islice(found, ROWS_TO_LEARN_FROM))
     times = sorted({each[1].at for each in first if not isinstance(each, Quarantined)})
-    steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(times)]
     length = settings.length or min(steps, default=None)
     for each in chain(first, found):
         if isinstance(each, Quarantined):
@@ -223,7 +243,9 @@ def _timed(found: Iterator[tuple[_Layout, _Price] | Quarantined], settings: Sett
         if layout.is_close:
             yield price
         elif length is None:
-            yield Quarantined(price.origin, "a single candle does not say how long it is: give its length with --length")
+            yield Quarantined(
+                price.origin, "a single candle does not say how long it is: give its length with --length"
+            )
         else:
             yield _Price(price.origin, price.at + length, price.price, price.asset)
 
@@ -277,9 +299,7 @@ def _is_json_of_candles(head: str) -> bool:
 
 
 def _names_in(head: str) -> Iterator[str]:
-    for piece in head.split('"')[1::2]:
-        yield piece
-
+    yield from head.split('"')[1::2]
 
 
 KIND = Kind(

@@ -5,16 +5,16 @@ What was decided:
     symbol BASE/QUOTE             a fill; with a `:` (BTC/USDT:USDT) or a contract size a contract, whose fee and realised
                                   profit become adjustments
     amount, cost                  what was exchanged; cost must be near price × amount, and where it is absent it is that
-    fee, fees                     `fees` if it names a cost, else `fee`, as object, list, null or text; negative is a rebate. The
-                                  first asset is the fill's fee, further ones are adjustments of the same order
+    fee, fees                     `fees` if it names a cost, else `fee`, as object, list, null or text; negative is a rebate.
+                                  The first asset is the fill's fee, further ones are adjustments of the same order
     deposit, withdrawal           a movement, once its status is ok; its fee on top of the amount, but for the exchanges of
                                   `FEE_WITHIN`, whose amount includes it
     ledger entries                rebates, rewards and fees of their own become adjustments; those of trades and of movements
                                   are passed over, since fetchMyTrades, fetchDeposits and fetchWithdrawals give them
     transfers                     between accounts of one's own: passed over
 
-An id is unique for an exchange and a symbol: trade 12345 of ETH/BTC is another one than that of BTC/GBP. Where one book takes
-in several exchanges, `--source NAME` keeps their ids apart.
+An id is unique for an exchange and a symbol: trade 12345 of ETH/BTC is another one than that of BTC/GBP. Where one book
+takes in several exchanges, `--source NAME` keeps their ids apart.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def _entries(value: Any, file: str, place: str, settings: Settings, exchange: st
         named = value.get("exchange")
         for name, entries in value.items():
             if isinstance(entries, list) and not name.startswith(_RAW):
-                yield from _entries(entries, file, f"{place} {name}", settings, named if isinstance(named, str) else None)
+                yield from _entries(
+                    entries, file, f"{place} {name}", settings, named if isinstance(named, str) else None
+                )
     else:
         origin = Origin(file, place)
         try:
@@ -188,7 +190,9 @@ def _cost(entry: Mapping[str, Any]) -> Decimal:
         last_place = _product(amount, Decimal((0, (1,), min(int(price.as_tuple().exponent), 0))))
         off = subtract(cost, computed).copy_abs()
         if off > max(value(cost, _DIFFERS_BY), last_place):
-            raise _Odd(f"the cost {amount_text(cost)} is not price × amount, {amount_text(computed)}: is it a contract?")
+            raise _Odd(
+                f"the cost {amount_text(cost)} is not price × amount, {amount_text(computed)}: is it a contract?"
+            )
     return cost
 
 
@@ -298,9 +302,7 @@ def _funding(entry: Mapping[str, Any], origin: Origin, settings: Settings) -> It
 # Deposits, withdrawals and ledger entries
 
 
-def _movement(
-    entry: Mapping[str, Any], origin: Origin, settings: Settings, exchange: str | None
-) -> Iterator[Item]:
+def _movement(entry: Mapping[str, Any], origin: Origin, settings: Settings, exchange: str | None) -> Iterator[Item]:
     status = entry.get("status")
     if isinstance(status, str) and status.lower() in _NOT_DONE:
         yield PassedOver(origin, status.lower())
@@ -333,7 +335,9 @@ def _ledger_entry(entry: Mapping[str, Any], origin: Origin, settings: Settings) 
         yield PassedOver(origin, "a ledger entry of a trade, which fetchMyTrades gives")
         return
     if kind == "transaction":
-        yield PassedOver(origin, "a ledger entry of a deposit or withdrawal, which fetchDeposits and fetchWithdrawals give")
+        yield PassedOver(
+            origin, "a ledger entry of a deposit or withdrawal, which fetchDeposits and fetchWithdrawals give"
+        )
         return
     if kind == "transfer":
         yield PassedOver(origin, "a transfer between accounts of one's own")

@@ -35,7 +35,16 @@ DELIMITERS = ",;\t|"
 _SHOWN = 200
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _NOTHING = frozenset({"-", "--", "n/a", "N/A", "null", "None"})
-_SIDES = {"buy": "buy", "b": "buy", "bid": "buy", "bought": "buy", "sell": "sell", "s": "sell", "ask": "sell", "sold": "sell"}
+_SIDES = {
+    "buy": "buy",
+    "b": "buy",
+    "bid": "buy",
+    "bought": "buy",
+    "sell": "sell",
+    "s": "sell",
+    "ask": "sell",
+    "sold": "sell",
+}
 _WIDE = Context(prec=200)
 
 Record = Mapping[str, str]
@@ -43,7 +52,9 @@ Record = Mapping[str, str]
 
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     if settings.mapping is None:
-        raise Unreadable("a CSV file needs a mapping, --mapping FILE; propose one with: netbasis import csv --learn FILE")
+        raise Unreadable(
+            "a CSV file needs a mapping, --mapping FILE; propose one with: netbasis import csv --learn FILE"
+        )
     mapping = read_mapping(settings.mapping)
     for source in sources:
         with source.text() as text:
@@ -82,8 +93,12 @@ def records(lines: Iterator[str], name: str, mapping: CsvMapping) -> Iterator[tu
         place = Origin(name, f"line {reader.line_num + mapping.skip_lines}")
         if not any(cell.strip() for cell in cells):
             continue
-        if len(cells) != len(header) and any(cell.strip() for cell in cells[len(header) :]) or len(cells) < len(header):
-            yield Quarantined(place, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN])
+        if (len(cells) != len(header) and any(cell.strip() for cell in cells[len(header) :])) or len(cells) < len(
+            header
+        ):
+            yield Quarantined(
+                place, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN]
+            )
             continue
         yield place, dict(zip(header, cells, strict=False))
 

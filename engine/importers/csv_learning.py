@@ -1,4 +1,4 @@
-"""Proposing a mapping for a CSV file, from the names of its columns and its first rows. A person reads it before it is used."""
+"""Proposing a mapping for a CSV file from its columns' names and its first rows. A person reads it before it is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from engine.importers.times import TimeReader
 ROWS_TO_LEARN_FROM = 200
 # The usual names of columns, in lower case without blanks and signs; the first that is there is taken.
 _NAMES = {
-    "time": ("datetime", "time", "timestamp", "date", "dateutc", "utctime", "tradecreatedat", "createdat", "executedat", "at", "ts", "closetime"),
+    "time": ("datetime", "time", "timestamp", "date", "dateutc", "utctime", "tradecreatedat", "createdat", "executedat",
+             "at", "ts", "closetime"),
     "date": ("date", "day"),
     "clock": ("time", "clock"),
     "zone": ("timezone", "zone", "tz"),
@@ -196,7 +197,10 @@ def _amount_fields(table: _Table, amount: str | None, glued: str | None) -> list
     if glued is None:
         return []
     part = "{{column: {}, part: {}}}"
-    fields = [f"base_amount: {part.format(_quoted(glued), 'number')}", f"base_asset: {part.format(_quoted(glued), 'unit')}"]
+    fields = [
+        f"base_amount: {part.format(_quoted(glued), 'number')}",
+        f"base_asset: {part.format(_quoted(glued), 'unit')}",
+    ]
     quote = table.find("quote_amount")
     if quote is not None:
         fields += [
@@ -210,9 +214,14 @@ def _fee_fields(table: _Table) -> list[str]:
     asset = table.find("fee_asset")
     if fee is not None and asset is not None:
         return [f"fee_asset: {_quoted(asset)}", f"fee_amount: {_quoted(fee)}"]
-    glued = None if fee else table.find("fee_amount", lambda cells: bool(cells) and not any(c.endswith("%") for c in cells))
+    glued = (
+        None if fee else table.find("fee_amount", lambda cells: bool(cells) and not any(c.endswith("%") for c in cells))
+    )
     if glued is not None:
-        return [f"fee_amount: {{column: {_quoted(glued)}, part: number}}", f"fee_asset: {{column: {_quoted(glued)}, part: unit}}"]
+        return [
+            f"fee_amount: {{column: {_quoted(glued)}, part: number}}",
+            f"fee_asset: {{column: {_quoted(glued)}, part: unit}}",
+        ]
     return []
 
 
@@ -273,7 +282,10 @@ def _both_sides(table: _Table) -> list[tuple[str | None, str]]:
     bought, sold = table.find("bought_amount", _are_numbers), table.find("sold_amount", _are_numbers)
     if bought is None or sold is None:
         return []
-    return [(table.find("bought_asset") or _after(table, bought), bought), (table.find("sold_asset") or _after(table, sold), sold)]
+    return [
+        (table.find("bought_asset") or _after(table, bought), bought),
+        (table.find("sold_asset") or _after(table, sold), sold),
+    ]
 
 
 def _is_pair(cell: str) -> bool:

@@ -259,7 +259,9 @@ def _rule(given: Any) -> Rule:
     _require_known(given, ("when", "skip", *FIELDS))
     events = [name for name in ("skip", *FIELDS) if name in given]
     if len(events) != 1:
-        raise _Malformed("a rule must say what a row becomes", f"one of {', '.join(('skip', *FIELDS))}", line=given.line)
+        raise _Malformed(
+            "a rule must say what a row becomes", f"one of {', '.join(('skip', *FIELDS))}", line=given.line
+        )
     (event,) = events
     when = _conditions(given.get("when"), "when")
     if event == "skip":

@@ -1,4 +1,4 @@
-"""What becomes of an imported movement: a deposit with its price, a withdrawal that is classified, or a wait in the inbox."""
+"""What becomes of an imported movement: a deposit with its price, a classified withdrawal, or a wait in the inbox."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ class Decider:
     ) -> list[Event]:
         """The movement's event, after the marks that it needs. Raises Waits.
 
-        `answer`: what a person has decided; None for nothing. `may_be_late`: a withdrawal with an `at` before other movements
-        is classified on the present state.
+        `answer`: what a person has decided; None for nothing. `may_be_late`: a withdrawal with an `at` before other
+        movements is classified on the present state.
         """
         if type_of(movement) == DEPOSIT:
             return self._deposit(movement, key, at, answer)
@@ -171,7 +171,9 @@ class Decider:
         With prices from fills, the newest fill counts where it is newer than the newest mark.
         """
         transaction = self.transaction
-        newest = marks_at(transaction.connection, transaction.book.name, transaction.state.marks, self.known, at).get(asset)
+        newest = marks_at(transaction.connection, transaction.book.name, transaction.state.marks, self.known, at).get(
+            asset
+        )
         if self.how.price_from != "fills":
             return newest, []
         fill = fill_price_at(
@@ -211,9 +213,7 @@ class Decider:
         event = _only_the_movement(Withdrawal.model_validate({**fields, "basis_delta": ZERO}))
         return self._classified(with_normal_hash(event), at, answer, is_late=is_late)
 
-    def _as_given(
-        self, movement: Movement, fields: dict[str, object], answer: Answer, at: datetime
-    ) -> list[Event]:
+    def _as_given(self, movement: Movement, fields: dict[str, object], answer: Answer, at: datetime) -> list[Event]:
         """A withdrawal whose basis a person states; it has no evidence."""
         if movement.asset != self.transaction.book.numeraire:
             price, before = self._price(movement.asset, at, answer)
@@ -230,7 +230,9 @@ class Decider:
         is_late = last is not None and last - at > CLOCK_TOLERANCE
         if is_late and not may_be_late:
             assert last is not None
-            raise Waits(LATE, f"the book holds movements up to {time_text(last)}, so it cannot be classified where it belongs")
+            raise Waits(
+                LATE, f"the book holds movements up to {time_text(last)}, so it cannot be classified where it belongs"
+            )
         return is_late
 
     def _classified(self, event: Withdrawal, at: datetime, answer: Answer | None, *, is_late: bool) -> list[Event]:
@@ -238,15 +240,28 @@ class Decider:
         age = self.how.max_mark_age if answer is None else answer.max_mark_age
         decided_at = self.now if is_late else at
         marks, before = self._marks(decided_at, age)
-        given = {} if answer is None else {asset: Price(price, ANSWERED_BY, at) for asset, price in answer.prices.items()}
+        given = (
+            {} if answer is None else {asset: Price(price, ANSWERED_BY, at) for asset, price in answer.prices.items()}
+        )
         late = None
         if is_late:
-            own = None if event.asset == numeraire else given.pop(event.asset, None) or self._price(event.asset, at, answer)[0]
+            own = (
+                None
+                if event.asset == numeraire
+                else given.pop(event.asset, None) or self._price(event.asset, at, answer)[0]
+            )
             late = Lateness(self.now, own)
         state = replace(transaction.state, marks=marks)
         try:
             payout = plan_payout(
-                event, transaction.book, state, given, at=decided_at, max_mark_age=age, late=late, pending=self.pending or None
+                event,
+                transaction.book,
+                state,
+                given,
+                at=decided_at,
+                max_mark_age=age,
+                late=late,
+                pending=self.pending or None,
             )
         except Refused as refused:
             raise Waits(refused.code, _sentence(refused)) from refused
@@ -319,7 +334,8 @@ def _only_the_movement(event: Any) -> Any:
 
 
 def _sentence(refused: Refused) -> str:
-    facts = [f"expected {refused.expected}" if refused.expected else "", f"actual {refused.actual}" if refused.actual else ""]
+    facts = [
+        f"expected {refused.expected}" if refused.expected else "",
+        f"actual {refused.actual}" if refused.actual else "",
+    ]
     return "; ".join(part for part in (refused.what, ", ".join(fact for fact in facts if fact)) if part)
-
-

@@ -14,7 +14,7 @@ import orjson
 from engine.importers.items import Fact, Movement, Row
 from ledger.amounts import amount_text, parse_amount
 from ledger.errors import Refusal, Refused
-from ledger.events import Adjustment, Deposit, Event, Fill, Mark
+from ledger.events import Adjustment, Event, Fill, Mark
 from ledger.texts import normal_tx_hash, parse_asset, parse_text
 from ledger.times import time_text
 

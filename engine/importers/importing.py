@@ -1,7 +1,7 @@
 """One import: files of one or several kinds are read, put in the order of time, and landed in a book.
 
-    read        every file's rows are put aside (`engine.importers.spool`), so that memory stays flat and a file that cannot be
-                read as its kind stops the import before anything is written
+    read        every file's rows are put aside (`engine.importers.spool`), so that memory stays flat and a file that cannot
+                be read as its kind stops the import before anything is written
     land        batch by batch in one transaction each (`engine.importers.landing`); all of it in one with `is_strict`
     report      what was added, was there, was quarantined, waits, or is held back
 
@@ -231,7 +231,9 @@ class _Import:
             yield batch
 
     def _report(self, progress: Progress, *, is_written: bool) -> ImportReport:
-        return report_of(self._keeper, self._name, self._kinds, self._rows, self._spool.tally, progress, is_written=is_written)
+        return report_of(
+            self._keeper, self._name, self._kinds, self._rows, self._spool.tally, progress, is_written=is_written
+        )
 
 
 def beginning(connection: Connection, name: str, keeper: Bookkeeper) -> Progress:

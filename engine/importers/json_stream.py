@@ -252,8 +252,9 @@ class _Reader:
         """Read a line, or a piece of one.
 
         `closer`, `indent`: the bracket at which the value ends, and how far the line is indented that it begins on; it is
-        not worth decoding the value before a line that may end it. A stream gives a line at a time and must not be kept waiting for the next one; but the longer what is unread is, the more is read at
-        once, or a long value would be decoded again for each piece.
+        not worth decoding the value before a line that may end it. A stream gives a line at a time and must not be kept
+        waiting for the next one; but the longer what is unread is, the more is read at once, or a long value would be
+        decoded again for each piece.
         """
         self._line_number()
         self._buffer = self._buffer[self._place :]

@@ -22,6 +22,12 @@ LEGACY = "legacy-db"
 # In the order of the help.
 MODULES: Mapping[str, str] = {
     "ccxt": "engine.importers.ccxt",
+    "xrpl": "engine.importers.venues.xrpl",
+    "kraken": "engine.importers.venues.kraken",
+    "binance": "engine.importers.venues.binance",
+    "coinbase": "engine.importers.venues.coinbase",
+    "hummingbot": "engine.importers.venues.hummingbot",
+    "freqtrade": "engine.importers.venues.freqtrade",
     "csv": "engine.importers.csv_files",
     "candles": "engine.importers.candles",
     LEGACY: "engine.importers.legacy.kind",
@@ -42,7 +48,10 @@ def kind_named(name: str) -> Kind:
     point = _third_party().get(name)
     if point is None:
         raise Refused(
-            Refusal.KIND_UNKNOWN, "there is no such kind of file", expected=f"one of {', '.join(kind_names())}", actual=name
+            Refusal.KIND_UNKNOWN,
+            "there is no such kind of file",
+            expected=f"one of {', '.join(kind_names())}",
+            actual=name,
         )
     return _loaded(point)
 
@@ -53,7 +62,11 @@ def kind_of(sample: Sample) -> Kind:
     if len(found) == 1:
         return found[0]
     names = ", ".join(kind.name for kind in found)
-    what = f"{shown(sample.name)} could be of several kinds: {names}" if found else f"it is not clear what {shown(sample.name)} is"
+    what = (
+        f"{shown(sample.name)} could be of several kinds: {names}"
+        if found
+        else f"it is not clear what {shown(sample.name)} is"
+    )
     raise Refused(
         Refusal.KIND_UNKNOWN,
         what,
@@ -69,7 +82,7 @@ def _third_party() -> dict[str, EntryPoint]:
 def _loaded(point: EntryPoint) -> Kind:
     try:
         found = point.load()
-    except Exception as error:  # noqa: BLE001 - whatever a third party's module raises when it is imported
+    except Exception as error:
         raise _not_a_kind(point, f"it cannot be loaded: {error}") from error
     kind = getattr(found, "KIND", found)
     if not isinstance(kind, Kind):

@@ -284,7 +284,9 @@ class Landing:
 
     def _stands(self, version: int | None, movement: Movement) -> bool:
         stored = None if version is None else store.find_event(self.transaction.connection, self._book.name, version)
-        reversal = None if version is None else store.find_reversal(self.transaction.connection, self._book.name, version)
+        reversal = (
+            None if version is None else store.find_reversal(self.transaction.connection, self._book.name, version)
+        )
         return stored is not None and reversal is None and stored.type == type_of(movement)
 
     def _is_recorded(self, row: SpooledRow, movement: Movement) -> bool:
@@ -454,5 +456,3 @@ class Landing:
 def _parse(row: SpooledRow) -> _Parsed:
     facts = orjson.loads(row.facts)
     return _Parsed(row, facts, keys_of(row.key, row.at, facts))
-
-

@@ -154,5 +154,3 @@ def fill_price_at(
     found = None if stored is None else price_in(stored, numeraire)
     there = [price for price in (own, found[1] if found else None) if price is not None]
     return max(there, key=lambda price: (price.at, price.version), default=None)
-
-

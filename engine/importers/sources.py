@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from engine.aside import folder_aside
 from engine.importers.items import Sample, Source, Unreadable
@@ -84,7 +84,7 @@ class StandardInput:
             raise Unreadable("standard input is closed")
         self.on_quiet = on_quiet
         self._raw = _Arriving(sys.stdin.fileno(), self._quiet)
-        self._buffered = io.BufferedReader(self._raw, HEAD_BYTES)
+        self._buffered: io.BufferedReader = io.BufferedReader(self._raw, HEAD_BYTES)
 
     def _quiet(self) -> None:
         if self.on_quiet is not None:
@@ -133,7 +133,7 @@ class _Arriving(io.RawIOBase):
     def fileno(self) -> int:
         return self._descriptor
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         while not select.select([self._descriptor], [], [], QUIET_S)[0]:
             self._on_quiet()
         arrived = os.read(self._descriptor, len(buffer))
@@ -152,7 +152,7 @@ class _Unpacked(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         arrived = self._read(len(buffer))
         if self._is_at_start:
             self._is_at_start = False

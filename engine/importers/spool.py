@@ -45,7 +45,9 @@ SELECT seq, content, place, file, first_content, first_place, first_file FROM (
     SELECT seq, content, place, file,
         FIRST_VALUE(content) OVER of_key AS first_content, FIRST_VALUE(place) OVER of_key AS first_place,
         FIRST_VALUE(file) OVER of_key AS first_file, ROW_NUMBER() OVER of_key AS which
-    FROM rows WINDOW of_key AS (PARTITION BY kind, COALESCE(id, ''), CASE WHEN id IS NULL THEN content END, number ORDER BY seq)
+    FROM rows WINDOW of_key AS (
+        PARTITION BY kind, COALESCE(id, ''), CASE WHEN id IS NULL THEN content END, number ORDER BY seq
+    )
 ) WHERE which > 1
 """
 _NUMBERED = """
@@ -191,5 +193,3 @@ def _opened(path: Path) -> sqlite3.Connection:
     connection.executescript(_SCHEMA)
     connection.execute("BEGIN")
     return connection
-
-

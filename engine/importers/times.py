@@ -1,4 +1,4 @@
-"""Times as venues write them: RFC 3339, with a blank, counts since 1970, or a format of their own; a zone for those without."""
+"""Times as venues write them: RFC 3339, with a blank, counts since 1970, or a format of their own; a zone for the rest."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.bookkeeper import View
+from engine.reports.inbox import waiting_lines
 from engine.reports.report import Block, Report, Table, counted
 from engine.views import NOW, Moment, view_at
 from ledger.database.connections import Database
@@ -26,7 +27,7 @@ def balances(database: Database, name: str, moment: Moment = NOW, *, now: dateti
     body: list[Block] = [table]
     if unknown_fees:
         body.append(f"not counted: {counted(unknown_fees, 'fee')} not reported")
-    return Report(document, body, table)
+    return Report(document, [*body, *waiting_lines(database, name)], table)
 
 
 def balance_table(view: View) -> Table:

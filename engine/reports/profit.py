@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from engine.cost_basis import CostMethod, basis_at
+from engine.reports.inbox import waiting_lines
 from engine.reports.lots import average_entries
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
 from engine.views import NOW, Moment, Period, pnl_of_period, view_at
@@ -54,7 +55,8 @@ def profit(
         "numeraire": view.book.numeraire,
         **_document(figures),
     }
-    return Report(document, list(_body(figures, view.book, at)), csv_rows=_figure_table(document))
+    body = [*_body(figures, view.book, at), *waiting_lines(database, name)]
+    return Report(document, body, csv_rows=_figure_table(document))
 
 
 def profit_by_lots(

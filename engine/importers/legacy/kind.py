@@ -1,4 +1,4 @@
-"""How a first user's database is recognised. Its rows are planned and reconciled by `legacy.importing`, not read as items."""
+"""How an older database is recognised. Its rows are planned and reconciled by `legacy.importing`, not read as items."""
 
 from __future__ import annotations
 

@@ -65,7 +65,13 @@ def _modified(kind: str, fields: Node, before: Node) -> Node:
 
 
 def transaction(
-    kind: str, sender: str, *nodes: Node, fee: int = 12, result: str = "tesSUCCESS", meta: Node | None = None, **fields: Any
+    kind: str,
+    sender: str,
+    *nodes: Node,
+    fee: int = 12,
+    result: str = "tesSUCCESS",
+    meta: Node | None = None,
+    **fields: Any,
 ) -> Node:
     """An entry as `account_tx` of API v1 gives it."""
     return {

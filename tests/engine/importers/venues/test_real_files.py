@@ -19,7 +19,11 @@ from ledger.amounts import add
 from tests.support import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
-ACCOUNTS = ("rEepZ4ok2UWuvBedU54XjfjxeiePexxEsq", "rBQkEKFMnBjc19DRaY7ThLJ2woqQManbTt", "rwvLbHQtU16BwQJyrQb9cfFKvx13Ksbkja")
+ACCOUNTS = (
+    "rEepZ4ok2UWuvBedU54XjfjxeiePexxEsq",
+    "rBQkEKFMnBjc19DRaY7ThLJ2woqQManbTt",
+    "rwvLbHQtU16BwQJyrQb9cfFKvx13Ksbkja",
+)
 CSV_KINDS: dict[str, Kind] = {"kraken": kraken.KIND, "binance": binance.KIND, "coinbase": coinbase.KIND}
 
 
@@ -79,7 +83,10 @@ def test_account_tx_adds_up_to_the_closing_balance(account: str) -> None:
                 sums = per_transaction.setdefault(tx_hash, {})
                 for asset, amount in postings(item.facts).items():
                     sums[asset] = add(sums.get(asset, Decimal(0)), amount)
-        moved = {tx_hash: {asset: amount for asset, amount in sums.items() if amount} for tx_hash, sums in per_transaction.items()}
+        moved = {
+            tx_hash: {asset: amount for asset, amount in sums.items() if amount}
+            for tx_hash, sums in per_transaction.items()
+        }
         listed = {each["hash"]: exact(each["deltas"]) for each in figures["per_tx"] if each["deltas"]}
         assert moved == listed
         ids = [item.id for item in items if isinstance(item, Row)]
@@ -143,7 +150,9 @@ def test_csv_adds_up(name: str) -> None:
 def test_rows_of_other_columns_than_the_header_are_refused() -> None:
     expected("csv/expected.json")
     items = read(kraken.KIND, DATA / "csv" / "kraken" / "trades_v001b_us_dates_header_mismatch.csv")
-    assert [item.reason for item in items if isinstance(item, Quarantined)] == ["the row has 13 cells, the header 12"] * 2
+    assert [item.reason for item in items if isinstance(item, Quarantined)] == [
+        "the row has 13 cells, the header 12"
+    ] * 2
     assert len(items) == 2
 
 

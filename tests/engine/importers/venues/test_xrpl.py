@@ -184,13 +184,17 @@ def test_a_payment_that_arrives_while_my_offer_is_taken_is_both() -> None:
 
 
 def test_a_payment_creates_an_account() -> None:
-    entry = transaction("Payment", OTHER, new_account(ME, 20_000_000), account(OTHER, 50_000_012, 30_000_000), Destination=ME)
+    entry = transaction(
+        "Payment", OTHER, new_account(ME, 20_000_000), account(OTHER, 50_000_012, 30_000_000), Destination=ME
+    )
     assert told(items_of(entry)) == ["in 20 XRP"]
     assert told(items_of(entry, account=OTHER)) == ["out 20 XRP", "network_fee -0.000012 XRP"]
 
 
 def test_a_payment_to_oneself_is_a_trade() -> None:
-    entry = transaction("Payment", ME, account(ME, 20_000_012, 10_000_000), line(ME, ISSUER, None, "25"), Destination=ME)
+    entry = transaction(
+        "Payment", ME, account(ME, 20_000_012, 10_000_000), line(ME, ISSUER, None, "25"), Destination=ME
+    )
     items = items_of(entry)
     assert told(items) == [f"sell 10 XRP for 25 {HELD}", "network_fee -0.000012 XRP"]
 
@@ -239,7 +243,9 @@ def test_what_comes_out_of_a_pool_takes_lp_tokens_with_it() -> None:
 def test_multi_purpose_tokens_move() -> None:
     entry = transaction("Payment", OTHER, token(ME, MPT, None, "100"), Destination=ME)
     assert told(items_of(entry)) == [f"in 100 MPT:{MPT}"]
-    entry = transaction("Payment", ME, token(ME, MPT, "100", "40"), account(ME, 1_000_012, 1_000_000), Destination=OTHER)
+    entry = transaction(
+        "Payment", ME, token(ME, MPT, "100", "40"), account(ME, 1_000_012, 1_000_000), Destination=OTHER
+    )
     assert told(items_of(entry)) == [f"out 60 MPT:{MPT}", "network_fee -0.000012 XRP"]
 
 
@@ -272,7 +278,9 @@ def test_a_frozen_line_moves_nothing() -> None:
 
 
 def test_a_deleted_trust_line_still_moves_its_balance() -> None:
-    entry = transaction("Payment", ME, line(ME, ISSUER, "25", None), account(ME, 1_000_012, 1_000_000), Destination=OTHER)
+    entry = transaction(
+        "Payment", ME, line(ME, ISSUER, "25", None), account(ME, 1_000_012, 1_000_000), Destination=OTHER
+    )
     assert told(items_of(entry)) == [f"out 25 {HELD}", "network_fee -0.000012 XRP"]
 
 
@@ -298,7 +306,10 @@ def test_what_ripples_through_is_a_conversion() -> None:
 
 def test_dust_that_moves_one_side_only_is_rounding() -> None:
     entry = transaction(
-        "OfferCreate", OTHER, account(ME, 10_000_000, 9_999_999), offer(ME, 5, ("10", "9"), (amount("1e-20"), amount("0")))
+        "OfferCreate",
+        OTHER,
+        account(ME, 10_000_000, 9_999_999),
+        offer(ME, 5, ("10", "9"), (amount("1e-20"), amount("0"))),
     )
     assert told(items_of(entry)) == ["rounding -0.000001 XRP"]
 
@@ -339,7 +350,10 @@ def test_what_is_not_in_the_ledger_is_passed_over(change: Any, reason: str) -> N
         (lambda entry: entry.pop("meta"), "a transaction without its metadata"),
         (lambda entry: entry.update(meta="2010"), "binary metadata: ask with binary=false"),
         (lambda entry: entry["tx"].pop("date"), "no time: the entry has neither date nor close_time_iso"),
-        (lambda entry: entry["meta"].update(AffectedNodes=[1]), "an affected node is neither created, modified nor deleted"),
+        (
+            lambda entry: entry["meta"].update(AffectedNodes=[1]),
+            "an affected node is neither created, modified nor deleted",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_quarantined(change: Any, reason: str) -> None:
@@ -361,7 +375,9 @@ def envelopes() -> dict[str, str]:
         "tx v2": json.dumps({"result": {"tx_json": tx, "meta": entry["meta"], **outer}}),
         "flat": json.dumps(flat),
         "NDJSON": json.dumps(entry) + "\n",
-        "stream": json.dumps({"type": "transaction", "transaction": entry["tx"], "meta": entry["meta"], "validated": True}),
+        "stream": json.dumps(
+            {"type": "transaction", "transaction": entry["tx"], "meta": entry["meta"], "validated": True}
+        ),
         "ledger": json.dumps(
             {"result": {"ledger": {"ledger_index": "90000000", "close_time": 757382400, "transactions": [in_ledger]}}}
         ),

@@ -31,8 +31,8 @@ from tests.engine.importers.venues.venues_support import read
 
 PEERS = (OTHER, ISSUER, FAKE)
 KINDS = (
-    "OfferCreate", "Payment", "AMMDeposit", "AMMWithdraw", "TrustSet", "Clawback", "CheckCash", "EscrowCreate", "AccountDelete",
-    "NFTokenAcceptOffer", "SomethingNew",
+    "OfferCreate", "Payment", "AMMDeposit", "AMMWithdraw", "TrustSet", "Clawback", "CheckCash", "EscrowCreate",
+    "AccountDelete", "NFTokenAcceptOffer", "SomethingNew",
 )  # fmt: skip
 
 # What a trust line can hold: 16 digits, with an exponent.

@@ -76,5 +76,7 @@ def _told(fact: object) -> str:
         return f"{fact.reason} {amount_text(fact.amount)} {fact.asset}"
     assert isinstance(fact, Fill)
     fee = "" if fact.fee_amount is None else f" fee {amount_text(fact.fee_amount)} {fact.fee_asset}"
-    exchanged = f"{amount_text(fact.base_amount)} {fact.base_asset} for {amount_text(fact.quote_amount)} {fact.quote_asset}"
+    exchanged = (
+        f"{amount_text(fact.base_amount)} {fact.base_asset} for {amount_text(fact.quote_amount)} {fact.quote_asset}"
+    )
     return f"{fact.side} {exchanged}{fee}"

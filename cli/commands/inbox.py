@@ -1,0 +1,135 @@
+"""`netbasis inbox`: imported movements that wait for a person."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from cli.shared.ages import parse_age
+from cli.shared.capital_options import ActorOption, NoteOption, PriceOption
+from cli.shared.options import Output, OutputOption, target
+from cli.shared.output import emit, emit_report
+from cli.shared.prices import parse_prices
+from ledger.times import parse_time
+
+Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="The entry's number, as `netbasis inbox` shows it.")]
+
+
+class Named(StrEnum):
+    """What a difference is."""
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    ADJUSTMENT = "adjustment"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="Show and settle the imported movements that wait.", invoke_without_command=True)
+    group.callback()(inbox)
+    group.command()(resolve)
+    group.command()(dismiss)
+    app.add_typer(group, name="inbox")
+
+
+def inbox(
+    context: typer.Context,
+    all_of_them: Annotated[bool, typer.Option("--all", help="Also what was settled.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show the imported movements that wait for a person: a deposit without a price, a withdrawal that is not classified.
+
+    While one waits, `withdraw` is refused, since it would be classified without it. `inbox resolve ID` gives what is
+    missing; `inbox dismiss ID` says that it is no movement of the book.
+
+    Example: netbasis --db live.db inbox
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from engine.reports.inbox import inbox_report
+
+    named = target(context)
+    with named.open("read") as keeper:
+        found = inbox_report(keeper.database, keeper.resolve(named.book), all_of_them=all_of_them)
+    emit_report(output, found)
+
+
+def resolve(
+    context: typer.Context,
+    number: Number,
+    price: PriceOption = None,
+    basis: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="What it adds to net basis, instead of what is computed.")
+    ] = None,
+    basis_unknown: Annotated[
+        bool, typer.Option("--basis-unknown", help="Of a deposit: its basis is not known.")
+    ] = False,
+    max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old a mark may be that values it.")] = "1h",
+    named_as: Annotated[Named | None, typer.Option("--as", help="Of a difference: what it is.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Of a difference: when it happened.")] = None,
+    actor: ActorOption = None,
+    source_note: NoteOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Give what an entry lacks, and record it.
+
+    What the import has not come to yet is kept, and recorded when the files are imported again, so that a withdrawal is
+    classified where it belongs; one that others have passed is recorded as late.
+
+    Example: netbasis --db live.db inbox resolve 1 --price XRP=1.33
+    """
+    from engine.importers.deciding import Answer
+    from engine.importers.resolving import resolve as run
+    from ledger.amounts import parse_amount
+
+    named = target(context)
+    delta: Decimal | None = None if basis is None else parse_amount(basis)
+    with named.open("write") as keeper:
+        book = keeper.terms(named.book)
+        prices = {asset: each.price for asset, each in parse_prices(price or (), book, named.now).items()}
+        answer = Answer(
+            prices=prices,
+            basis_delta=delta,
+            basis_unknown=basis_unknown,
+            max_mark_age=parse_age(max_mark_age),
+            actor=actor,
+            note=source_note,
+        )
+        when = None if at is None else parse_time(at)
+        done = run(keeper, book.name, number, answer, named=None if named_as is None else named_as.value, at=when)
+    stored = done.stored
+    document: dict[str, Any] = {
+        "book": book.name,
+        "id": done.entry.id,
+        "status": done.entry.status,
+        "version": stored.version if stored else None,
+        "key": stored.key if stored else None,
+    }
+    if stored is None:
+        text = f"entry {number} is answered; import the files again, and it is recorded when its turn comes"
+    else:
+        text = f"entry {number} is the {stored.type} at version {stored.version}, key {stored.key}"
+    emit(output, document, [text])
+
+
+def dismiss(
+    context: typer.Context,
+    number: Number,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is no movement of the book.")],
+    actor: ActorOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say that an entry is no movement of the book; the row does not come back when it is imported again.
+
+    Example: netbasis --db live.db inbox dismiss 2 --reason "a transfer between my own accounts"
+    """
+    from engine.importers.resolving import dismiss as run
+
+    named = target(context)
+    with named.open("write") as keeper:
+        book = keeper.resolve(named.book)
+        done = run(keeper, book, number, reason, actor)
+    emit(output, {"book": book, "id": done.id, "status": done.status}, [f"entry {number} is dismissed"])

@@ -1,0 +1,99 @@
+"""A stream of one kind: rows land as they arrive, in batches of one transaction each, and never stop at one that waits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from engine.bookkeeper import Bookkeeper
+from engine.importers.facts import content_of, encode_facts
+from engine.importers.importing import ImportReport, beginning, refusing_unreadable, report_of
+from engine.importers.items import Kind, Row, Settings
+from engine.importers.landing import Landing, Policy, Progress
+from engine.importers.sources import StandardInput
+from engine.importers.spool import SpooledRow, Tally
+from engine.retrying import always, retry
+from ledger import store
+
+OnBatch = Callable[[ImportReport], None]
+
+
+def import_stream(
+    keeper: Bookkeeper,
+    name: str,
+    kind: Kind,
+    source: StandardInput,
+    settings: Settings,
+    policy: Policy,
+    *,
+    batch: int,
+    on_batch: OnBatch,
+) -> ImportReport:
+    """Import a stream until it ends; `on_batch` is told of each committed batch, and the last report is returned.
+
+    A batch is full after `batch` rows, or when nothing has arrived for a second. `policy` must go on past what waits. Raises
+    Refused `book_unknown`, `file_unreadable`; StorageError. Committed batches stay.
+    """
+    return _Stream(keeper, name, kind, policy, batch, on_batch).run(source, settings)
+
+
+class _Stream:
+    def __init__(
+        self, keeper: Bookkeeper, name: str, kind: Kind, policy: Policy, batch: int, on_batch: OnBatch
+    ) -> None:
+        self._keeper = keeper
+        self._name = name
+        self._kind = kind
+        self._policy = policy
+        self._batch = batch
+        self._on_batch = on_batch
+        self._tally = Tally()
+        self._occurrences: Counter[str] = Counter()
+        self._arrived: list[SpooledRow] = []
+        self._rows = 0
+        with keeper.database.reading() as connection:
+            store.require_book(connection, name)
+            self._progress = beginning(connection, name, keeper)
+
+    def run(self, source: StandardInput, settings: Settings) -> ImportReport:
+        """Read to the end of the stream."""
+        source.on_quiet = self._land
+        with refusing_unreadable():
+            for item in self._kind.read([source], settings):
+                if isinstance(item, Row):
+                    self._arrived.append(self._spooled(item))
+                else:
+                    self._tally.add(item)
+                if len(self._arrived) >= self._batch:
+                    self._land()
+        self._land()
+        return self._report()
+
+    def _spooled(self, row: Row) -> SpooledRow:
+        facts = encode_facts(row.facts)
+        if row.id is not None:
+            return SpooledRow(f"{self._kind.name}:{row.id}", self._kind.name, row.at, facts, row.origin)
+        content = content_of(row, facts)
+        self._occurrences[content] += 1
+        key = f"{self._kind.name}:{content}:{self._occurrences[content]}"
+        return SpooledRow(key, self._kind.name, row.at, facts, row.origin)
+
+    def _land(self) -> None:
+        """Land what has arrived, in one transaction."""
+        if not self._arrived:
+            return
+        rows, self._arrived = sorted(self._arrived, key=lambda row: row.at), []
+        self._progress = retry(partial(self._land_batch, rows), safe_to_repeat=always)
+        self._rows += len(rows)
+        self._on_batch(self._report())
+
+    def _land_batch(self, rows: list[SpooledRow]) -> Progress:
+        progress = self._progress.copy()
+        with self._keeper.transaction(self._name) as transaction:
+            Landing(transaction, self._policy, progress, self._keeper.now()).land(rows)
+        return progress
+
+    def _report(self) -> ImportReport:
+        kinds = [self._kind.name]
+        return report_of(self._keeper, self._name, kinds, self._rows, self._tally, self._progress, is_written=True)

@@ -1,0 +1,95 @@
+"""`import`: what was added, was there already, did not go in, waits, and is held back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.reports.report import Block, Report, Table, counted, shown
+
+if TYPE_CHECKING:
+    from engine.importers.importing import ImportReport
+
+_QUARANTINED = ("file", "place", "reason", "text")
+_WAITING = ("id", "at", "type", "asset", "amount", "cause", "detail", "file", "place")
+# So many lines of each sort people are shown; programs are given all that are kept.
+LINES = 20
+
+
+def imports(done: ImportReport) -> Report:
+    """What an import did, or in a dry run would do."""
+    quarantined = Table(
+        _QUARANTINED, [(each.origin.file, each.origin.place, each.reason, each.text) for each in done.quarantined]
+    )
+    waiting = Table(_WAITING, [[getattr(entry, name) for name in _WAITING] for entry in done.waiting])
+    stopped = done.stopped_at
+    document: dict[str, Any] = {
+        "book": done.book.name,
+        "version": done.head.version,
+        "head": done.head.hash,
+        "written": done.is_written,
+        "whole": done.is_whole,
+        "kinds": list(done.kinds),
+        "rows": done.rows,
+        "added": dict(sorted(done.added.items())),
+        "existed": done.existed,
+        "same": done.same,
+        "repeated": done.repeated,
+        "dismissed": done.dismissed,
+        "passed_over": dict(sorted(done.passed_over.items())),
+        "contracts": dict(sorted(done.contracts.items())),
+        "quarantine": done.quarantine,
+        "quarantined": quarantined.as_dicts(),
+        "waiting": waiting.as_dicts(),
+        "stopped_at": None if stopped is None else {"id": stopped.id, "at": stopped.at, "file": stopped.file},
+        "held": done.held,
+    }
+    return Report(document, list(_body(done)), notes=list(_notes(done)))
+
+
+def _body(done: ImportReport) -> Iterator[Block]:
+    events = sum(done.added.values())
+    what = ", ".join(f"{kind} {count}" for kind, count in sorted(done.added.items()))
+    verb = "added" if done.is_written else "would be added"
+    counts = f"{counted(done.rows, 'row')}; {counted(events, 'event')} {verb}"
+    yield f"{' and '.join(done.kinds)}: {counts}{f' ({what})' if what else ''}"
+    there = [
+        f"{done.existed} existed" if done.existed else "",
+        f"{done.same} were in the book under another key" if done.same else "",
+        f"{done.repeated} stand in the files more than once" if done.repeated else "",
+        f"{done.dismissed} were dismissed before" if done.dismissed else "",
+    ]
+    if any(there):
+        yield "; ".join(part for part in there if part)
+    for reason, count in sorted(done.passed_over.items()):
+        yield f"passed over: {count} ({reason})"
+    for symbol, count in sorted(done.contracts.items()):
+        yield f"positions, which are no fills: {counted(count, 'row')} of {symbol}"
+    yield from _waiting(done)
+    if done.is_written:
+        yield f"the book {done.book.name} is at version {done.head.version}"
+    else:
+        yield "No changes made."
+
+
+def _waiting(done: ImportReport) -> Iterator[Block]:
+    if done.waiting:
+        yield f"waiting in the inbox: {counted(len(done.waiting), 'movement')}"
+        for entry in list(done.waiting)[:LINES]:
+            number = f"{entry.id}: " if entry.id else ""
+            yield f"  {number}{entry.type} of {shown(entry.amount)} {entry.asset} at {shown(entry.at)}: {entry.detail}"
+        if len(done.waiting) > LINES:
+            yield f"  … and {len(done.waiting) - LINES} more; see netbasis inbox"
+    if done.held and done.stopped_at is not None:
+        yield (
+            f"held back behind it: {counted(done.held, 'row')}; resolve it (netbasis inbox resolve {done.stopped_at.id} …) "
+            "and import again, or go on past it with --pass"
+        )
+
+
+def _notes(done: ImportReport) -> Iterator[str]:
+    """What did not go in, for stderr."""
+    for each in list(done.quarantined)[:LINES]:
+        yield f"quarantined: {each.origin}: {each.reason}"
+    if done.quarantine > LINES:
+        yield f"quarantined: {done.quarantine - LINES} more; -O json lists them"
