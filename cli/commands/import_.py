@@ -93,7 +93,8 @@ def import_(
 
     Kinds: xrpl, kraken, binance, coinbase, hummingbot, freqtrade, ccxt, csv, candles, legacy-db; without one, it is
     recognised from the file. Importing a file again adds only what is new. What is not understood is quarantined with its
-    line, the rest goes in, and the exit code is 1. A deposit without a price and a withdrawal that nobody has classified wait in the inbox.
+    line, the rest goes in, and the exit code is 1. A deposit without a price and a withdrawal that nobody has classified
+    wait in the inbox.
 
     Example: netbasis --db live.db import kraken ledgers.csv trades.csv --price-from fills --dry-run
     """
