@@ -12,7 +12,7 @@ _ASSETS = {
 }  # fmt: skip
 # What pairs are quoted in, the longest first.
 _QUOTES = (
-    "RLUSD", "USDT", "USDC", "USDG", "PYUSD", "EURQ", "EURR", "TUSD", "ZEUR", "ZUSD", "ZGBP", "ZJPY", "ZCAD", "ZAUD", "XXBT",
+    "RLUSD", "USDT", "USDC", "USDG", "PYUSD", "EURQ", "EURR", "ZEUR", "ZUSD", "ZGBP", "ZJPY", "ZCAD", "ZAUD", "XXBT",
     "XETH", "USD", "EUR", "GBP", "JPY", "CAD", "AUD", "CHF", "AED", "XBT", "BTC", "ETH", "DAI", "DOT", "SOL",
 )  # fmt: skip
 
@@ -28,8 +28,12 @@ def split_pair(pair: str) -> tuple[str, str]:
     base, slash, quote = pair.partition("/")
     if slash and base and quote:
         return asset_name(base), asset_name(quote)
-    for quote in sorted(_QUOTES, key=len, reverse=True):
-        base = pair.removesuffix(quote)
-        if base != pair and len(base) >= 2:
-            return asset_name(base), asset_name(quote)
+    cuts = [
+        (pair.removesuffix(quote), quote) for quote in sorted(_QUOTES, key=len, reverse=True) if pair.endswith(quote)
+    ]
+    # XTZEUR is XTZ and EUR, not XT and ZEUR: assets of two letters are rare.
+    for shortest in (3, 2):
+        for base, quote in cuts:
+            if len(base) >= shortest:
+                return asset_name(base), asset_name(quote)
     raise Odd(f"it is not clear which two assets the pair {shown(pair)} has")
