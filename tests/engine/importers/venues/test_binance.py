@@ -33,8 +33,8 @@ def statement(*lines: str) -> list[Item]:
     ("line", "fact"),
     [
         ("2024-01-01 00:00:00,XRPUSDT,BUY,0.5,10XRP,5USDT,0.01XRP", "buy 10 XRP for 5 USDT fee 0.01 XRP"),
-        ("2024-01-01 00:00:00,1INCHUSDT,SELL,0.5,12.51INCH,6.25USDT,0.00625USDT", "sell 12.5 1INCH for 6.25 USDT fee 0.00625 USDT"),
-        ('2024-01-01 00:00:00,BTCUSDT,SELL,"40,000.00",1.5BTC,"60,000.00USDT",0.0001BNB', "sell 1.5 BTC for 60000 USDT fee 0.0001 BNB"),
+        ("2024-01-01 00:00:00,1INCHUSDT,SELL,0.5,12.51INCH,6.25USDT,0.1USDT", "sell 12.5 1INCH for 6.25 USDT fee 0.1 USDT"),
+        ('2024-01-01 00:00:00,BTCUSDT,SELL,40000,1.5BTC,"60,000.0USDT",0.1BNB', "sell 1.5 BTC for 60000 USDT fee 0.1 BNB"),
         ("2024-01-01 00:00:00,LTCBTC,BUY,0.007,1LTC,0.007BTC,0BNB", "buy 1 LTC for 0.007 BTC fee 0 BNB"),
     ],
 )  # fmt: skip

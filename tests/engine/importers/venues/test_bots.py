@@ -46,7 +46,7 @@ def items_of(kind: Kind, path: str) -> list[Item]:
 # hummingbot
 
 SCALED = {"price": "BIGINT", "amount": "BIGINT", "timestamp": "BIGINT"}
-QUOTE_FEE = {"fee_type": "AddedToCost", "percent": "0.001", "percent_token": None, "flat_fees": []}
+QUOTE_FEE: dict[str, Any] = {"fee_type": "AddedToCost", "percent": "0.001", "percent_token": None, "flat_fees": []}
 
 
 def trade_fill(fee: object = QUOTE_FEE, **fields: object) -> dict[str, Any]:

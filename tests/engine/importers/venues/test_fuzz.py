@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.importers.items import Contract, Kind, PassedOver, Quarantined, Row, Sample, Unreadable
@@ -14,6 +14,8 @@ from engine.importers.venues import binance, coinbase, freqtrade, hummingbot, kr
 from tests.engine.importers.venues.ledger_objects import ISSUER, ME, account, line, offer, transaction
 from tests.engine.importers.venues.venues_support import read
 
+# Of the profile's examples: there are many tests.
+FEWER = settings(max_examples=settings().max_examples * 2 // 5)
 KINDS = (xrpl.KIND, kraken.KIND, binance.KIND, coinbase.KIND, hummingbot.KIND, freqtrade.KIND)
 HEADERS = {
     kraken.KIND: (
@@ -28,7 +30,7 @@ HEADERS = {
     coinbase.KIND: (
         "portfolio,trade id,product,side,created at,size,size unit,price,fee,total,price/fee/total unit",
         "portfolio,type,time,amount,balance,amount/balance unit,transfer id,trade id,order id",
-        "ID,Timestamp,Transaction Type,Asset,Quantity Transacted,Price Currency,Price at Transaction,Subtotal,Total,Fees,Notes",
+        "ID,Timestamp,Transaction Type,Asset,Quantity Transacted,Price Currency,Subtotal,Total,Fees,Notes",
     ),
     hummingbot.KIND: (
         "exchange_trade_id,strategy,market,symbol,base_asset,quote_asset,timestamp,order_id,trade_type,price,amount,leverage,"
@@ -37,29 +39,99 @@ HEADERS = {
 }
 cells = st.one_of(
     st.sampled_from(
-        ["", "0", "-0", "1", "-1.5", "1e-40", "1e999", "9" * 30, "NaN", "Infinity", "1,5", "2024-01-01 00:00:00", "9999-12-31 23:59:59",
-         "1704067200000", "XRP", "XRPUSDT", "XRP-USDT", "XRP/USD", "buy", "SELL", "trade", "deposit", "withdrawal", "Deposit", "Fee",
-         "Buy", "match", "fee", "10XRP", "5USDT", "Convert", "Converted 1 A to 2 B", "margin", "transfer", "spottostaking", "{}", "[]",
-         '{"percent": "x"}', "[" * 500, "\x00", "=", "a b", "\ud800", "é" * 300]
+        [
+            "",
+            "0",
+            "-0",
+            "1",
+            "-1.5",
+            "1e-40",
+            "1e999",
+            "9" * 30,
+            "NaN",
+            "Infinity",
+            "1,5",
+            "2024-01-01 00:00:00",
+            "9999-12-31 23:59:59",
+            "1704067200000",
+            "XRP",
+            "XRPUSDT",
+            "XRP-USDT",
+            "XRP/USD",
+            "buy",
+            "SELL",
+            "trade",
+            "deposit",
+            "withdrawal",
+            "Deposit",
+            "Fee",
+            "Buy",
+            "match",
+            "fee",
+            "10XRP",
+            "5USDT",
+            "Convert",
+            "Converted 1 A to 2 B",
+            "margin",
+            "transfer",
+            "spottostaking",
+            "{}",
+            "[]",
+            '{"percent": "x"}',
+            "[" * 500,
+            "\x00",
+            "=",
+            "a b",
+            "\ud800",
+            "é" * 300,
+        ]
     ),
     st.text(max_size=12),
-)  # fmt: skip
+)
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), cells.filter(lambda text: "\ud800" not in text)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(
             st.sampled_from(
-                ["result", "transactions", "tx", "tx_json", "meta", "AffectedNodes", "ModifiedNode", "FinalFields", "PreviousFields",
-                 "Balance", "LowLimit", "value", "Account", "TransactionType", "date", "Fee", "trades", "pair", "open_rate", "amount",
-                 "open_date", "fee_open", "orders", "strategy", "refid", "time", "type", "asset", "fee"]
+                [
+                    "result",
+                    "transactions",
+                    "tx",
+                    "tx_json",
+                    "meta",
+                    "AffectedNodes",
+                    "ModifiedNode",
+                    "FinalFields",
+                    "PreviousFields",
+                    "Balance",
+                    "LowLimit",
+                    "value",
+                    "Account",
+                    "TransactionType",
+                    "date",
+                    "Fee",
+                    "trades",
+                    "pair",
+                    "open_rate",
+                    "amount",
+                    "open_date",
+                    "fee_open",
+                    "orders",
+                    "strategy",
+                    "refid",
+                    "time",
+                    "type",
+                    "asset",
+                    "fee",
+                ]
             ),
             inner,
             max_size=6,
         ),
     ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 def take(kind: Kind, text: str) -> None:
@@ -67,8 +139,7 @@ def take(kind: Kind, text: str) -> None:
     kind.recognises(Sample("no such file", text.encode("utf-8", "surrogatepass")))
     try:
         items = read(kind, text, account=ME)
-    except Unreadable as unreadable:
-        assert str(unreadable)
+    except Unreadable:
         return
     for item in items:
         assert isinstance(item, Row | Quarantined | PassedOver | Contract)
@@ -76,6 +147,7 @@ def take(kind: Kind, text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@FEWER
 @given(text=st.text(max_size=200))
 def test_any_text(kind: Kind, text: str) -> None:
     take(kind, text)
@@ -84,6 +156,7 @@ def test_any_text(kind: Kind, text: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "header"), [(kind, header) for kind, headers in HEADERS.items() for header in headers]
 )
+@FEWER
 @given(data=st.data())
 def test_any_cells_below_a_header(kind: Kind, header: str, data: st.DataObject) -> None:
     width = header.count(",") + 1
@@ -93,6 +166,7 @@ def test_any_cells_below_a_header(kind: Kind, header: str, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("kind", [xrpl.KIND, kraken.KIND, freqtrade.KIND], ids=lambda kind: kind.name)
+@FEWER
 @given(value=json_values)
 def test_any_json(kind: Kind, value: Any) -> None:
     take(kind, json.dumps(value))

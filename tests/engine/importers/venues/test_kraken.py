@@ -116,9 +116,9 @@ def test_the_new_layout_with_wallets() -> None:
             [
                 NEW,
                 '"L1","D","2024-01-01 00:00:00","deposit","","currency","crypto","BTC","spot / main",1,0,1,"40000"',
-                '"L2","E","2024-01-02 00:00:00","earn","allocation","currency","crypto","BTC","spot / main",-0.5,0,0.5,"1"',
-                '"L3","E","2024-01-02 00:00:00","earn","allocation","currency","crypto","BTC","earn / flexible",0.5,0,0.5,"1"',
-                '"L4","R","2024-01-03 00:00:00","earn","reward","currency","crypto","BTC","earn / flexible",0.01,0.001,0.509,""',
+                '"L2","E","2024-01-02","earn","allocation","currency","crypto","BTC","spot / main",-0.5,0,0.5,"1"',
+                '"L3","E","2024-01-02","earn","allocation","currency","crypto","BTC","earn / flexible",0.5,0,0.5,""',
+                '"L4","R","2024-01-03","earn","reward","currency","crypto","BTC","earn / flexible",0.01,0.001,0.509,""',
             ]
         ),
     )
@@ -184,7 +184,8 @@ def test_new_columns_of_trades() -> None:
 @pytest.mark.parametrize(
     ("pair", "assets"),
     [
-        ("XXBTZUSD", ("BTC", "USD")), ("XBTUSD", ("BTC", "USD")), ("XXRPXXBT", ("XRP", "BTC")), ("XRPRLUSD", ("XRP", "RLUSD")),
+        ("XXBTZUSD", ("BTC", "USD")), ("XBTUSD", ("BTC", "USD")), ("XXRPXXBT", ("XRP", "BTC")),
+        ("XRPRLUSD", ("XRP", "RLUSD")),
         ("ADAUSDT", ("ADA", "USDT")), ("BTC/EUR", ("BTC", "EUR")), ("XDGUSD", ("DOGE", "USD")), ("XTZEUR", ("XTZ", "EUR")),
         ("USDTZUSD", ("USDT", "USD")), ("USDTUSD", ("USDT", "USD")), ("OPUSD", ("OP", "USD")),
     ],

@@ -117,7 +117,7 @@ def test_a_whole_ledger_loses_its_fees_only() -> None:
         items = read(xrpl.KIND, path, account=account)
         assert not [item for item in items if isinstance(item, Quarantined)]
         moved = add(moved, net(items).get("XRP", Decimal(0)))
-    assert moved == -sum(Decimal(each["Fee"]) for each in transactions).scaleb(-6)
+    assert moved == -sum((Decimal(each["Fee"]) for each in transactions), Decimal(0)).scaleb(-6)
     assert moved < 0
 
 

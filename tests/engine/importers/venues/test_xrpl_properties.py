@@ -32,7 +32,7 @@ from tests.engine.importers.venues.venues_support import read
 PEERS = (OTHER, ISSUER, FAKE)
 KINDS = (
     "OfferCreate", "Payment", "AMMDeposit", "AMMWithdraw", "TrustSet", "Clawback", "CheckCash", "EscrowCreate",
-    "AccountDelete", "NFTokenAcceptOffer", "SomethingNew",
+    "AccountDelete",    "NFTokenAcceptOffer", "SomethingNew",
 )  # fmt: skip
 
 # What a trust line can hold: 16 digits, with an exponent.
@@ -54,17 +54,20 @@ def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Decimal]]:
         nodes.append(new_account(ME, after) if is_new else account(ME, before, after))
         changes["XRP"] = Decimal(after - (0 if is_new else before)).scaleb(-6)
     for peer, currency in draw(st.sets(st.tuples(st.sampled_from(PEERS), st.sampled_from(["USD", RLUSD])), max_size=4)):
-        before, after = draw(held), draw(held)
+        held_before, held_after = draw(held), draw(held)
         how = draw(st.sampled_from(["modified", "created", "deleted"]))
-        mine_before = Decimal(0) if how == "created" else before
-        mine_after = Decimal(0) if how == "deleted" else after
+        mine_before = Decimal(0) if how == "created" else held_before
+        mine_after = Decimal(0) if how == "deleted" else held_after
         sign = draw(st.sampled_from([1, -1]))
-        told = [None if how == name else str(sign * value) for name, value in (("created", before), ("deleted", after))]
+        told = [
+            None if how == name else str(sign * value)
+            for name, value in (("created", held_before), ("deleted", held_after))
+        ]
         low, high = (ME, peer) if sign == 1 else (peer, ME)
         nodes.append(line(low, high, told[0], told[1], currency))
         changes[f"{currency_name(currency)}.{peer}"] = subtract(mine_after, mine_before)
         if draw(st.booleans()):  # somebody else's line
-            nodes.append(line(peer, "rSTRANGERaaaaaaaaaaaaaaaaaaaaaaaaa", str(before), str(after), currency))
+            nodes.append(line(peer, "rSTRANGERaaaaaaaaaaaaaaaaaaaaaaaaa", str(held_before), str(held_after), currency))
     return nodes, {asset: change for asset, change in changes.items() if change}
 
 

@@ -28,7 +28,8 @@ class Text:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        raise Unreadable(f"{self.name} is no database")
+        if self.name:
+            raise Unreadable(f"{self.name} is no database")
         yield ""
 
 
