@@ -57,7 +57,11 @@ class Line:
 
     def get(self, *names: str) -> str:
         """The first cell of these columns that is not empty; "" when all are empty or absent."""
-        return next((found for name in names if (found := self.cells.get(name, ""))), "")
+        for name in names:
+            found = self.cells.get(name)
+            if found:
+                return found
+        return ""
 
     def required(self, *names: str) -> str:
         """Like `get`. Raises Odd when there is nothing."""
@@ -138,6 +142,9 @@ def _rows(
 
 
 def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: frozenset[str]) -> Line | Quarantined:
+    joined = ",".join(cells)
+    if not joined.isascii() and joined != _encodable(joined):
+        return Quarantined(origin, "the row is not UTF-8", _encodable(joined)[:SHOWN_CHARACTERS])
     while len(cells) > len(header) and not cells[-1]:
         cells.pop()
     while len(cells) < len(header) and header[len(cells)] in optional:
@@ -184,6 +191,11 @@ def columns_of(database: sqlite3.Connection, table: str) -> dict[str, str]:
     """A table's columns with their declared types, in upper case; {} where there is no such table."""
     rows = database.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
     return {str(name): str(declared).upper() for name, declared in rows}
+
+
+def _encodable(text: str) -> str:
+    """The text; bytes that were not UTF-8, which a source gives as lone surrogates, are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def rescued(origin: Origin, text: str, items: Callable[[], Iterable[Item]]) -> Iterator[Item]:

@@ -40,7 +40,12 @@ _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?", re.ASCII)
 def is_trades(columns: frozenset[str]) -> bool:
     """Whether these are the columns of a trade history."""
     has = [bool(columns & set(names)) for names in (TIME_COLUMNS, PAIR_COLUMNS, SIDE_COLUMNS)]
-    amounts = {"Executed", "Amount"} <= columns or {"Amount", "Total"} <= columns or {"Quantity", "Amount"} <= columns
+    # Others' exports have Date, Market, Type, Amount, Total and Fee as well, but no coin of the fee.
+    amounts = (
+        {"Executed", "Amount"} <= columns
+        or ({"Amount", "Total"} <= columns and bool(columns & {"Fee Coin", "Fee Asset"}))
+        or {"Quantity", "Amount", "Realized Profit"} <= columns
+    )
     return all(has) and amounts and "Fee" in columns
 
 

@@ -211,3 +211,9 @@ def test_another_file_is_unreadable() -> None:
         read(kraken.KIND, "a,b,c\n1,2,3")
     assert not kraken.KIND.recognises(Sample("file", b"a,b,c"))
     assert kraken.KIND.recognises(Sample("file", b"\xef\xbb\xbf" + NEW.encode()))
+
+
+def test_a_row_that_is_not_utf_8_is_quarantined() -> None:
+    """A source gives bytes that are not UTF-8 as lone surrogates."""
+    row = "T,O\udcff,XXBTZUSD,2024-01-01 00:00:00,buy,limit,40000,4000,6.4,0.1,0,,L"
+    assert reasons(read(kraken.KIND, f"{TRADES}\n{row}")) == ["the row is not UTF-8"]

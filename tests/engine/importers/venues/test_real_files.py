@@ -211,3 +211,24 @@ def test_the_newest_schemas_are_read_without_a_trace_beside_them(name: str) -> N
 def test_an_account_has_to_be_named() -> None:
     with pytest.raises(Unreadable, match="--account"):
         read(xrpl.KIND, Path(__file__))
+
+
+KINDS = (*CSV_KINDS.values(), xrpl.KIND, hummingbot.KIND, freqtrade.KIND)
+
+
+def test_each_file_is_of_one_kind_at_most() -> None:
+    """The folder or the name says of which; files of other venues are of none."""
+    expected("csv/expected.json")
+    for path in sorted(DATA.glob("*/**/*")):
+        if path.suffix not in (".csv", ".json", ".sqlite"):
+            continue
+        sample = sample_of(source_named(str(path)))
+        found = {kind.name for kind in KINDS if kind.recognises(sample)}
+        named = {
+            name
+            for name in (*CSV_KINDS, "hummingbot", "freqtrade")
+            if f"csv/{name}/" in str(path) or path.name.startswith(name)
+        }
+        if "/xrpl/" in str(path) and not path.name.startswith("expected"):
+            named = {"xrpl"}
+        assert found == (set() if "/ccxt/" in str(path) or "/events/" in str(path) else named), path
