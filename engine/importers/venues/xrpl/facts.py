@@ -178,7 +178,10 @@ def _one_sided(transaction: Transaction, rest: Mapping[str, Decimal], offers: Se
 
 def _adjustments(transaction: Transaction, rest: Mapping[str, Decimal], reason: str) -> list[Fact]:
     note = str(transaction.fields["TransactionType"])
-    group = transaction.hash if reason in ("liquidity", "conversion") else None
+    fields = transaction.fields
+    # An account uses each sequence once; files without hashes have it.
+    whole = transaction.hash or f"{fields.get('Account')}:{_sequence(fields)}"
+    group = whole if reason in ("liquidity", "conversion") else None
     return [adjustment(asset, amount, reason, group=group, note=note) for asset, amount in sorted(rest.items())]
 
 

@@ -229,6 +229,15 @@ def test_what_goes_into_a_pool_becomes_lp_tokens() -> None:
     assert groups == {HASH}
 
 
+def test_a_transaction_without_a_hash_is_known_by_its_content() -> None:
+    entry = transaction("AMMWithdraw", ME, account(ME, 1_000_012, 11_000_000), line(ME, OTHER, "158", None, LP))
+    del entry["tx"]["hash"]
+    (row,) = rows(items_of(entry))
+    assert row.id is None
+    groups = {getattr(fact, "group", f"{ME}:7") for fact in row.facts if vars(fact)["reason"] == "liquidity"}
+    assert groups == {f"{ME}:7"}
+
+
 def test_what_comes_out_of_a_pool_takes_lp_tokens_with_it() -> None:
     entry = transaction(
         "AMMWithdraw", ME, account(ME, 1_000_012, 11_000_000), line(ME, OTHER, "158.1138830084", None, LP)
