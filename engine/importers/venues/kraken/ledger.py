@@ -231,6 +231,7 @@ class Ledger:
             return self._adjusted(entry, "reward")
         if kind in _POSITIONS:
             symbol = f"{entry.asset} on margin"
+            self._trades.order_of(entry.line.get("refid"))  # the trade's fee is this row's
             return [Contract(entry.line.origin, symbol), *self._adjusted(entry, _POSITIONS[kind], symbol)]
         if kind in _OWN_REASONS:
             return self._adjusted(entry, _OWN_REASONS[kind])

@@ -99,6 +99,13 @@ def test_margin_is_a_contract_and_no_fill() -> None:
     assert contracts(items) == ["XXBTZUSD on margin"]
 
 
+def test_a_position_that_both_files_have_is_counted_once() -> None:
+    of_ledger = '"L1","T","2024-01-01 00:00:00","margin","","currency","ZUSD",-12,6.4,""'
+    of_trades = "T,O,XXBTZUSD,2024-01-01 00:00:00,buy,limit,40000,4000,6.4,0.1,800,,L1"
+    items = read(kraken.KIND, f"{OLD}\n{of_ledger}", f"{TRADES}\n{of_trades}")
+    assert told(items) == ["realised -12 USD", "fee -6.4 USD"]
+
+
 @pytest.mark.parametrize("kind", ["staking", "dividend", "reward", "airdrop"])
 def test_rewards(kind: str) -> None:
     assert told(ledger(f"S 01 {kind} . DOT.S 0.25 0.01")) == ["reward 0.25 DOT.S", "fee -0.01 DOT.S"]
