@@ -30,12 +30,6 @@ MODULES: Mapping[str, str] = {
     "freqtrade": "engine.importers.venues.freqtrade",
     "csv": "engine.importers.csv_files",
     "candles": "engine.importers.candles",
-    "xrpl": "engine.importers.venues.xrpl",
-    "kraken": "engine.importers.venues.kraken",
-    "binance": "engine.importers.venues.binance",
-    "coinbase": "engine.importers.venues.coinbase",
-    "hummingbot": "engine.importers.venues.hummingbot",
-    "freqtrade": "engine.importers.venues.freqtrade",
     LEGACY: "engine.importers.legacy.kind",
 }
 
