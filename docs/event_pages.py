@@ -159,7 +159,7 @@ PAGES: dict[str, Page] = {
             "reason": "network_fee",
             "key": "9A:adjustment:XRP",
         },
-        refused=[{"amount": "0"}, {"reason": _REMOVED}, {"reason": ""}],
+        refused=[{"amount": "0"}, {"reason": _REMOVED}, {"reason": ""}, {"group": ""}],
     ),
     "baseline": Page(
         "The starting value is set to `starting_value`; the stored delta is what that changed. Balances and basis stay.",

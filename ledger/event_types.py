@@ -23,6 +23,7 @@ RELEASES: Mapping[EventType, str] = {
     ("fill", 2): "0.2.0",
     ("withdrawal", 2): "0.2.0",
     ("withdrawal", 3): "0.2.0",
+    ("adjustment", 2): "0.2.0",
 }
 
 # Adds a (type, version), unless it is there already.

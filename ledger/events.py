@@ -341,11 +341,19 @@ class Mark(Event):
 class Adjustment(Event):
     """A balance changes for a reason that is neither a trade nor capital: asset ±."""
 
+    TYPE_VERSION: ClassVar[int] = 2
+    FIELD_SINCE: ClassVar[Mapping[str, int]] = {"group": 2}
+
     type: Literal["adjustment"] = "adjustment"
     asset: Asset = Field(description="the asset")
     amount: SignedAmount = Field(description="by how much, not 0; negative: it went away")
     reason: Key = Field(
         description="network_fee, fee, clawback, reward, funding, dust, opening, reconciliation or another"
+    )
+    group: Key | None = Field(
+        None,
+        description="what belongs together, such as a hash or the venue's reference: in a group, what comes in takes over "
+        "the cost of what went out; null: it stands alone",
     )
 
 

@@ -37,9 +37,15 @@ def _withdrawal_3(fields: Fields) -> Fields:
     return fields
 
 
+def _adjustment_2(fields: Fields) -> Fields:
+    """Version 2 added `group`; an earlier adjustment stands alone."""
+    return fields
+
+
 # By the type, and the version that the upcaster starts from.
 UPCASTERS: Mapping[tuple[str, int], Callable[[Fields], Fields]] = {
     ("fill", 1): _fill_2,
     ("withdrawal", 1): _withdrawal_2,
     ("withdrawal", 2): _withdrawal_3,
+    ("adjustment", 1): _adjustment_2,
 }

@@ -78,10 +78,10 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "price?": _POSITIVE,
     },
     "mark": {"asset": _ASSET, "price": _NOT_NEGATIVE, "price_source?": _LABEL},
-    "adjustment": {"amount": _SIGNED, "asset": _ASSET, "reason": _KEY},
+    "adjustment": {"amount": _SIGNED, "asset": _ASSET, "group?": _KEY, "reason": _KEY},
 }
 # The newest version of each type that the patterns know; a newer one is left to the prover.
-_VERSIONS = {"fill": "[12]", "deposit": "1", "mark": "1", "adjustment": "1"}
+_VERSIONS = {"fill": "[12]", "deposit": "1", "mark": "1", "adjustment": "[12]"}
 
 
 @dataclass(frozen=True, slots=True)

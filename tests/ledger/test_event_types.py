@@ -16,9 +16,9 @@ from engine.upkeep.copying import copy_book
 from ledger import event_types, upcasting
 from ledger.database.connections import Database
 from ledger.database.faults import Mode
-from ledger.errors import Refused, StorageError
+from ledger.errors import KeyConflict, Refused, StorageError
 from ledger.event_types import RELEASES
-from ledger.events import EVENT_TYPES, Fill, Opened
+from ledger.events import EVENT_TYPES, Adjustment, Fill, Opened
 from ledger.stored import chain_hash, decode_body, encode_body
 from ledger.upcasting import UPCASTERS, Fields, upcast
 from tests.cli_support import Cli, assert_refused, ndjson
@@ -143,6 +143,21 @@ def test_two_that_use_a_form_first_at_the_same_time_both_succeed(
         for book, versions in ((BOOK, 1 + is_kept), ("second", 2)):
             assert len(log_of(reader, book)) == versions
             assert check(reader.database, book).ok
+
+
+def test_an_adjustment_of_before_stands_alone_and_is_no_conflict_with_one_in_a_group(keeper: Bookkeeper) -> None:
+    """Its bytes say nothing of a group, and reading them in the newest form changes none of them."""
+    made = event("adjustment", **SMALLEST["adjustment"], key="a", at=START)
+    body = encode_body(made, book=BOOK, version=2, event_id="id", recorded_at=START, type_version=1)
+    read = decode_body(body)
+    assert isinstance(read.event, Adjustment)
+    assert (read.type_version, read.event.group) == (1, None)
+    assert encode_body(read.event, book=BOOK, version=2, event_id="id", recorded_at=START, type_version=1) == body
+    sealed = keeper.append(BOOK, event("adjustment", **SMALLEST["adjustment"], key="b", group="9A0F")).stored
+    assert decode_body(sealed.body).type_version == 2
+    assert keeper.append(BOOK, event("adjustment", **SMALLEST["adjustment"], key="b", group="9A0F")).existed
+    with pytest.raises(KeyConflict, match="another group"):
+        keeper.append(BOOK, event("adjustment", **SMALLEST["adjustment"], key="b", group="9A10"))
 
 
 # Copied

@@ -49,7 +49,7 @@ def refused_event(kind: str, **changed: object) -> Refused:
         ("withdrawal", "asset amount price basis_delta evidence"),
         ("basis_commit", "asset amount price basis_delta"),
         ("mark", "asset price price_source"),
-        ("adjustment", "asset amount reason"),
+        ("adjustment", "asset amount reason group"),
         ("baseline", "starting_value reason"),
         ("reversal", "reverses reason"),
     ],

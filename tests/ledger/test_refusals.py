@@ -626,7 +626,7 @@ OTHER: dict[str, Fields] = {
     "withdrawal": {"asset": "USD", "amount": "21", "price": "2", "basis_delta": "-12", "evidence": _EVIDENCE},
     "basis_commit": {"asset": "USD", "amount": "1", "price": "1", "basis_delta": "137"},
     "mark": {"asset": "ETH", "price": "1.3315", "price_source": "venue"},
-    "adjustment": {"asset": "ETH", "amount": "0.000012", "reason": "dust"},
+    "adjustment": {"asset": "ETH", "amount": "0.000012", "reason": "dust", "group": "9A0F"},
     "baseline": {"starting_value": "137", "reason": "why"},
     "reversal": {"reverses": 3, "reason": "why"},
 }

@@ -208,7 +208,7 @@ def _mark(dice: Random, key: str) -> Event:
 def _adjustment(dice: Random, key: str) -> Event:
     reason = dice.choice(("fee", "network_fee", "dust"))
     given = {"asset": dice.choice(("XRP", "DUST")), "amount": dice.choice(("", "-")) + amount(dice), "reason": reason}
-    return event("adjustment", **envelope(dice, key), **given)
+    return event("adjustment", **envelope(dice, key), **given, **some(dice, group="9A0F"))
 
 
 _COMMON = {"fill": _fill, "deposit": _deposit, "mark": _mark, "adjustment": _adjustment}
@@ -340,6 +340,8 @@ TEXTS: tuple[object, ...] = (
     "mark/2",
     "deposit/1",
     "adjustment/1",
+    "adjustment/2",
+    "adjustment/3",
     "fill",
     "AB",
     "ab",
