@@ -21,6 +21,7 @@ import migrations
 from engine import schema
 from engine.bookkeeper import utc_now
 from engine.cost_basis import DEFAULT_METHOD, standing_events
+from engine.inbox import inbox
 from engine.projection_store import read_rows
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
@@ -199,7 +200,7 @@ def _check_orphans(connection: Connection, there: Collection[str], only: Collect
     if CHAIN in only and events.name in there:
         yield from check_orphans(connection)
     if PROJECTIONS_MATCH in only:
-        for table in (*projection_tables.TABLES, projection_tables.rebuilds):
+        for table in (*projection_tables.TABLES, projection_tables.rebuilds, inbox):
             if table.name in there:
                 yield from check_orphans(connection, table, PROJECTIONS_MATCH)
 

@@ -76,15 +76,14 @@ def _waiting(done: ImportReport) -> Iterator[Block]:
     if done.waiting:
         yield f"waiting in the inbox: {counted(len(done.waiting), 'movement')}"
         for entry in list(done.waiting)[:LINES]:
-            number = f"{entry.id}: " if entry.id else ""
-            yield f"  {number}{entry.type} of {shown(entry.amount)} {entry.asset} at {shown(entry.at)}: {entry.detail}"
+            prefix = f"{entry.id}: " if entry.id else ""
+            yield f"  {prefix}{entry.type} of {shown(entry.amount)} {entry.asset} at {shown(entry.at)}: {entry.detail}"
         if len(done.waiting) > LINES:
             yield f"  … and {len(done.waiting) - LINES} more; see netbasis inbox"
     if done.held and done.stopped_at is not None:
-        yield (
-            f"held back behind it: {counted(done.held, 'row')}; resolve it (netbasis inbox resolve {done.stopped_at.id} …) "
-            "and import again, or go on past it with --pass"
-        )
+        number = done.stopped_at.id
+        resolve = f"resolve it (netbasis inbox resolve {number} …)" if number else "resolve it"
+        yield f"held back behind it: {counted(done.held, 'row')}; {resolve} and import again, or go on past it with --pass"
 
 
 def _notes(done: ImportReport) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine import projection_store
+from engine.inbox import copy_entries
 from engine.projection_store import stored_state
 from engine.retrying import always, retry
 from engine.standing_marks import MarksOfLog
@@ -58,6 +59,8 @@ def copy_book(source: Database, target: Database, name: str, *, on_progress: OnP
         if on_progress is not None:
             on_progress(copied)
     head = retry(partial(_compare, source, target, book, end), safe_to_repeat=always)
+    if head.version == end.version:
+        retry(partial(_copy_inbox, source, target, book.name), safe_to_repeat=always)
     return CopyReport(book, copied, end.version - copied, head, is_ahead=head.version > end.version)
 
 
@@ -106,6 +109,12 @@ def _compare(source: Database, target: Database, book: Book, end: Head) -> Head:
     if last is None or last.hash != end.hash:
         raise _ends_early(head, end)
     return head
+
+
+def _copy_inbox(source: Database, target: Database, name: str) -> None:
+    """The movements that wait, and what became of those that do not: a copy is imported into as the original is."""
+    with source.reading() as reading, target.writing() as writing:
+        copy_entries(reading, writing, name)
 
 
 def _ends_early(found: Head, end: Head) -> StorageError:

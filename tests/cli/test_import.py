@@ -276,3 +276,12 @@ def test_the_inbox_is_the_same_on_both_engines_and_a_batch_that_fails_leaves_non
     run(cli, "ccxt", path)
     assert balances(cli) == {"RLUSD": "49.98", "XRP": "25"}
     assert cli.here("check").code == 0
+
+
+def test_a_copy_has_the_inbox_too(cli: Cli) -> None:
+    path = write(cli, "a.json", WAITING)
+    run(cli, "ccxt", path, code=1)
+    there = ("--db", str(cli.folder / "copy.db"), "--book", "main")
+    assert cli.here("db", "upgrade", target=there[:2]).code == 0
+    assert cli.here("copy", "--to", there[1], target=("--db", cli.location)).code == 0
+    assert cli.here("inbox", "-O", "json", target=there).json == cli.here("inbox", "-O", "json").json

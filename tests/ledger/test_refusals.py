@@ -242,13 +242,30 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.BOOK_IS_LIVE: lambda keeper: run_session(keeper, BOOK, Path("no.csv"), SMALLEST_STRATEGY),
 }
 
+# What importing refuses: the command lines, the last of which is refused, with the files a.json, a.csv and a.yaml.
+IMPORTS: dict[Refusal, list[list[str]]] = {
+    Refusal.KIND_UNKNOWN: [["import", "a.yaml"]],
+    Refusal.FILE_UNREADABLE: [["import", "ccxt", "nowhere.json"]],
+    Refusal.MAPPING_MALFORMED: [["import", "csv", "a.csv", "--mapping", "a.yaml"]],
+    Refusal.INBOX_PENDING: [["import", "ccxt", "a.json"], ["withdraw", "1"]],
+    Refusal.INBOX_ENTRY_UNKNOWN: [["inbox", "resolve", "7"]],
+    Refusal.INBOX_ENTRY_SETTLED: [
+        ["import", "ccxt", "a.json"],
+        ["inbox", "dismiss", "1", "--reason", "mine"],
+        ["inbox", "resolve", "1"],
+    ],
+    Refusal.INBOX_ANSWER_MISMATCH: [["import", "ccxt", "a.json"], ["inbox", "resolve", "1", "--as", "deposit"]],
+    Refusal.INBOX_STILL_WAITS: [["import", "ccxt", "a.json"], ["inbox", "resolve", "1"]],
+}
+DEPOSIT: Fields = {"id": "d", "type": "deposit", "currency": "XRP", "amount": "5", "status": "ok", "txid": None, "info": {}}
+
 COMMANDS: dict[Refusal, list[Fields]] = {
     Refusal.KEY_REQUIRED: [small("deposit", key="one"), small("deposit")],
 }
 
 
 def test_no_refusal_is_missing_from_the_table_and_none_stands_twice() -> None:
-    rows = [*LINES, *EVENTS, *CALLS, *COMMANDS]
+    rows = [*LINES, *EVENTS, *CALLS, *COMMANDS, *IMPORTS]
     assert sorted(rows) == sorted(Refusal)
 
 
@@ -771,3 +788,17 @@ def test_what_is_there_is_answered_before_the_expected_version_and_the_rules_are
         keeper.append(BOOK, event("mark", **SMALLEST["mark"], key="k"), expected_version=1)
     with pytest.raises(VersionPassed):
         keeper.append(BOOK, event("deposit", asset="XRP", amount="1"), expected_version=1)
+
+
+@pytest.mark.parametrize("refusal", IMPORTS)
+def test_an_import_is_refused(
+    refusal: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_text(json.dumps([DEPOSIT | {"datetime": "2026-01-02T09:00:00.000Z"}]))
+    Path("a.csv").write_text("a,b\n")
+    Path("a.yaml").write_text("rows: 7\n")
+    open_keeper(tmp_path).close()
+    for words in IMPORTS[refusal]:
+        run(["--db", "ledger.db", *words])
+    assert capsys.readouterr().err.rpartition("error[")[2].startswith(f"{refusal.value}]")

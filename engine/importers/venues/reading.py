@@ -256,7 +256,7 @@ def utc_times() -> TimeReader:
 def adjustment(asset: str, amount: Decimal, reason: str, *, group: str | None = None, note: str | None = None) -> Fact:
     """An adjustment. `group`: what belongs together, such as a transaction's hash. Raises Refused."""
     given: dict[str, Any] = {"asset": asset, "amount": amount, "reason": reason}
-    if group is not None and "group" in Adjustment.model_fields:
+    if group is not None:
         given["group"] = group
     if note:
         given["source_note"] = note
