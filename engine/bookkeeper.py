@@ -34,7 +34,7 @@ from ledger import store
 from ledger.appender import Appender, Clock, DryAppender, NewId, OnRefused, Outcome, open_book
 from ledger.book import Book, Head
 from ledger.database.connections import BUSY_TIMEOUT_S, Database
-from ledger.database.faults import Mode
+from ledger.database.faults import Access
 from ledger.database.sqlite import OnWait
 from ledger.errors import Refusal, Refused, shown
 from ledger.event_types import EventType, require_readable
@@ -109,7 +109,7 @@ class Bookkeeper:
     def open(
         cls,
         location: str,
-        mode: Mode = "write",
+        access: Access = "write",
         *,
         clock: Clock = utc_now,
         new_id: NewId = new_uuid,
@@ -119,7 +119,7 @@ class Bookkeeper:
     ) -> Self:
         """Open a ledger at a path or URL.
 
-        `mode`: `create` makes the ledger, or migrates it to the newest schema; with `read` and `write`, the schema must be
+        `access`: `create` makes the ledger, or migrates it to the newest schema; with `read` and `write`, the schema must be
         the newest. `clock`, `new_id`: where times (UTC) and event ids come from. `busy_timeout_s`: how long to wait for
         a lock. `sound_file`: have SQLite check every page of the file first, for the start of a session, so that a damaged
         file raises before anything is written. `on_wait`: called when a writer of a SQLite file has waited for one second.
@@ -127,9 +127,9 @@ class Bookkeeper:
         """
         if sound_file:
             _require_sound_file(location)
-        database = Database.open(location, mode, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
+        database = Database.open(location, access, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         try:
-            if mode == "create":
+            if access == "create":
                 with database.writing() as connection:
                     schema.upgrade(connection)
                     event_types = require_readable(connection)
@@ -137,9 +137,9 @@ class Bookkeeper:
                 with database.reading() as connection:
                     schema.require_newest(connection)
                     event_types = require_readable(connection)
-                    if mode == "write":
+                    if access == "write":
                         require_no_strangers(connection)
-                if mode == "write":
+                if access == "write":
                     database.use_wal(busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         except BaseException:
             database.close()

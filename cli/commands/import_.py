@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.importers.importing import AnySource, ImportReport
     from engine.importers.items import Settings
     from engine.importers.landing import Policy
-    from ledger.database.faults import Mode
+    from ledger.database.faults import Access
 
 LEGACY = "legacy-db"
 
@@ -110,8 +110,8 @@ def import_(
     policy = _policy(price_from, max_mark_age, go_on=go_on, strict=strict, dry_run=dry_run)
     given = _Given(account, alias or [], mapping, asset, every, length, source)
     named = target(context)
-    mode: Mode = "read" if dry_run else "write"
-    with named.open(mode, sound_file=True) as keeper:
+    access: Access = "read" if dry_run else "write"
+    with named.open(access, sound_file=True) as keeper:
         book = keeper.terms(named.book)
         settings = given.settings(book.numeraire, zone_given(named, zone))
         if batch is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.importers.legacy.causes import Cause
     from engine.importers.legacy.importing import ImportReport
     from engine.importers.legacy.reconciliation import Line
-    from ledger.database.faults import Mode
+    from ledger.database.faults import Access
 
 MapOption = Annotated[
     list[str] | None,
@@ -80,8 +80,8 @@ def import_legacy_db(
     holds = None if ledger is LedgerKind.AUTO else Holds(ledger.value)
     request = ImportRequest(file, columns, None if engine_start is None else parse_time(engine_start), holds)
     named = target(context)
-    mode: Mode = "read" if dry_run else "write"
-    with named.open(mode, sound_file=True) as keeper, progress("importing") as on_progress:
+    access: Access = "read" if dry_run else "write"
+    with named.open(access, sound_file=True) as keeper, progress("importing") as on_progress:
         book = keeper.resolve(named.book)
         imported = import_legacy(keeper, book, request, dry_run=dry_run, on_progress=on_progress)
     emit(output, _document(imported, file, dry_run), _lines(imported, file, dry_run), _table(imported))

@@ -17,7 +17,7 @@ from cli.shared.usage import WrongUsage
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
     from engine.commits import Commits
-    from ledger.database.faults import Mode
+    from ledger.database.faults import Access
 
 DEFAULT_BOOK = "main"
 Clock: TypeAlias = Callable[[], datetime]
@@ -93,14 +93,14 @@ class Target:
         """Set what the command line gives; None for what it leaves out."""
         self._given = FileSettings(db, book)
 
-    def open(self, mode: Mode, *, sound_file: bool = False) -> Bookkeeper:
+    def open(self, access: Access, *, sound_file: bool = False) -> Bookkeeper:
         """Open the database; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait reports it on stderr."""
         from engine.bookkeeper import Bookkeeper
 
         keeper = Bookkeeper.open(
-            self.location(), mode, clock=self._clock, sound_file=sound_file, on_wait=_say_that_it_waits
+            self.location(), access, clock=self._clock, sound_file=sound_file, on_wait=_say_that_it_waits
         )
-        if mode != "read":
+        if access != "read":
             self.commits = keeper.commits
         return keeper
 

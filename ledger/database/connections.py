@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import postgres, sqlite
-from ledger.database.faults import WRITES, Fault, Mode
+from ledger.database.faults import WRITES, Access, Fault
 from ledger.database.sqlite import OnWait
 from ledger.errors import StorageError, StorageFault
 
@@ -32,29 +32,31 @@ class Database:
     """An open database.
 
     location:  for messages; never contains a password
-    mode:      what it was opened for
+    access:      what it was opened for
     """
 
-    def __init__(self, engine: Engine, location: str, mode: Mode, file: sqlite.File | None = None) -> None:
+    def __init__(self, engine: Engine, location: str, access: Access, file: sqlite.File | None = None) -> None:
         self._engine = engine
         self._file = file
         self.location = location
-        self.mode = mode
+        self.access = access
 
     @classmethod
     def open(
-        cls, location: str, mode: Mode, *, busy_timeout_s: float = BUSY_TIMEOUT_S, on_wait: OnWait | None = None
+        cls, location: str, access: Access, *, busy_timeout_s: float = BUSY_TIMEOUT_S, on_wait: OnWait | None = None
     ) -> Self:
         """Open a path (SQLite) or a URL (`postgresql+psycopg://…`).
 
-        `mode`: `create` makes a SQLite file if there is none; its folder, or the database on a server, must exist.
+        `access`: `create` makes a SQLite file if there is none; its folder, or the database on a server, must exist.
         `busy_timeout_s`: how long a writer waits for a lock. `on_wait`: called when a writer of a SQLite file has waited
         for one second. Raises StorageError: `url_not_supported`, `extra_missing`, `database_missing`, `not_a_database`.
         Faults that show only in use (`database_unreadable`, `access_denied`, …) are raised by the first transaction.
         """
         if postgres.is_url(location):
             return cls(
-                postgres.open_engine(location, mode, busy_timeout_s=busy_timeout_s), without_password(location), mode
+                postgres.open_engine(location, access, busy_timeout_s=busy_timeout_s),
+                without_password(location),
+                access,
             )
         if "://" in location or _MISSPELT_URL.match(location):
             raise StorageError(
@@ -63,8 +65,8 @@ class Database:
                 expected="the path of a SQLite file, or postgresql+psycopg://…",
                 actual=without_password(location),
             )
-        engine, file = sqlite.open_engine(location, mode, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
-        return cls(engine, location, mode, file)
+        engine, file = sqlite.open_engine(location, access, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
+        return cls(engine, location, access, file)
 
     @property
     def dialect(self) -> str:
@@ -85,7 +87,7 @@ class Database:
         longer at its path. If that is found before the commit, nothing was written; if after it, the file that was moved
         away has what was written (`outcome_is_unknown`).
         """
-        assert self.mode != "read", "a database opened for reading is not written"
+        assert self.access != "read", "a database opened for reading is not written"
         is_committing = False
         try:
             with (

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from ledger.errors import StorageFault
 
-Mode = Literal["read", "write", "create"]
+Access = Literal["read", "write", "create"]
 
 # The execution option of a connection whose transactions write.
 WRITES = "netbasis_writes"

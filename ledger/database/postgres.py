@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ledger.database.faults import WRITES, Fault, Mode
+from ledger.database.faults import WRITES, Access, Fault
 from ledger.database.statements import COMPILED
 from ledger.errors import StorageError, StorageFault
 
@@ -42,7 +42,7 @@ def is_url(location: str) -> bool:
     return location.lower().startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
 
 
-def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
+def open_engine(location: str, access: Access, *, busy_timeout_s: float) -> Engine:
     """A SQLAlchemy engine for a server's database, which must exist.
 
     Raises StorageError `url_not_supported`, `extra_missing`; what only the server can tell is raised on the first connect.
@@ -56,7 +56,7 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float) -> Engine:
         "lock_timeout": f"{max(1, int(busy_timeout_s * 1000))}",  # 0 would mean for ever
         "default_transaction_isolation": "read committed",
         "default_transaction_deferrable": "off",
-        "default_transaction_read_only": "on" if mode == "read" else "off",
+        "default_transaction_read_only": "on" if access == "read" else "off",
     }
     # Set by a statement, since the URL's options and libpq's environment (PGTZ, PGDATESTYLE) would override parameters.
     set_all = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())

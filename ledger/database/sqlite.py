@@ -2,7 +2,7 @@
 
 The driver's own transaction handling is off. A writer begins with `BEGIN IMMEDIATE`, so it waits for the lock once, at the
 start; a reader begins with `BEGIN`, sees one consistent state, and blocks no writer. Readers open the file read-only, and
-only mode `create` makes a file, so a mistyped path never does. A commit is on the disk when it returns (`synchronous=FULL`,
+only access `create` makes a file, so a mistyped path never does. A commit is on the disk when it returns (`synchronous=FULL`,
 WAL). A new file has mode 0600, and so have the files that SQLite makes beside it. Once the file is no longer at its path,
 nothing is acknowledged (`File.require_in_place`).
 """
@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
-from ledger.database.faults import WRITES, Fault, Mode
+from ledger.database.faults import WRITES, Access, Fault
 from ledger.database.statements import COMPILED
 from ledger.errors import StorageError, StorageFault
 
@@ -70,7 +70,7 @@ class File:
         return found.st_dev, found.st_ino
 
 
-def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: OnWait | None) -> tuple[Engine, File]:
+def open_engine(location: str, access: Access, *, busy_timeout_s: float, on_wait: OnWait | None) -> tuple[Engine, File]:
     """A SQLAlchemy engine for a file, and that file. Arguments as in `Database.open`.
 
     Raises StorageError `database_missing`, `not_a_database`, `database_unreadable`.
@@ -80,15 +80,15 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
             StorageFault.DATABASE_UNREADABLE, "the path has a NUL", actual=location, advice="give the path of the file"
         )
     path = Path(location).absolute()
-    _require_file(path, mode)
+    _require_file(path, access)
     file = File(path)
-    uri = f"file:{quote(os.fsencode(path))}?mode={_OPEN_AS[mode]}"
+    uri = f"file:{quote(os.fsencode(path))}?mode={_OPEN_AS[access]}"
     writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-    if mode == "read" and not writable and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
+    if access == "read" and not writable and not os.path.exists(f"{path}-wal"):  # noqa: PTH110
         uri += "&immutable=1"
 
     def connect() -> sqlite3.Connection:
-        if mode == "create":
+        if access == "create":
             _make_for_owner(path)
         with file.being_opened():
             return sqlite3.connect(
@@ -113,10 +113,10 @@ def open_engine(location: str, mode: Mode, *, busy_timeout_s: float, on_wait: On
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        if mode == "create" and connection.execute("PRAGMA schema_version").fetchone() == (0,):
+        if access == "create" and connection.execute("PRAGMA schema_version").fetchone() == (0,):
             # Only for a new file: WAL mode is written into the file, and an existing one may belong to somebody else.
             use_wal(connection, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
-        if mode == "read":
+        if access == "read":
             connection.execute("PRAGMA query_only = ON")
 
     @event.listens_for(engine, "begin")
@@ -187,13 +187,13 @@ def _is_busy(error: sqlite3.OperationalError) -> bool:
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _require_file(path: Path, mode: Mode) -> None:
+def _require_file(path: Path, access: Access) -> None:
     # os.path returns False for a path that is too long or not accessible, where Path raises.
     if os.path.isdir(path):  # noqa: PTH112
         raise StorageError(
             StorageFault.NOT_A_DATABASE, f"{path} is a folder", expected="a file", advice="give the path of the file"
         )
-    if mode != "create" and not os.path.exists(path):  # noqa: PTH110
+    if access != "create" and not os.path.exists(path):  # noqa: PTH110
         raise StorageError(
             StorageFault.DATABASE_MISSING,
             f"there is no database at {path}",

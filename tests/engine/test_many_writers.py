@@ -24,7 +24,7 @@ from sqlalchemy import make_url
 from cli.shared.output import shown
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check
-from ledger.database.faults import Mode
+from ledger.database.faults import Access
 from ledger.database.postgres import is_url
 from ledger.errors import StorageError
 from ledger.events import Opened
@@ -378,11 +378,11 @@ def test_a_command_that_waited_too_long_says_what_to_do(location: str, tmp_path:
     assert sound_log(location) == []
 
 
-@pytest.mark.parametrize("mode", ["write", "create"])
-def test_a_file_that_somebody_writes_to_gets_its_wal_when_it_is_its_turn(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("access", ["write", "create"])
+def test_a_file_that_somebody_writes_to_gets_its_wal_when_it_is_its_turn(tmp_path: Path, access: Access) -> None:
     """A copy made by `VACUUM INTO` has none yet, nor has a file that is new to both. SQLite itself would not wait here."""
     location = str(tmp_path / "ledger.db")
-    if mode == "write":
+    if access == "write":
         set_back(with_books(str(ledger_file(tmp_path)), BOOK))
     said: list[str] = []
     with closing(sqlite3.connect(location, isolation_level=None)) as holder:
@@ -392,7 +392,7 @@ def test_a_file_that_somebody_writes_to_gets_its_wal_when_it_is_its_turn(tmp_pat
             said.append("waits")
             holder.execute("COMMIT")
 
-        with Bookkeeper.open(location, mode, on_wait=on_wait) as keeper:
+        with Bookkeeper.open(location, access, on_wait=on_wait) as keeper:
             keeper.open_book(BOOK, Opened(mode="live"))
         assert holder.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert said == ["waits"]

@@ -15,7 +15,7 @@ from engine.proof.check import check
 from engine.upkeep.copying import copy_book
 from ledger import event_types, upcasting
 from ledger.database.connections import Database
-from ledger.database.faults import Mode
+from ledger.database.faults import Access
 from ledger.errors import KeyConflict, Refused, StorageError
 from ledger.event_types import RELEASES
 from ledger.events import EVENT_TYPES, Adjustment, Fill, Opened
@@ -204,10 +204,10 @@ def put_newer(location: str, what: str) -> None:
 def test_a_ledger_with_a_form_that_is_not_known_is_not_opened(keeper: Bookkeeper, location: str, what: str) -> None:
     put_newer(location, what)
     before = contents(location)
-    mode: Mode
-    for mode in get_args(Mode):
+    access: Access
+    for access in get_args(Access):
         with pytest.raises(StorageError) as error:
-            Bookkeeper.open(location, mode)
+            Bookkeeper.open(location, access)
         assert (error.value.code, NEWER[what][2] in error.value.what) == ("event_type_newer", True)
         assert error.value.expected == "netbasis '0.9.3' or newer"
     assert contents(location) == before

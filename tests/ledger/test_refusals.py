@@ -257,7 +257,15 @@ IMPORTS: dict[Refusal, list[list[str]]] = {
     Refusal.INBOX_ANSWER_MISMATCH: [["import", "ccxt", "a.json"], ["inbox", "resolve", "1", "--as", "deposit"]],
     Refusal.INBOX_STILL_WAITS: [["import", "ccxt", "a.json"], ["inbox", "resolve", "1"]],
 }
-DEPOSIT: Fields = {"id": "d", "type": "deposit", "currency": "XRP", "amount": "5", "status": "ok", "txid": None, "info": {}}
+DEPOSIT: Fields = {
+    "id": "d",
+    "type": "deposit",
+    "currency": "XRP",
+    "amount": "5",
+    "status": "ok",
+    "txid": None,
+    "info": {},
+}
 
 COMMANDS: dict[Refusal, list[Fields]] = {
     Refusal.KEY_REQUIRED: [small("deposit", key="one"), small("deposit")],
