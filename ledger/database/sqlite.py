@@ -3,8 +3,8 @@
 The driver's own transaction handling is off. A writer begins with `BEGIN IMMEDIATE`, so it waits for the lock once, at the
 start; a reader begins with `BEGIN`, sees one consistent state, and blocks no writer. Readers open the file read-only, and
 only access `create` makes a file, so a mistyped path never does. A commit is on the disk when it returns
-(`synchronous=FULL`, WAL). A new file has mode 0600, and so have the files that SQLite makes beside it. Once the file is no longer at its path,
-nothing is acknowledged (`File.require_in_place`).
+(`synchronous=FULL`, WAL). A new file has mode 0600, and so have the files that SQLite makes beside it. Once the file is no
+longer at its path, nothing is acknowledged (`File.require_in_place`).
 """
 
 from __future__ import annotations
