@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,12 @@ from engine.policy.classification import classify_withdrawal_basis
 from engine.views import Moment, view_at
 from ledger.adoption import begin_copy
 from ledger.amounts import parse_amount
+from ledger.book import Book
 from ledger.errors import Conflict, KeyConflict, Refusal, Refused, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
 from ledger.parsing import LINE_BYTES, parse_line
+from ledger.rules import complete, require_not_ahead
+from ledger.times import CLOCK_TOLERANCE
 from tests.engine.importers.legacy.legacy_databases import OldEngine, first_deposits, trade
 from tests.support import BOOK, SMALLEST, START, event, open_keeper
 
@@ -155,6 +159,31 @@ EVENTS: dict[Refusal, list[Fields]] = {
             },
         ),
     ],
+}
+
+
+# The field that each of them names, so that a caller can point at it; None where no single field is to blame.
+FIELD_NAMED: dict[Refusal, str | None] = {
+    Refusal.BOOK_DIFFERS: "book",
+    Refusal.BOOK_ALREADY_OPEN: None,
+    Refusal.AT_IN_FUTURE: "at",
+    Refusal.ASSET_IS_PAIR: "asset",
+    Refusal.ASSETS_MUST_DIFFER: "quote_asset",
+    Refusal.FEE_ASSET_REQUIRED: "fee_asset",
+    Refusal.ASSET_MUST_BE_NUMERAIRE: "asset",
+    Refusal.ASSET_MUST_NOT_BE_NUMERAIRE: "asset",
+    Refusal.PRICE_REQUIRED: "price",
+    Refusal.PRICE_MUST_BE_ABSENT: "price",
+    Refusal.VALUE_OUT_OF_RANGE: None,
+    Refusal.BASIS_DELTA_AND_UNKNOWN: "basis_delta",
+    Refusal.BASIS_DELTA_MUST_NOT_BE_POSITIVE: "basis_delta",
+    Refusal.AMOUNT_MUST_EQUAL_BASIS_DELTA: "amount",
+    Refusal.CORRECTED_VERSION_UNKNOWN: "corrects",
+    Refusal.CORRECTED_NOT_REVERSED: "corrects",
+    Refusal.REVERSED_VERSION_UNKNOWN: "reverses",
+    Refusal.REVERSAL_NOT_ALLOWED: "reverses",
+    Refusal.ALREADY_REVERSED: "reverses",
+    Refusal.EVIDENCE_MISMATCH: None,
 }
 
 
@@ -295,7 +324,25 @@ def test_an_event_is_refused_and_nothing_is_written(refusal: Refusal, keeper: Bo
         keeper.append(BOOK, event_of(last))
     assert refused.value.refusal is refusal
     assert refused.value.code == str(refusal)
+    named = FIELD_NAMED[refusal]
+    assert named is None or refused.value.field == named
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("asset", ["XRP/", "/USDT", "A/B/C", "/"])
+def test_a_slash_alone_makes_no_pair(asset: str, keeper: Bookkeeper) -> None:
+    keeper.append(BOOK, event_of(small("deposit", asset=asset, price="1")))
+
+
+def test_a_mark_may_lie_as_far_ahead_as_two_clocks_may_differ(keeper: Bookkeeper) -> None:
+    """To the microsecond."""
+    latest = datetime(2026, 1, 5, 9, tzinfo=UTC) + CLOCK_TOLERANCE
+    book = Book(BOOK, "live", "RLUSD", "XRP", "profit_first/1")
+    require_not_ahead(latest, latest - CLOCK_TOLERANCE)
+    with pytest.raises(Refused, match="2026-01-05T09:05:00") as refused:
+        require_not_ahead(latest + timedelta(microseconds=1), latest - CLOCK_TOLERANCE)
+    assert refused.value.field == "at"
+    assert complete(event_of(small("mark")), book).kind == "mark"
 
 
 @pytest.mark.parametrize("refusal", EVENTS)
