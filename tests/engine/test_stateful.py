@@ -326,7 +326,7 @@ class Ledgers(RuleBasedStateMachine):
         outcome = withdraw(keeper, book.name, movement, prices=given).outcome
         assert outcome is not None
         body = json.loads(outcome.stored.body)
-        assert {name: body.get(name) for name in decided} == {**decided, "type": "withdrawal/2"}
+        assert {name: body.get(name) for name in decided} == {**decided, "type": "withdrawal/3"}
         self._recorded(book, decided, outcome.stored)
 
     def _mark_all_held(self, book: ModelBook, wish: Wish, keeper: Bookkeeper, ages: tuple[timedelta, ...]) -> None:

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, text
 
 import migrations
-from engine import schema
+from engine import inbox, schema
 from engine.bookkeeper import Bookkeeper
 from ledger.database import tables, triggers
 from ledger.database.connections import Database
@@ -28,7 +28,7 @@ from projections import tables as projection_tables
 from tests.ledger.database.store_support import append_sample, content, fingerprints, sample_file, tamper
 from tests.support import BOOK, ROOT, ledger_file, open_keeper
 
-METADATA = (tables.metadata, projection_tables.metadata)
+METADATA = (tables.metadata, projection_tables.metadata, inbox.metadata)
 
 
 def shape(path: Path) -> dict[str, object]:

@@ -250,8 +250,8 @@ def test_movements_of_before_are_found_by_their_hashes(first: str) -> None:
         assert keeper.append("main", event("reversal", reverses=log_of(keeper)[-1].version)).stored.strategy == "s"
         assert check(keeper.database, "main").ok
     with raw_access(first) as raw:
-        rows = raw.execute("SELECT type, version FROM event_types WHERE version = 2")
-    assert sorted(rows) == [("fill", 2), ("withdrawal", 2)]
+        rows = raw.execute("SELECT type, version FROM event_types WHERE version >= 2")
+    assert sorted(rows) == [("fill", 2), ("withdrawal", 3)]
 
 
 def test_every_event_of_before_is_read_as_it_was_written(first: str) -> None:

@@ -113,7 +113,7 @@ def test_a_withdrawal_of_the_first_form_with_a_later_mark_is_noted(
         assert notes(keeper, marked) == []  # it says that it is late
 
     def of_before(fields: dict[str, Any]) -> None:
-        assert fields["type"] == "withdrawal/2"
+        assert fields["type"] == "withdrawal/3"
         fields["type"] = "withdrawal/1"
         assert fields["evidence"].pop("late")["decided_at"]
 

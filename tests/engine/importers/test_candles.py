@@ -1,0 +1,154 @@
+"""Prices as marks: at the close and never before it, thinned, from every form of file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.bookkeeper import Bookkeeper
+from engine.importers.candles import KIND
+from engine.importers.items import Item, Quarantined, Row, Settings, Unreadable
+from engine.importers.kinds import kind_of
+from engine.importers.sources import FileSource, sample_of
+from ledger.events import Mark
+from ledger.times import time_text
+from tests.engine.importers.import_support import NOON, SHARED, imported
+from tests.support import BOOK
+
+TAPE = SHARED / "tape"
+
+
+def read(path: Path, content: str, **settings: Any) -> list[Item]:
+    path.write_text(content)
+    given: dict[str, Any] = {"asset": "XRP", **settings}
+    return list(KIND.read([FileSource(str(path))], Settings("RLUSD", **given)))
+
+
+def marks(items: list[Item]) -> list[tuple[str, str]]:
+    found = []
+    for item in items:
+        assert isinstance(item, Row), item
+        (mark,) = item.facts
+        assert isinstance(mark, Mark)
+        found.append((time_text(item.at)[11:19], str(mark.price)))
+    return found
+
+
+HEADER = "time,open,high,low,close,volume\n"
+TWO = "2026-01-04T12:00:00Z,1,2,0.5,1.5,9\n2026-01-04T12:05:00Z,1.5,2,1,1.75,9\n"
+CLOSES = [("12:05:00", "1.5"), ("12:10:00", "1.75")]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "expected"),
+    [
+        (HEADER + TWO, {}, CLOSES),
+        (HEADER + TWO, {"length": timedelta(minutes=1)}, [("12:01:00", "1.5"), ("12:06:00", "1.75")]),
+        ((HEADER + TWO).replace("time", "Close_Time"), {}, [("12:00:00", "1.5"), ("12:05:00", "1.75")]),
+        ((HEADER + TWO).replace("Z", ""), {"zone": UTC}, CLOSES),
+        ((HEADER + TWO).replace("T", " ").replace("Z", " UTC"), {}, CLOSES),
+        ("timestamp,open,high,low,close\n1767528000,1,1,1,1.5\n1767528300000,1,1,1,1.75\n", {}, CLOSES),
+        ("at,price,size\n2026-01-04T12:00:00Z,1.5,7\n", {}, [("12:00:00", "1.5")]),
+        ("at,bid,ask\n2026-01-04T12:00:00Z,1.5,1.6\n", {}, [("12:00:00", "1.550000000000000000")]),
+        ("[[1767528000000,1,2,3,1.5,4],[1767528300000,1,2,3,1.75,4]]", {}, CLOSES),
+        ('[{"time": 1767528000, "close": "1.5"},\n {"time": 1767528300, "close": 1.75}]', {}, CLOSES),
+        ('{"symbol": "x", "data": [[1767528000000,1,2,3,1.5,4],[1767528300000,1,2,3,1.75,4]]}', {}, CLOSES),
+        ("time,asset,close\n2026-01-04T12:00:00Z,XRP,1.5\n2026-01-04T12:05:00Z,BTC,2\n", {"asset": None}, [("12:05:00", "1.5"), ("12:10:00", "2")]),
+    ],
+)  # fmt: skip
+def test_a_mark_stands_at_the_close(tmp_path: Path, content: str, settings: dict[str, Any], expected: Any) -> None:
+    assert marks(read(tmp_path / "candles", content, **settings)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "reason"),
+    [
+        (HEADER + TWO.splitlines()[0], {}, "--length"),
+        (HEADER + TWO, {"asset": None}, "--asset"),
+        ((HEADER + TWO).replace("Z", ""), {}, "--zone"),
+        ((HEADER + TWO).replace("1.5,9", "-1.5,9"), {}, "negative"),
+        ((HEADER + TWO).replace("1.5,9", "x,9"), {}, "not a decimal"),
+        ((HEADER + TWO).replace("1.5,9", "1.5"), {}, "the header 6"),
+        ("[[1767528000000,1,2,3,1.5,4],7,[1767528300000,1,2,3,1.75,4]]", {}, "no candle"),
+    ],
+)
+def test_a_price_that_cannot_be_placed_is_named(
+    tmp_path: Path, content: str, settings: dict[str, Any], reason: str
+) -> None:
+    assert any(
+        isinstance(item, Quarantined) and reason in item.reason for item in read(tmp_path / "x", content, **settings)
+    )
+
+
+def test_a_file_of_something_else_is_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="no columns of prices"):
+        read(tmp_path / "x", "a,b\n1,2\n")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 600), st.integers(1, 9)), min_size=1, max_size=30),
+    st.sampled_from([60, 97, 3600]),
+)
+def test_thinned_each_span_keeps_its_last_price(
+    tmp_path_factory: pytest.TempPathFactory, prices: list[tuple[int, int]], span: int
+) -> None:
+    """A price on a boundary is the last one of the span that ends there."""
+    path = tmp_path_factory.getbasetemp() / "tape.csv"
+    prices = sorted(dict(prices).items())
+    rows = "".join(f"{time_text(NOON + timedelta(seconds=s))},{p},1\n" for s, p in prices)
+    kept = marks(read(path, "at,price,size\n" + rows, every=timedelta(seconds=span)))
+    epoch = int(NOON.timestamp())
+    last = {-(-(epoch + seconds) // span): (seconds, price) for seconds, price in prices}
+    assert kept == [(time_text(NOON + timedelta(seconds=s))[11:19], str(p)) for s, p in last.values()]
+
+
+def test_the_key_names_source_asset_and_time(keeper: Bookkeeper, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(HEADER + TWO)
+    other = tmp_path / "b.csv.gz"
+    other.write_bytes(gzip.compress((HEADER + TWO).encode()))
+    assert kind_of(sample_of(FileSource(str(other)))).name == "candles"
+    report = imported(keeper, path, other, kind=None, asset="XRP", source="kraken")
+    assert (dict(report.added), report.repeated) == ({"mark": 2}, 2)
+    assert imported(keeper, path, kind=None, asset="XRP", source="kraken").existed == 2
+    mark = keeper.view(BOOK).state.marks["XRP"]
+    assert (mark.price, mark.source) == (Decimal("1.75"), "kraken")
+    with keeper.database.reading() as connection:
+        from ledger import store
+
+        assert list(store.find_keys(connection, BOOK, ["mark:kraken:XRP:2026-01-04T12:10:00Z"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "marks_by_the_hour", "last"),
+    [
+        ("XRPUSDT_1m_2023-01-01_2023-01-07.csv.gz", 168, "2023-01-08T00:00:00.000000Z"),
+        ("XRPUSDT_2023-01-01_2023-01-07.trades.csv.gz", 169, "2023-01-07T23:59:45.000000Z"),
+        ("bybit_XRPUSDT_top_of_book_derived.csv", 1, "2024-12-01T00:00:05.490000Z"),
+    ],
+)
+def test_real_prices(name: str, marks_by_the_hour: int, last: str, keeper: Bookkeeper) -> None:
+    if not TAPE.is_dir():
+        pytest.skip("the real prices are not at hand: there is no shared/data/tape beside the checkout")
+    report = imported(keeper, TAPE / name, kind="candles", asset="XRP", every=timedelta(hours=1), zone=UTC)
+    assert (dict(report.added), report.quarantine) == ({"mark": marks_by_the_hour}, 0)
+    assert time_text(keeper.view(BOOK).state.marks["XRP"].at) == last
+
+
+@given(st.text(alphabet='{}[]",:0123456789.-TZ\ntimeclos', max_size=80))
+def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    for content in (text, HEADER + text, "[" + text, json.dumps([text])):
+        try:
+            items = read(path, content)
+        except Unreadable:
+            continue
+        assert all(isinstance(item, Row | Quarantined) for item in items)
