@@ -55,6 +55,14 @@ STORY = [
     "pnl -O json",
     "pnl --from 2026-03 --to today",
     "pnl --price XRP=2",
+    "pnl --lots --fees in-cost -O json",
+    "lots",
+    "lots --method average -O csv",
+    "gains --group-by month",
+    "gains -O json",
+    "income -O csv",
+    "returns -O json",
+    "sessions",
     "audit basis",
     "audit basis -O json",
     "summary",
@@ -67,6 +75,14 @@ STORY = [
     "verify-injection 5",
     "db current",
     "db history -O json",
+    "import ccxt trades_and_movements.json",
+    "inbox",
+    "inbox -O json",
+    "withdraw 1",
+    "inbox resolve 1 --price XRP=1.4",
+    "inbox resolve 2 --basis -20",
+    "import ccxt trades_and_movements.json -O json",
+    "inbox --all -O csv",
     "import legacy-db old.db --dry-run",
     "import legacy-db old.db",
     "import legacy-db old.db -O json",
@@ -98,7 +114,7 @@ def both(tmp_path: Path) -> Iterator[list[Cli]]:
         cli.write(
             "given.ndjson", ndjson([deposit("g1", "1.5"), deposit("g2", "0.000000000000000000000000000000000001")])
         )
-        for name in ("tape.csv", "paper.yaml"):
+        for name in ("tape.csv", "paper.yaml", "trades_and_movements.json"):
             cli.write(name, (ROOT / "examples" / name).read_bytes())
         EXACT["capital_on_both_sides"](folder / "old.db")
         made.append(cli)

@@ -61,7 +61,10 @@ CLOSES = [("12:05:00", "1.5"), ("12:10:00", "1.75")]
         ("[[1767528000000,1,2,3,1.5,4],[1767528300000,1,2,3,1.75,4]]", {}, CLOSES),
         ('[{"time": 1767528000, "close": "1.5"},\n {"time": 1767528300, "close": 1.75}]', {}, CLOSES),
         ('{"symbol": "x", "data": [[1767528000000,1,2,3,1.5,4],[1767528300000,1,2,3,1.75,4]]}', {}, CLOSES),
-        ("time,asset,close\n2026-01-04T12:00:00Z,XRP,1.5\n2026-01-04T12:05:00Z,BTC,2\n", {"asset": None}, [("12:05:00", "1.5"), ("12:10:00", "2")]),
+        (
+            "time,asset,close\n2026-01-04T12:00:00Z,XRP,1.5\n2026-01-04T12:05:00Z,BTC,2\n", {"asset": None},
+            [("12:05:00", "1.5"), ("12:10:00", "2")],
+        ),
     ],
 )  # fmt: skip
 def test_a_mark_stands_at_the_close(tmp_path: Path, content: str, settings: dict[str, Any], expected: Any) -> None:

@@ -109,7 +109,7 @@ def test_a_stream_gives_a_value_before_the_next_line_arrives() -> None:
             super().__init__()
             self.lines = lines
 
-        def readline(self, size: int | None = -1, /) -> str:
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
             return self.lines.pop(0) if self.lines else ""
 
     for lines in (['{"a": 1}\n', '{"b": 2}\n'], ["{\n", ' "a": 1\n', "}\n", "{\n", ' "b": 2\n', "}\n"]):

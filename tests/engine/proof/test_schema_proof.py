@@ -131,9 +131,9 @@ def test_rows_of_a_book_that_does_not_exist_are_found(ledger: str, table: str) -
             raw.execute("INSERT INTO projection_rebuilds VALUES ('nowhere', 1)")
         elif table == "inbox":
             raw.execute(
-                "INSERT INTO inbox (book, id, sort, status, kind, key, type, at, cause, detail, is_reached, row_count, created_at)"
-                " VALUES ('nowhere', 1, 'movement', 'waiting', 'x', 'k', 'deposit', '2026-01-05T09:00:00.000000Z', 'c', 'd', 1, 0,"
-                " '2026-01-05T09:00:00.000000Z')"
+                "INSERT INTO inbox (book, id, sort, status, kind, key, type, cause, detail, at, created_at, is_reached,"
+                " row_count) VALUES ('nowhere', 1, 'movement', 'waiting', 'x', 'k', 'deposit', 'c', 'd',"
+                " '2026-01-05T09:00:00.000000Z', '2026-01-05T09:00:00.000000Z', 1, 0)"
             )
         else:
             raw.execute(f"UPDATE {table} SET book = 'nowhere'")
