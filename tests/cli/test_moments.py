@@ -294,7 +294,6 @@ def test_one_asset_has_one_price(line: tuple[str, ...], second: str, book: Cli) 
     [
         ("audit", ["basis"]),
         ("config", ["check"]),
-        ("import", ["legacy-db"]),
         ("paper", ["run"]),
         ("db", ["upgrade", "current", "history"]),
     ],
