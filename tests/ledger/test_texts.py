@@ -149,6 +149,7 @@ _LENGTHS = [
     ("mark", "price_source", 200),
     ("adjustment", "asset", 128),
     ("adjustment", "reason", 200),
+    ("adjustment", "group", 200),
     ("fill", "base_asset", 128),
     ("fill", "quote_asset", 128),
     ("fill", "fee_asset", 128),

@@ -88,7 +88,7 @@ OWN: dict[str, dict[str, tuple[object, object]]] = {
         "basis_delta": ("5", "-5"),
     },
     "mark": {"asset": ("XRP", "BTC"), "price": ("1.5", "1.6"), "price_source": ("desk", "")},
-    "adjustment": {"asset": ("XRP", "BTC"), "amount": ("-1", "1"), "reason": ("dust", "fee")},
+    "adjustment": {"asset": ("XRP", "BTC"), "amount": ("-1", "1"), "reason": ("dust", "fee"), "group": ("g", "h")},
     "baseline": {"starting_value": ("100", "-100"), "reason": ("restart", None)},
     "reversal": {"reverses": (2, 3), "reason": ("twice", "thrice")},
 }
