@@ -185,6 +185,37 @@ def test_unknown_lots_come_last_where_the_cost_decides(method: str) -> None:
     assert (found.realised is not None) == is_known
 
 
+def exchange(hours: int, reason: str = "liquidity", group: str = "G", **amounts: str) -> list[Fields]:
+    """Adjustments of one moment and one group."""
+    return [adjustment(asset, amount, reason, group=group, hours=hours) for asset, amount in amounts.items()]
+
+
+def test_what_comes_into_a_group_takes_over_the_cost_of_what_went_out() -> None:
+    """Into a pool and out again: 10 XRP that cost 20 and 30 RLUSD become LP tokens of 50, half of which brings back 25."""
+    into = [buy("10", "20", hours=1), *exchange(3, XRP="-10", RLUSD="-30", LP="100")]
+    found = basis(into)
+    assert open_lots(found) == [("LP", D(100), D(50))]
+    assert (found.realised, found.other_income) == (D(0), D(0))
+    out = [*into, mark("2", hours=4), *exchange(5, group="H", LP="-50", XRP="5", RLUSD="20")]
+    after = basis(out)
+    # The 25 are divided by value: 10 for the XRP, 20 for the RLUSD, whose share was 16.67 and is worth 20.
+    assert open_lots(after) == [("LP", D(50), D(25)), ("XRP", D(5), D("8.333333333333333333"))]
+    assert after.other_income == D("3.333333333333333333")
+
+
+def test_what_has_gone_out_of_a_group_waits_for_what_comes_in_later() -> None:
+    steps = [buy("10", "20", hours=1), *exchange(2, "conversion", XRP="-10"), *exchange(9, "conversion", SXRP="10")]
+    assert basis(steps[:-1]).other_income == D(-20)
+    found = basis(steps)
+    assert (open_lots(found), found.other_income) == ([("SXRP", D(10), D(20))], D(0))
+
+
+def test_without_a_mark_the_shares_of_a_group_are_unknown() -> None:
+    found = basis([buy("10", "20", hours=1), *exchange(3, XRP="-10", A="1", B="1")])
+    assert [lot.cost for lot in found.open_lots()] == [None, None]
+    assert found.other_income is None
+
+
 # ---- the identity
 
 
@@ -218,8 +249,9 @@ def steps_(draw: st.DrawFn) -> Fields:
             return {"type": "withdrawal", **given_, **price, **hours}
         case "adjustment":
             sign = draw(st.sampled_from(["", "-"]))
-            reason = draw(st.sampled_from(["fee", "network_fee", "reward", "opening"]))
-            return adjustment(asset, sign + draw(AMOUNTS), reason, **hours)
+            reason = draw(st.sampled_from(["fee", "network_fee", "reward", "opening", "liquidity", "conversion"]))
+            group = {} if reason in ("fee", "reward") else {"group": draw(st.sampled_from(["G", "H"]))}
+            return adjustment(asset, sign + draw(AMOUNTS), reason, **group, **hours)
         case "mark":
             return mark(draw(AMOUNTS), draw(st.sampled_from(ASSETS[:2])), **hours)
         case _:
