@@ -20,7 +20,7 @@ TEXT = "a,ß,💶\r\n1,2,3\n"
 def test_the_text_is_unpacked_and_without_a_mark(tmp_path: Path, mark: bytes, is_packed: bool) -> None:
     content = mark + TEXT.encode()
     path = tmp_path / "given.csv"
-    path.write_bytes(gzip.compress(content) if is_packed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if is_packed else content)
     source = FileSource(str(path))
     assert sample_of(source).head == TEXT.encode()
     for _ in range(2):
@@ -39,7 +39,7 @@ def test_bytes_that_are_not_utf_8_do_not_spoil_the_rest(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ("a,b\n".encode("utf-16"), "UTF-16"),
-        (gzip.compress(TEXT.encode() * 1000)[:-20], "damaged or cut short"),
+        (gzip.compress(TEXT.encode() * 1000, mtime=0)[:-20], "damaged or cut short"),
         (b"\x1f\x8bnonsense", "damaged or cut short"),
         (None, "cannot be read"),
     ],
@@ -65,7 +65,7 @@ def test_a_database_is_copied_and_stays_untouched(tmp_path: Path, is_packed: boo
         connection.execute("CREATE TABLE t AS SELECT 7 AS a")
         connection.commit()
     if is_packed:
-        path.write_bytes(gzip.compress(path.read_bytes()))
+        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
     before = path.read_bytes()
     with FileSource(str(path)).database() as copy, closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT a FROM t").fetchall() == [(7,)]
