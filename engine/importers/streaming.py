@@ -9,7 +9,7 @@ from functools import partial
 from engine.bookkeeper import Bookkeeper
 from engine.importers.facts import content_of, encode_facts
 from engine.importers.importing import ImportReport, beginning, refusing_unreadable, report_of
-from engine.importers.items import Kind, Row, Settings
+from engine.importers.items import Item, Kind, Quarantined, Row, Settings
 from engine.importers.landing import Landing, Policy, Progress
 from engine.importers.sources import StandardInput
 from engine.importers.spool import SpooledRow, Tally
@@ -61,18 +61,26 @@ class _Stream:
         source.on_quiet = self._land
         with refusing_unreadable():
             for item in self._kind.read([source], settings):
-                if isinstance(item, Row):
-                    self._arrived.append(self._spooled(item))
-                else:
-                    self._tally.add(item)
+                self._take(item)
                 if len(self._arrived) >= self._batch:
                     self._land()
         self._land()
         return self._report()
 
+    def _take(self, item: Item) -> None:
+        """Keep a row until its batch lands; count what is no row."""
+        if not isinstance(item, Row):
+            self._tally.add(item)
+            return
+        try:
+            self._arrived.append(self._spooled(item))
+        except (UnicodeEncodeError, TypeError) as error:
+            self._tally.quarantine(Quarantined(item.origin, f"a text has half of a surrogate pair: {error}"))
+
     def _spooled(self, row: Row) -> SpooledRow:
         facts = encode_facts(row.facts)
         if row.id is not None:
+            row.id.encode()
             return SpooledRow(f"{self._kind.name}:{row.id}", self._kind.name, row.at, facts, row.origin)
         content = content_of(row, facts)
         self._occurrences[content] += 1

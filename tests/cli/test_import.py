@@ -253,6 +253,22 @@ def test_a_stream_lands_object_by_object_and_goes_on_past_what_waits(cli: Cli, t
     assert balances(cli)["XRP"] == "20"
 
 
+def test_half_a_surrogate_pair_in_a_stream_is_quarantined_and_the_rest_lands(cli: Cli) -> None:
+    deposit = movement("deposit", 7, "2026-01-02T10:00:00.000Z", "RLUSD", "5", txid="x")
+    bad = json.dumps(deposit).replace('"x"', '"\\ud800"')
+    ran = subprocess.run(
+        [SCRIPT, "--db", cli.named, "import", "ccxt", "-", "--batch", "5"],
+        input="\n".join([bad, json.dumps(TRADES[0])]).encode(),
+        cwd=cli.folder,
+        env=clean_environment(cli.folder),
+        capture_output=True,
+        timeout=GIVE_UP_S,
+        check=False,
+    )
+    assert (ran.returncode, b"Traceback" in ran.stderr) == (1, False), ran.stderr
+    assert balances(cli)["XRP"] == "10"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
