@@ -75,6 +75,16 @@ class SpooledRow:
     origin: Origin
 
 
+def row_key(kind: str, row_id: str | None, content: str, number: int) -> str:
+    """The key of a row: by the venue's id, or by content and occurrence."""
+    return f"{kind}:{content}:{number}" if row_id is None else f"{kind}:{row_id}"
+
+
+def half_a_pair(row: Row, error: Exception) -> Quarantined:
+    """A row with half of a surrogate pair, which cannot be stored."""
+    return Quarantined(row.origin, f"a text has half of a surrogate pair: {error}")
+
+
 class Tally:
     """What an import met beside rows.
 
@@ -138,7 +148,7 @@ class Spool:
             try:
                 yield self._value(kind, item)
             except (UnicodeEncodeError, TypeError) as error:
-                self.tally.quarantine(Quarantined(item.origin, f"a text has half of a surrogate pair: {error}"))
+                self.tally.quarantine(half_a_pair(item, error))
 
     def _value(self, kind: str, row: Row) -> tuple[object, ...]:
         facts = encode_facts(row.facts)
@@ -174,7 +184,7 @@ class Spool:
         names = list(self._files)
         query = "SELECT at, kind, id, content, number, file, place, facts FROM rows ORDER BY at, ord, file, seq"
         for at, kind, row_id, content, number, file, place, facts in self._connection.execute(query):
-            key = f"{kind}:{content}:{number}" if row_id is None else f"{kind}:{row_id}"
+            key = row_key(kind, row_id, content, number)
             yield SpooledRow(key, kind, _EPOCH + timedelta(microseconds=at), facts, Origin(names[file], place))
 
 

@@ -9,10 +9,10 @@ from functools import partial
 from engine.bookkeeper import Bookkeeper
 from engine.importers.facts import content_of, encode_facts
 from engine.importers.importing import ImportReport, beginning, refusing_unreadable, report_of
-from engine.importers.items import Item, Kind, Quarantined, Row, Settings
+from engine.importers.items import Item, Kind, Row, Settings
 from engine.importers.landing import Landing, Policy, Progress
 from engine.importers.sources import StandardInput
-from engine.importers.spool import SpooledRow, Tally
+from engine.importers.spool import SpooledRow, Tally, half_a_pair, row_key
 from engine.retrying import always, retry
 from ledger import store
 
@@ -75,16 +75,17 @@ class _Stream:
         try:
             self._arrived.append(self._spooled(item))
         except (UnicodeEncodeError, TypeError) as error:
-            self._tally.quarantine(Quarantined(item.origin, f"a text has half of a surrogate pair: {error}"))
+            self._tally.quarantine(half_a_pair(item, error))
 
     def _spooled(self, row: Row) -> SpooledRow:
         facts = encode_facts(row.facts)
-        if row.id is not None:
+        content, number = content_of(row, facts), 0
+        if row.id is None:
+            self._occurrences[content] += 1
+            number = self._occurrences[content]
+        else:
             row.id.encode()
-            return SpooledRow(f"{self._kind.name}:{row.id}", self._kind.name, row.at, facts, row.origin)
-        content = content_of(row, facts)
-        self._occurrences[content] += 1
-        key = f"{self._kind.name}:{content}:{self._occurrences[content]}"
+        key = row_key(self._kind.name, row.id, content, number)
         return SpooledRow(key, self._kind.name, row.at, facts, row.origin)
 
     def _land(self) -> None:

@@ -33,7 +33,6 @@ from engine.importers.items import (
     Item,
     Kind,
     Origin,
-    Quarantined,
     Row,
     Sample,
     Settings,
@@ -44,6 +43,7 @@ from engine.importers.venues.reading import (
     Odd,
     adjustment,
     columns_of,
+    each_rescued,
     fill,
     head_has,
     number,
@@ -93,11 +93,8 @@ def _is_database(source: Source) -> bool:
 
 def _csv(source: Source, settings: Settings) -> Iterator[Item]:
     with source.text() as text:
-        for line in read_table(text, source.name, _is_header, frozenset({"age", "position"})).rows:
-            if isinstance(line, Quarantined):
-                yield line
-            else:
-                yield from rescued(line.origin, line.text, partial(_items, line.cells, line.origin, settings, None))
+        table = read_table(text, source.name, _is_header, frozenset({"age", "position"}))
+        yield from each_rescued(table.rows, lambda line: _items(line.cells, line.origin, settings, None))
 
 
 def _database(source: Source, settings: Settings) -> Iterator[Item]:

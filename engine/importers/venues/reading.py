@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Context, Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,15 @@ def rescued(origin: Origin, text: str, items: Callable[[], Iterable[Item]]) -> I
     except ArithmeticError:
         found = [Quarantined(origin, "its numbers do not fit", text[:SHOWN_CHARACTERS])]
     yield from found
+
+
+def each_rescued(rows: Iterable[Line | Quarantined], items: Callable[[Line], Iterable[Item]]) -> Iterator[Item]:
+    """The items of each line; what could not be read as a line stays quarantined."""
+    for line in rows:
+        if isinstance(line, Quarantined):
+            yield line
+        else:
+            yield from rescued(line.origin, line.text, partial(items, line))
 
 
 def number(text: object, what: str = "the amount") -> Decimal:

@@ -25,10 +25,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from engine.importers.items import Item, Kind, Quarantined, Sample, Settings, Source
+from engine.importers.items import Item, Kind, Sample, Settings, Source
 from engine.importers.venues.binance.statement import OPTIONAL, STATEMENT, statement
 from engine.importers.venues.binance.trades import is_trades, trade
-from engine.importers.venues.reading import head_has, read_table, rescued
+from engine.importers.venues.reading import each_rescued, head_has, read_table
 
 
 def _is_header(columns: frozenset[str]) -> bool:
@@ -46,11 +46,7 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
             if frozenset(table.header) >= STATEMENT:
                 yield from statement(table.rows, settings)
                 continue
-            for line in table.rows:
-                if isinstance(line, Quarantined):
-                    yield line
-                else:
-                    yield from rescued(line.origin, line.text, partial(trade, line, settings))
+            yield from each_rescued(table.rows, partial(trade, settings=settings))
 
 
 KIND = Kind(

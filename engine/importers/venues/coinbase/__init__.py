@@ -23,10 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from engine.importers.items import Item, Kind, Quarantined, Sample, Settings, Source
+from engine.importers.items import Item, Kind, Sample, Settings, Source
 from engine.importers.venues.coinbase.exchange import ACCOUNT, FILLS, account, fill_of
 from engine.importers.venues.coinbase.statement import OPTIONAL, STATEMENT, statement
-from engine.importers.venues.reading import head_has, read_table, rescued
+from engine.importers.venues.reading import each_rescued, head_has, read_table
 
 
 def _is_header(columns: frozenset[str]) -> bool:
@@ -47,11 +47,7 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
             elif columns >= ACCOUNT:
                 yield from account(table.rows, settings)
             else:
-                for line in table.rows:
-                    if isinstance(line, Quarantined):
-                        yield line
-                    else:
-                        yield from rescued(line.origin, line.text, partial(fill_of, line, settings))
+                yield from each_rescued(table.rows, partial(fill_of, settings=settings))
 
 
 KIND = Kind(
