@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from sqlalchemy import Connection, and_
 
 from engine.bookkeeper import View
-from engine.views import NOW, Moment, view_at
+from engine.views import NOW, Moment, view_within
 from ledger import store
 from ledger.database.connections import Database
 from ledger.database.tables import events
@@ -43,14 +41,12 @@ class CostMethod:
 class BasisView:
     """A book at a moment, and its cost basis.
 
-    view:    the book
-    basis:   its lots and what was realised
-    prices:  the newest standing marks, by asset, in the numeraire
+    view:   the book
+    basis:  its lots and what was realised
     """
 
     view: View
     basis: CostBasis
-    prices: Mapping[str, Decimal]
 
 
 def basis_at(database: Database, name: str, method: CostMethod, moment: Moment = NOW, *, now: datetime) -> BasisView:
@@ -58,14 +54,14 @@ def basis_at(database: Database, name: str, method: CostMethod, moment: Moment =
 
     Raises Refused `short_lot` with `no_shorts`, naming the version; what `view_at` raises.
     """
-    view = view_at(database, name, moment, now=now)
     with database.reading() as connection:
+        view = view_within(connection, name, moment, now=now)
         found = standing_events(connection, name, moment, now=now)
     fold = CostBasisFold(view.book.numeraire, METHODS[method.name], fees_in_cost=method.fees_in_cost)
     basis = fold.run(found)
     if method.no_shorts:
         _require_no_shorts(basis)
-    return BasisView(view, basis, {asset: mark.price for asset, mark in view.state.marks.items()})
+    return BasisView(view, basis)
 
 
 def standing_events(connection: Connection, name: str, moment: Moment, *, now: datetime) -> list[StoredEvent]:

@@ -82,8 +82,13 @@ def view_at(database: Database, name: str, moment: Moment = NOW, *, now: datetim
     system's clock. Raises Refused `book_unknown`, `version_unknown`; StorageError.
     """
     with database.reading() as connection:
-        book, head = _require(connection, name, moment)
-        return _view(connection, book, head, moment, now or utc_now())
+        return view_within(connection, name, moment, now=now or utc_now())
+
+
+def view_within(connection: Connection, name: str, moment: Moment, *, now: datetime) -> View:
+    """As `view_at`, within a transaction of the caller, which may read more of the same state."""
+    book, head = _require(connection, name, moment)
+    return _view(connection, book, head, moment, now)
 
 
 def _view(connection: Connection, book: Book, head: Head, moment: Moment, now: datetime) -> View:

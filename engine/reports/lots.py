@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from engine.cost_basis import BasisView, CostMethod, basis_at
+from engine.cost_basis import CostMethod, basis_at
 from engine.reports.report import Report, Table, or_unknown, shown
 from engine.views import NOW, Moment
 from ledger.amounts import share, total
@@ -51,13 +52,7 @@ def lots(
         "lots": table.as_dicts(),
     }
     body = Table(COLUMNS, [(*row[:2], or_unknown(row[2]), or_unknown(row[3]), *row[4:]) for row in rows])
-    return Report(
-        document, [f"in {found.view.book.numeraire}, {method.name}", body], table, notes=[*unknown(held, found)]
-    )
-
-
-def _opened(lot: Lot) -> tuple[datetime, int, str]:
-    return lot.origin.at, lot.origin.version, lot.origin.cause
+    return Report(document, [f"in {found.view.book.numeraire}, {method.name}", body], table, notes=list(_unknown(held)))
 
 
 def unit_price(cost: Decimal | None, quantity: Decimal) -> Decimal | None:
@@ -75,13 +70,15 @@ def average_entries(basis: CostBasis) -> Table:
     return Table(("asset", "quantity", "cost", "price"), rows)
 
 
-def unknown(held: list[Lot], found: BasisView) -> Iterator[str]:
+def _unknown(held: list[Lot]) -> Iterator[str]:
     """For each asset with lots of unknown cost, how many there are and the command that gives them one."""
-    for asset in dict.fromkeys(lot.asset for lot in held if lot.cost is None):
-        of_asset = [lot for lot in held if lot.asset == asset and lot.cost is None]
-        at = shown(of_asset[0].origin.at)
+    unknown: defaultdict[str, list[Lot]] = defaultdict(list)
+    for lot in held:
+        if lot.cost is None:
+            unknown[lot.asset].append(lot)
+    for asset, of_asset in unknown.items():
+        first = of_asset[0].origin
         yield (
-            f"the cost of {len(of_asset)} of the lots of {asset} is unknown, the first at version "
-            f"{of_asset[0].origin.version}; a mark at its time gives it one: "
-            f"append mark --asset {asset} --price … --at {at}"
+            f"the cost of {len(of_asset)} of the lots of {asset} is unknown, the first at version {first.version}; "
+            f"a mark at its time gives it one: append mark --asset {asset} --price … --at {shown(first.at)}"
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from engine.bookkeeper import View
 from engine.cost_basis import CostMethod, basis_at
 from engine.reports.inbox import waiting_lines
 from engine.reports.lots import average_entries
@@ -46,17 +47,26 @@ def profit(
 ) -> Report:
     """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first. Raises as `view_at`."""
     view = view_at(database, name, moment, now=now)
-    # The end of a day that has not ended is not so yet: a mark is as old as it is now.
-    at = min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
-    figures = pnl(view.state, {**view.state.marks, **prices(view.book, at)}, view.book.numeraire)
+    at = _valued_at(moment, now)
+    document, body = _valued(view, {**view.state.marks, **prices(view.book, at)}, at)
+    return Report(document, [*body, *waiting_lines(database, name)], csv_rows=_figure_table(document))
+
+
+def _valued_at(moment: Moment, now: datetime) -> datetime:
+    """The end of a day that has not ended is not so yet: a mark is as old as it is now."""
+    return min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
+
+
+def _valued(view: View, marks: Marks, at: datetime) -> tuple[dict[str, Any], list[Block]]:
+    """A book's profit and loss at these marks, for programs and for people."""
+    figures = pnl(view.state, marks, view.book.numeraire)
     document = {
         "book": view.book.name,
         "version": view.state.version,
         "numeraire": view.book.numeraire,
         **_document(figures),
     }
-    body = [*_body(figures, view.book, at), *waiting_lines(database, name)]
-    return Report(document, body, csv_rows=_figure_table(document))
+    return document, list(_body(figures, view.book, at))
 
 
 def profit_by_lots(
@@ -73,25 +83,22 @@ def profit_by_lots(
     total PnL = realised + unrealised − fees_cost + other income − baselines, to the digit; null where a cost is unknown.
     Raises as `engine.cost_basis.basis_at`.
     """
-    plain = profit(database, name, moment, now=now, prices=prices)
     found = basis_at(database, name, method, moment, now=now)
-    at = min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
-    marks = {**found.view.state.marks, **prices(found.view.book, at)}
-    basis = found.basis
-    unrealised = basis.unrealised({asset: mark.price for asset, mark in marks.items()})
+    view, basis, at = found.view, found.basis, _valued_at(moment, now)
+    marks = {**view.state.marks, **prices(view.book, at)}
+    plain, body = _valued(view, marks, at)
+    by_asset = {asset: mark.price for asset, mark in marks.items()}
     parts = {
         "realised": basis.realised,
-        "unrealised": unrealised,
+        "unrealised": basis.unrealised(by_asset),
         "fees_cost": basis.fees.whole,
         "other_income": basis.other_income,
         "baselines": basis.baselines,
     }
-    earned = basis.earned({asset: mark.price for asset, mark in marks.items()})
-    assert isinstance(plain.document, Mapping)
-    total_pnl = plain.document["total_pnl"]
+    earned, total_pnl = basis.earned(by_asset), plain["total_pnl"]
     entries = average_entries(basis)
     document = {
-        **plain.document,
+        **plain,
         "method": method.name,
         "fees_view": "in-cost" if method.fees_in_cost else "apart",
         **parts,
@@ -99,9 +106,10 @@ def profit_by_lots(
         "identity": "unproved" if earned is None or total_pnl is None else "holds" if earned == total_pnl else "broken",
         "average_entries": entries.as_dicts(),
     }
-    rows = [*(plain.csv_rows.rows if plain.csv_rows else ()), *((key, None, part) for key, part in parts.items())]
+    rows = [*_figure_table(document).rows, *((key, None, part) for key, part in parts.items())]
     rows += [("average_entry", asset, price) for asset, _, _, price in entries.rows]
-    return Report(document, [*plain.body, *_lot_lines(document, entries)], csv_rows=Table(_FIGURE_COLUMNS, rows))
+    body += [*waiting_lines(database, name), *_lot_lines(document, entries)]
+    return Report(document, body, csv_rows=Table(_FIGURE_COLUMNS, rows))
 
 
 def _lot_lines(document: Mapping[str, Any], entries: Table) -> Iterator[Block]:
