@@ -125,13 +125,6 @@ class CostBasis:
         return total(gains)
 
 
-@dataclass(slots=True)
-class _Exchange:
-    """The adjustments of one group: the cost of what went out and has not come in again; None: unknown."""
-
-    cost: Decimal | None = ZERO
-
-
 class CostBasisFold:
     """Folds events one after the other; `result` is what they add up to so far.
 
@@ -146,7 +139,8 @@ class CostBasisFold:
         self._fees_in_cost = fees_in_cost
         self._lots: dict[str, OpenLots] = {}
         self._prices: dict[str, Decimal] = {}
-        self._exchanges: dict[str, _Exchange] = defaultdict(_Exchange)
+        # By group, the cost of what went out and has not come in again; None: unknown.
+        self._exchanges: dict[str, Decimal | None] = {}
         self.result = CostBasis(self._lots)
 
     def run(self, events: Iterable[StoredEvent]) -> CostBasis:
@@ -246,7 +240,7 @@ class CostBasisFold:
 
     def _exchange(self, group: str, members: list[StoredEvent]) -> None:
         """Adjustments that belong together: the cost of what went out is divided by value among what came in."""
-        exchange = self._exchanges[group]
+        waiting = self._exchanges.get(group, ZERO)
         income = self.result.income[members[0].reason or ""]
         came_in = [stored for stored in members if _own(stored).delta > 0]
         for stored in members:
@@ -255,18 +249,19 @@ class CostBasisFold:
                 worth = self._worth(own.asset, own.delta.copy_abs())
                 for change in self._taken(own.asset, own.delta, worth, _origin(stored, "adjustment")):
                     income.add(change)
-                    exchange.cost = minus(exchange.cost, change)
+                    waiting = minus(waiting, change)
         worths = [self._worth(_own(stored).asset, _own(stored).delta) for stored in came_in]
         for place, stored in enumerate(came_in):
             own = _own(stored)
             rest = worths[place:]
-            cost = exchange.cost if len(rest) == 1 else _share(exchange.cost, rest)
-            exchange.cost = minus(exchange.cost, cost)
+            cost = waiting if len(rest) == 1 else _share(waiting, rest)
+            waiting = minus(waiting, cost)
             if own.asset == self._numeraire:
                 income.add(own.delta)
             else:
                 self._trade(own.asset, own.delta, cost, _origin(stored, "adjustment"))
                 income.add(cost)
+        self._exchanges[group] = waiting
 
     def _of(self, asset: str) -> OpenLots:
         if asset not in self._lots:

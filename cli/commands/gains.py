@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from enum import StrEnum
 from typing import Annotated
 
@@ -69,7 +70,7 @@ def gains(
             end=bounds.end,
             known_at=known,
             now=named.now,
-            zone=zone_of(named, zone),
+            zone=zone_of(named, zone) or UTC,
             group_by=None if group_by is None else group_by.value,
         )
     emit_report(output, found)

@@ -12,7 +12,7 @@ import typer
 from cli.commands.import_legacy import EngineStartOption, LedgerKind, LedgerOption, MapOption, import_legacy_db
 from cli.shared.ages import parse_age
 from cli.shared.capital_options import DryRunOption
-from cli.shared.moment import ZoneOption, zone_given
+from cli.shared.moment import ZoneOption, zone_of
 from cli.shared.options import Output, OutputOption, Target, target
 from cli.shared.output import emit_report, print_lines, progress
 from cli.shared.usage import WrongUsage
@@ -113,7 +113,7 @@ def import_(
     access: Access = "read" if dry_run else "write"
     with named.open(access, sound_file=True) as keeper:
         book = keeper.terms(named.book)
-        settings = given.settings(book.numeraire, zone_given(named, zone))
+        settings = given.settings(book.numeraire, zone_of(named, zone))
         if batch is not None:
             done = _stream(keeper, book.name, kind, names, settings, policy, batch, output)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -100,22 +100,12 @@ def bounds_of(named: Target, start: str | None, end: str | None, zone: str | Non
     return Bounds(None if first is None else first.start, None if last is None else last.before)
 
 
-def zone_of(named: Target, zone: str | None) -> tzinfo:
-    """The zone of days and months: the option's, that of netbasis.toml, or UTC. Raises WrongUsage."""
-    return _zone_of(named, zone) or UTC
-
-
-def zone_given(named: Target, zone: str | None) -> tzinfo | None:
-    """The zone that the option or netbasis.toml gives; None for neither. Raises WrongUsage."""
-    return _zone_of(named, zone)
-
-
 class _Spans:
     """Reads the spans of time that the options of one command give."""
 
     def __init__(self, named: Target, zone: str | None) -> None:
         self._now = named.now
-        self._zone = _zone_of(named, zone)
+        self._zone = zone_of(named, zone)
 
     def of(self, option: str, text: str | None) -> Span | None:
         """The span that an option gives; None when the option was left out. Raises Refused, naming the option."""
@@ -134,7 +124,8 @@ def _naming(option: str) -> Iterator[None]:
         raise
 
 
-def _zone_of(named: Target, given: str | None) -> tzinfo | None:
+def zone_of(named: Target, given: str | None) -> tzinfo | None:
+    """The zone that the option or netbasis.toml gives; None for neither. Raises WrongUsage."""
     name = named.zone if given is None else given
     try:
         return None if name is None else parse_zone(name)

@@ -149,11 +149,7 @@ def fills_by_session(
         if start is not None:
             query = query.where(events.c.at >= start)
         for row in store.stream(connection, query):
-            fills = by_session[row.session_id or ""]
-            if row.version in reversals:
-                fills.reversed += 1
-            else:
-                _count(fills, row)
+            _take(by_session[row.session_id or ""], row, reversals)
     return by_session
 
 
@@ -182,14 +178,14 @@ def sum_fills(rows: Iterable[Row[Any]], reversals: Mapping[int, int]) -> Fills:
     """The sums of fills; `reversals` by the version of what was reversed."""
     fills = Fills()
     for row in rows:
-        if row.version in reversals:
-            fills.reversed += 1
-        else:
-            _count(fills, row)
+        _take(fills, row, reversals)
     return fills
 
 
-def _count(fills: Fills, row: Row[Any]) -> None:
+def _take(fills: Fills, row: Row[Any], reversals: Mapping[int, int]) -> None:
+    if row.version in reversals:
+        fills.reversed += 1
+        return
     fills.count += 1
     fills.first_at = row.at if fills.first_at is None else min(fills.first_at, row.at)
     fills.last_at = row.at if fills.last_at is None else max(fills.last_at, row.at)
