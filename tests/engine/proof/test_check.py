@@ -17,7 +17,6 @@ from ledger.database.tables import books, events
 from ledger.errors import Refused, StorageError
 from ledger.integrity.findings import Finding
 from ledger.stored import chain_hash
-from tests.engine.proof.test_fast_lane import a_share_of
 from tests.ledger.database.store_support import (
     SAMPLE_VERSIONS,
     VERSION_OF,
@@ -31,7 +30,7 @@ from tests.ledger.database.store_support import (
     tampering,
     versions_found,
 )
-from tests.support import BOOK, SequentialIds, TickingClock, event, log_of, open_keeper
+from tests.support import BOOK, SequentialIds, TickingClock, a_share_of, event, log_of, open_keeper
 
 COLUMNS = [column.name for column in events.columns]
 NULLABLE = [column.name for column in events.columns if column.nullable]

@@ -5,15 +5,14 @@ Each change is made in one transaction that is taken back, and both go over the 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import pytest
@@ -39,9 +38,8 @@ from ledger.stored import chain_hash, decode_body, encode_body
 from projections import fees
 from projections.state import BookState
 from tests.ledger.database.store_support import VERSION_OF, append_sample
-from tests.support import BOOK, START, event, open_keeper
+from tests.support import BOOK, EVERYTHING, START, a_share_of, event, open_keeper
 
-_T = TypeVar("_T")
 COMMON = sorted(fast_lane.KINDS)
 COLUMNS = [column.name for column in events.columns]
 NOW = START + timedelta(days=400)
@@ -237,16 +235,6 @@ VALUES: dict[str, object] = {
     "time before Christ": "2026-01-05 09:00:00+00 BC",
     "another type": "mark",
 }
-
-
-# Each comparison proves the log twice. What is left out in one column is tried in another: a lane that is too lax is so in
-# most of them. NETBASIS_EVERYTHING=1 leaves nothing out.
-EVERYTHING = "NETBASIS_EVERYTHING" in os.environ
-
-
-def a_share_of(values: Collection[_T], number: int, parts: int = 7) -> Sequence[_T]:
-    """Every seventh of some values, beginning at another one for each number."""
-    return list(values) if EVERYTHING else list(values)[number % parts :: parts]
 
 
 @pytest.mark.parametrize("column", COLUMNS)

@@ -18,14 +18,13 @@ from tests.engine.proof.test_fast_lane import (
     COLUMNS,
     COMMON,
     VALUES,
-    a_share_of,
     as_intruder,
     common_events,
     dice_of,
     versions_of,
 )
 from tests.ledger.database.store_support import append_sample
-from tests.support import BOOK, open_keeper
+from tests.support import BOOK, a_share_of, open_keeper
 
 Told = tuple[BookState, list[str], list[int]] | str
 

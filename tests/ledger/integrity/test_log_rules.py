@@ -15,10 +15,9 @@ from ledger.database.connections import Database
 from ledger.database.postgres import is_url
 from ledger.database.tables import events
 from ledger.stored import chain_hash
-from tests.engine.proof.test_fast_lane import a_share_of
 from tests.engines import Raw, intruding
 from tests.ledger.database.store_support import SAMPLE_VERSIONS, VERSION_OF, append_sample
-from tests.support import BOOK, open_keeper
+from tests.support import BOOK, a_share_of, open_keeper
 
 
 @pytest.fixture
