@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from typing import Any, NamedTuple, TypeAlias
 
 from cli.main import exit_code
@@ -32,6 +34,7 @@ from tests.support import BOOK, event
 
 GIVE_UP_S = 60  # a process that hangs fails the test; nothing depends on how long one takes
 SHARED_EVERY = 25
+MEET_EVERY = 5
 
 Pipe: TypeAlias = "Connection[Any, Any]"
 Program = Callable[..., None]
@@ -107,11 +110,21 @@ def _state_of(pid: int) -> str:
     return shown.stdout.strip()
 
 
+def _forked() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def meeting_of(count: int) -> Barrier:
+    """Where so many writers wait for one another."""
+    return _forked().Barrier(count, timeout=GIVE_UP_S)
+
+
 @contextmanager
 def started(program: Program, *arguments: object) -> Iterator[Process]:
     """A process that runs the program; killed at the end, if it has not ended by itself."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = _forked()
     ours, theirs = context.Pipe()
     process = context.Process(target=program, args=(theirs, *arguments))
     process.start()
@@ -157,8 +170,19 @@ def acknowledgements(children: list[Process]) -> Iterator[Acknowledged]:
 # The programs
 
 
-def append_many(pipe: Pipe, location: str, book: str, writer: str, count: int, clock_lag_s: float = 0.0) -> None:
-    """Append `count` events of one's own, each in its own transaction, and between them fills that all writers send."""
+def append_many(
+    pipe: Pipe,
+    location: str,
+    book: str,
+    writer: str,
+    count: int,
+    clock_lag_s: float = 0.0,
+    meeting: Barrier | None = None,
+) -> None:
+    """Append `count` events of one's own, each in its own transaction, and between them fills that all writers send.
+
+    With a meeting, the writers wait for one another before every few: a scheduler may run one to its end before the next.
+    """
 
     def clock() -> datetime:
         return utc_now() - timedelta(seconds=clock_lag_s)
@@ -166,6 +190,8 @@ def append_many(pipe: Pipe, location: str, book: str, writer: str, count: int, c
     with Bookkeeper.open(location, clock=clock) as keeper:
         _ready(pipe)
         for number in range(count):
+            if meeting is not None and number % MEET_EVERY == 0:
+                meeting.wait()
             if number % SHARED_EVERY == 0:
                 pipe.send(_told(writer, keeper.append(book, shared_fill(number // SHARED_EVERY))))
             pipe.send(_told(writer, keeper.append(book, own_event(writer, number))))
