@@ -39,8 +39,12 @@ COMMANDS = {
         "Import what venues, bots and older systems export: nothing dropped, nothing counted twice, nothing invented.",
     ),
     "inbox": Entry("inbox", "Show and settle the imported movements that wait."),
+    "reconcile": Entry(
+        "reconcile", "Compare the ledger with the balances that a venue states; exit 1 when one is off."
+    ),
     "inject": Entry("inject", "Add capital; PnL does not move."),
     "withdraw": Entry("withdraw", "Take capital out, as profit and principal; PnL does not move."),
+    "transfer": Entry("transfer", "Move capital to another book of the ledger, with its basis; PnL moves in neither."),
     "backfill-basis": Entry("backfill_basis", "Commit the initial basis of a book that is older than its basis, once."),
     "reverse": Entry("reverse", "Take an earlier event back, by an event that negates its effects."),
     "balance": Entry("balance", "Show each asset's balance and its parts."),

@@ -19,7 +19,7 @@ from uuid import UUID
 from cli.shared.output import jsonable
 from engine.bookkeeper import Bookkeeper
 from ledger.errors import NetbasisError
-from ledger.events import EVENT_TYPES, Event, Evidence, Late, MarkUsed, Opened, event_from
+from ledger.events import EVENT_TYPES, Event, Evidence, Late, MarkUsed, Opened, TransferSide, event_from
 from ledger.stored import StoredEvent
 
 FOLDER = Path(__file__).parent / "events"
@@ -100,6 +100,7 @@ PAGES: dict[str, Page] = {
             {"amount": "-1"},
             {"amount": "99999999999999999999", "price": "99999999999999999999"},
             {"basis_delta": "52", "basis_unknown": True},
+            {"transfer": {"id": "T", "book": "bot"}},
         ],
     ),
     "withdrawal": Page(
@@ -200,6 +201,8 @@ def _page(kind: str, model: type[Event], page: Page) -> Iterator[str]:
     yield from (f"# `{kind}`", "", "Made by `make docs`; do not edit.", "", str(model.__doc__), "")
     yield from ("## What it moves", "", page.moves, "")
     yield from ("## Fields", "", *_field_rows(model), "")
+    if "transfer" in model.model_fields:
+        yield from ("### `transfer`", "", *_field_rows(TransferSide), "")
     if kind == "withdrawal":
         yield from (
             "### `evidence`",

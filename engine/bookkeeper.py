@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 
 from engine import projection_store, schema
 from engine.commits import Commit, Commits
+from engine.pairing import require_paired
 from engine.policy.classification import policy_named
 from engine.projection_store import stored_state
 from engine.projector import CommitSnapshot, Projector, projector_at
@@ -265,11 +266,13 @@ class Bookkeeper:
         """A transaction on several books, which are locked until the end; all appends are committed together, or none.
 
         Yields one Transaction for each name, in the given order. Books are locked in the order of their names, so that two
-        callers who want the same books never deadlock. Raises Refused `book_unknown`; StorageError.
+        callers who want the same books never deadlock. Raises Refused `book_unknown`, and at the end `transfer_unpaired`
+        when one side of a transfer was recorded or reversed without the other; StorageError.
         """
         with self.database.writing() as connection:
             opened = {name: self._locked(connection, name) for name in sorted(set(names))}
             yield tuple(opened[name] for name in names)
+            require_paired([side for transaction in opened.values() for side in transaction.transfers])
             commits = [commit for transaction in opened.values() if (commit := transaction.save()) is not None]
             self.commits.begin(commits)
         self.commits.end()
@@ -318,6 +321,10 @@ class Bookkeeper:
         resolved = self.resolve(name)
         with self.database.reading() as connection:
             return store.require_book(connection, resolved)[0]
+
+    def new_id(self) -> str:
+        """A new id, where the ids of events come from."""
+        return self._new_id()
 
     def now(self) -> datetime:
         """The time by this bookkeeper's clock."""

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from engine import projection_store
+from engine.pairing import Side, side_of, transfer_of
 from engine.policy.evidence import verify_evidence
 from engine.projection_store import stored_state
 from engine.standing_marks import MarksOfLog
 from ledger import store
 from ledger.book import Book, Head
 from ledger.errors import StorageError, StorageFault, shown
-from ledger.events import Event, Withdrawal
+from ledger.events import TRANSFER, Event, TransferSide, Withdrawal
 from ledger.stored import StoredEvent, chain_hash
 from projections.rows import Rows, rows_of
 from projections.state import BookState, apply
@@ -45,11 +46,14 @@ class CommitSnapshot:
 class Projector:
     """The projections of a book during one transaction.
 
-    state:  what the log adds up to, including the events observed
+    state:      what the log adds up to, including the events observed
+    transfers:  the sides of transfers among the events observed, and their reversals
     """
 
     def __init__(self, connection: Connection, book: Book, state: BookState, rows: Rows, rebuilds: int = 0) -> None:
         self.state = state
+        self.transfers: list[Side] = []
+        self._connection = connection
         self._standing = MarksOfLog(connection, book.name)
         self._rows = rows
         self._book = book
@@ -59,7 +63,17 @@ class Projector:
         """Fold one new event. Raises Refused `evidence_mismatch` when a withdrawal's evidence is not that of the state."""
         if isinstance(event, Withdrawal):
             verify_evidence(event, self.state, self._book)
+        if stored.reason == TRANSFER and stored.effects.effect_of in ("deposit", "withdrawal"):
+            self.transfers.append(side_of(stored, event, self._side_at))
         self.state = apply(self.state, stored, self._standing)
+
+    def _side_at(self, version: int) -> TransferSide | None:
+        """The mark of a transfer on an earlier event, of this transaction or of the log."""
+        for side in self.transfers:
+            if side.stored.version == version:
+                return side.of
+        found = store.find_event(self._connection, self._book.name, version)
+        return transfer_of(found.event) if found is not None else None
 
     def save(self, connection: Connection) -> None:
         """Write the rows that changed."""

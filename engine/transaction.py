@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection
 
 from engine.commits import Commit
+from engine.pairing import Side
 from engine.projector import CommitSnapshot, Projector
 from ledger.appender import Appender, OnRefused, Outcome
 from ledger.book import Book, Head
@@ -68,6 +69,11 @@ class Transaction:
         """The standing events of a type, a normalised transaction hash and an asset, in order."""
         found = self._appender.find_movements(kind, tx_hash, asset)
         return [stored for stored in found if self._appender.reversal_of(stored.version) is None]
+
+    @property
+    def transfers(self) -> list[Side]:
+        """The sides of transfers that were appended, and their reversals."""
+        return self._projector.transfers
 
     @property
     def event_types(self) -> frozenset[EventType]:

@@ -22,8 +22,9 @@ RELEASES: Mapping[EventType, str] = {
     **{(kind, 1): FIRST_RELEASE for kind in EVENT_TYPES},
     ("fill", 2): "0.2.0",
     ("withdrawal", 2): "0.2.0",
-    ("withdrawal", 3): "0.2.0",
     ("adjustment", 2): "0.2.0",
+    ("withdrawal", 3): "0.2.0",
+    ("deposit", 2): "0.2.0",
 }
 
 # Adds a (type, version), unless it is there already.

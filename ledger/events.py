@@ -247,8 +247,18 @@ class Fill(Event):
     )
 
 
+class TransferSide(_Frozen):
+    """Marks a deposit or withdrawal as one side of a transfer between two books of a ledger."""
+
+    id: Key = Field(description="the transfer's own id, the same on both sides; it is the key of both events")
+    book: BookName = Field(description="the book on the other side")
+
+
 class Deposit(Event):
     """Capital comes in: asset +, starting value + value, basis by `basis_delta`."""
+
+    TYPE_VERSION: ClassVar[int] = 2
+    FIELD_SINCE: ClassVar[Mapping[str, int]] = {"transfer": 2}
 
     type: Literal["deposit"] = "deposit"
     asset: Asset = Field(description="the asset that came in")
@@ -256,6 +266,9 @@ class Deposit(Event):
     price: PositivePrice | None = Field(None, description="of one unit in the numeraire; null for the numeraire itself")
     basis_delta: Amount | None = Field(None, description="what it adds to net basis; null: its value")
     basis_unknown: Flag = Field(False, description="from before the basis was kept; counts 0")
+    transfer: Annotated[TransferSide, _field(TransferSide.model_validate)] | None = Field(
+        None, description="where it comes from another book of the ledger; null: from outside"
+    )
 
 
 class MarkUsed(_Frozen):
@@ -307,7 +320,8 @@ class Evidence(_Frozen):
 class Withdrawal(Event):
     """Capital goes out: asset −, starting value − value, basis by `basis_delta`; classified before it is recorded."""
 
-    TYPE_VERSION: ClassVar[int] = 3  # 2: `evidence.late`; 3: `evidence.pending`
+    TYPE_VERSION: ClassVar[int] = 3  # 2: `evidence.late`; 3: `evidence.pending` and `transfer`
+    FIELD_SINCE: ClassVar[Mapping[str, int]] = {"transfer": 3}
 
     type: Literal["withdrawal"] = "withdrawal"
     asset: Asset = Field(description="the asset that went out")
@@ -316,6 +330,9 @@ class Withdrawal(Event):
     basis_delta: Amount = Field(description="what it adds to net basis, ≤ 0: minus the principal")
     evidence: Annotated[Evidence, _field(Evidence.model_validate)] | None = Field(
         None, description="what it was classified from; verified when it is there"
+    )
+    transfer: Annotated[TransferSide, _field(TransferSide.model_validate)] | None = Field(
+        None, description="where it goes to another book of the ledger; null: it leaves"
     )
 
 
@@ -378,6 +395,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     for model in (Opened, Fill, Deposit, Withdrawal, BasisCommit, Mark, Adjustment, Baseline, Reversal)
 }
 
+# What the column `reason` says of both sides of a transfer and of their reversals, so that a fold tells them by the row.
+TRANSFER = "transfer"
 # Capital: the types that move a book's basis.
 MOVES_BASIS = ("deposit", "withdrawal", "basis_commit")
 REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline", "mark"})

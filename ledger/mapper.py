@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from ledger.database.columns import ExactDecimal, UtcTime, unreadable
 from ledger.database.tables import events
 from ledger.effects import Effects, Posting
-from ledger.events import Event
+from ledger.events import TRANSFER, Event
 from ledger.stored import StoredEvent
 from ledger.texts import normal_tx_hash
 
@@ -41,6 +41,8 @@ def stored_event(
     assert event.at is not None
     fields = vars(event)
     asset, price, reason, strategy = (fields.get(name) for name in ("asset", "price", "reason", "strategy"))
+    if fields.get("transfer") is not None:
+        reason = TRANSFER
     if reversed_event is not None:
         asset, price = reversed_event.asset, reversed_event.price
         reason, strategy = reversed_event.reason, reversed_event.strategy

@@ -151,6 +151,29 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "an empty inbox",
         "see `netbasis inbox`, and resolve or dismiss what waits; to decide all the same, give --even-so",
     ),
+    Refusal.TRANSFER_SAME_BOOK: RefusalText(
+        "a transfer needs two books", "another book", "an amount that stays in the book is not recorded at all"
+    ),
+    Refusal.TRANSFER_TERMS_DIFFER: RefusalText(
+        "the two books have another {what}, so a basis cannot move between them",
+        advice="record a withdrawal in the one and a deposit in the other",
+    ),
+    Refusal.TRANSFER_RECORDED: RefusalText(
+        "the {kind} of this transaction is in the book {book} already, at version {version}",
+        "a transaction that neither book has",
+        "tie the two movements with `netbasis transfer --link BOOK:VERSION BOOK:VERSION`",
+    ),
+    Refusal.TRANSFER_NOT_A_PAIR: RefusalText("the two events are not the two sides of one movement"),
+    Refusal.TRANSFER_UNPAIRED: RefusalText(
+        "one side of the transfer {id} would stand without the other",
+        "both sides in one transaction",
+        "use `netbasis transfer` and `netbasis reverse`, with both books in one ledger",
+    ),
+    Refusal.SHORT_LOT: RefusalText(
+        "version {version} disposes of more than was held at its time",
+        "enough of the asset",
+        "leave out --no-shorts, or append what is missing before it",
+    ),
     Refusal.BASIS_INCOMPLETE: RefusalText(
         "profit and principal cannot be told apart: deposits whose basis is unknown: {unknown_bases}",
         "the synthetic initial basis",

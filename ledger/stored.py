@@ -67,7 +67,7 @@ class StoredEvent:
     body:         the canonical bytes
     hash:         SHA-256, 32 bytes
     tx_hash:      normalised; None when it was not given
-    reason:       of an adjustment or a baseline; None for other types, and when it was not given
+    reason:       of an adjustment or a baseline; `transfer` of a transfer's sides; None for other types, and when not given
     strategy:     of a fill; None for other types, and when it was not given
     """
 

@@ -32,13 +32,18 @@ def _withdrawal_2(fields: Fields) -> Fields:
     return fields
 
 
-def _withdrawal_3(fields: Fields) -> Fields:
-    """Version 3 added `evidence.pending`; before an earlier withdrawal nothing waited."""
+def _adjustment_2(fields: Fields) -> Fields:
+    """Version 2 added `group`; an earlier adjustment stands alone."""
     return fields
 
 
-def _adjustment_2(fields: Fields) -> Fields:
-    """Version 2 added `group`; an earlier adjustment stands alone."""
+def _withdrawal_3(fields: Fields) -> Fields:
+    """Version 3 added `evidence.pending` and `transfer`; an earlier withdrawal had neither."""
+    return fields
+
+
+def _deposit_2(fields: Fields) -> Fields:
+    """Version 2 added `transfer`; an earlier deposit came from outside."""
     return fields
 
 
@@ -46,6 +51,7 @@ def _adjustment_2(fields: Fields) -> Fields:
 UPCASTERS: Mapping[tuple[str, int], Callable[[Fields], Fields]] = {
     ("fill", 1): _fill_2,
     ("withdrawal", 1): _withdrawal_2,
-    ("withdrawal", 2): _withdrawal_3,
     ("adjustment", 1): _adjustment_2,
+    ("withdrawal", 2): _withdrawal_3,
+    ("deposit", 1): _deposit_2,
 }

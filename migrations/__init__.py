@@ -4,7 +4,7 @@
 the scripts.
 """
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 # Every table that the migrations make, including Alembic's own.
 TABLES = (

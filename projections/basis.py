@@ -1,8 +1,11 @@
 """Basis: committed capital, and the figures that bridge it to net deposits.
 
-    net basis = net deposits + withdrawn profit + Σ basis commits + Σ (basis_delta − value) over deposits
+    net basis = net deposits + withdrawn profit + transferred profit
+                + Σ basis commits + Σ (basis_delta − value) over deposits
 
-holds after every event, no matter how the withdrawals were classified (the invariant `basis_bridge`).
+Profit that moves to another book of the ledger is neither withdrawn here nor lost there: it has a term of its own, of
+opposite sign in the two books, so that over all books it is 0. The equation holds after every event, no matter how the
+withdrawals were classified (the invariant `basis_bridge`).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ledger.amounts import ZERO, add, subtract
-from ledger.events import MOVES_BASIS
+from ledger.events import MOVES_BASIS, TRANSFER
 from ledger.stored import StoredEvent
 
 INITIAL_BASIS_KEY = "synthetic_initial_basis"
@@ -23,9 +26,10 @@ class Basis:
 
     net_basis:              committed capital, Σ basis_delta
     net_deposits:           value of deposits − value of withdrawals, each at its own price
-    withdrawn_profit:       Σ (value + basis_delta) over withdrawals: their profit parts
+    withdrawn_profit:       Σ (value + basis_delta) over withdrawals other than transfers: their profit parts
+    transferred_profit:     Σ (basis_delta − Δ net deposits) over transfers: > 0 what went to other books, < 0 what came
     basis_commits:          Σ basis_delta over basis commits
-    deposit_basis_excess:   Σ (basis_delta − value) over deposits
+    deposit_basis_excess:   Σ (basis_delta − value) over deposits other than transfers
     unknown_bases:          how many standing deposits have an unknown basis
     initial_basis_version:  the version of the standing synthetic initial basis; None without one
     """
@@ -37,6 +41,7 @@ class Basis:
     deposit_basis_excess: Decimal = ZERO
     unknown_bases: int = 0
     initial_basis_version: int | None = None
+    transferred_profit: Decimal = ZERO
 
     @property
     def is_known(self) -> bool:
@@ -62,6 +67,8 @@ def apply(basis: Basis, stored: StoredEvent) -> Basis:
         initial_basis_version=_initial_basis_version(basis, stored),
     )
     match effects.effect_of:
+        case _ if stored.reason == TRANSFER:
+            return replace(moved, transferred_profit=add(basis.transferred_profit, excess))
         case "deposit":
             return replace(moved, deposit_basis_excess=add(basis.deposit_basis_excess, excess))
         case "withdrawal":
@@ -80,5 +87,5 @@ def _initial_basis_version(basis: Basis, stored: StoredEvent) -> int | None:
 
 def bridge(basis: Basis) -> Decimal:
     """Net basis, computed from the right-hand side of the bridge."""
-    profit_and_deposits = add(basis.net_deposits, basis.withdrawn_profit)
+    profit_and_deposits = add(basis.net_deposits, add(basis.withdrawn_profit, basis.transferred_profit))
     return add(profit_and_deposits, add(basis.basis_commits, basis.deposit_basis_excess))

@@ -27,6 +27,7 @@ class Pnl:
     total_pnl:         total value − starting value; None when a mark is missing
     retained_profit:   total value − net basis; None when a mark is missing or a basis is unknown
     withdrawn_profit:  the profit parts of withdrawals
+    transferred_profit: what of the profit went to other books of the ledger; negative: came from them
     missing_marks:     the assets held that have no price
     unknown_fees:      how many fills have an unknown fee
     fees:              fees paid, by asset, in its own unit
@@ -44,6 +45,7 @@ class Pnl:
     unknown_fees: int
     fees: Mapping[str, Decimal]
     marks: Mapping[str, Price]
+    transferred_profit: Decimal = ZERO
 
     @property
     def trading_value(self) -> Decimal | None:
@@ -69,6 +71,7 @@ def pnl(state: BookState, prices: Marks, numeraire: str) -> Pnl:
         unknown_fees=state.fees.unknown,
         fees=state.fees.paid,
         marks={asset: prices[asset] for asset in held if asset in prices},
+        transferred_profit=basis.transferred_profit,
     )
 
 
@@ -90,6 +93,7 @@ def change(start: Pnl, end: Pnl) -> Pnl:
         unknown_fees=end.unknown_fees - start.unknown_fees,
         fees=fees,
         marks={},
+        transferred_profit=subtract(end.transferred_profit, start.transferred_profit),
     )
 
 

@@ -41,6 +41,7 @@ basis = _table(
     _sum("deposit_basis_excess"),
     Column("unknown_bases", BigInteger, nullable=False),
     Column("initial_basis_version", BigInteger),
+    _sum("transferred_profit"),
 )
 engine_state = _table("engine_state", Column("key", EXACT_TEXT, primary_key=True), _sum("value"))
 marks = _table(

@@ -44,7 +44,8 @@ _EXAMPLES: dict[type[Event], str] = {
     Adjustment: "adjustment --asset XRP --amount -0.000012 --reason network_fee",
     Baseline: "baseline --starting-value 137.284078",
 }
-_NOT_OPTIONS = frozenset({"type", "book"})
+# One side of a transfer is not appended by itself: see `netbasis transfer`.
+_NOT_OPTIONS = frozenset({"type", "book", "transfer"})
 _METAVARS = {
     "at": "TIME",
     "corrects": "VERSION",

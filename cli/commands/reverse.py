@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ledger.stored import StoredEvent
 
 FIGURES = ("net_basis", "net_deposits", "starting_value", "total_pnl", "retained_profit", "withdrawn_profit")
+TRANSFERRED = "transferred_profit"
 
 
 def register(app: typer.Typer) -> None:
@@ -82,8 +83,9 @@ def _document(done: RequestOutcome[ReversalPlan], plan: ReversalPlan) -> dict[st
         "reverses": plan.target.version,
         "version": outcome.stored.version if outcome else None,
         "balances": plan.balances,
-        **{when: {name: getattr(part, name) for name in FIGURES} for when, part in parts.items()},
+        **{when: {name: getattr(part, name) for name in (*FIGURES, TRANSFERRED)} for when, part in parts.items()},
         "missing_marks": plan.missing_marks,
+        "other": None if plan.other is None else {"book": plan.other.book, "reverses": plan.other.version},
         "warnings": list(_warnings(plan)),
     }
 
@@ -94,11 +96,14 @@ def _lines(done: RequestOutcome[ReversalPlan], plan: ReversalPlan) -> Iterator[s
     yield f"{title} of version {target.version}: {target.type} of {shown(target.at)}"
     rows = [(change.asset, change.before, change.after) for change in plan.balances]
     before, after = plan.pnl_before, plan.pnl_after
-    rows += [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in FIGURES]
+    shown_here = [*FIGURES, *([TRANSFERRED] if before.transferred_profit != after.transferred_profit else [])]
+    rows += [(name.replace("_", " "), getattr(before, name), getattr(after, name)) for name in shown_here]
     columns = ("", "before", "after", "Δ")
     yield from text_table(Table(columns, [(*row, _difference(row[1], row[2])) for row in rows]))
     if plan.missing_marks:
         yield f"unknown for want of a mark: {', '.join(plan.missing_marks)}"
+    if plan.other is not None:
+        yield f"with it the other side of the transfer: version {plan.other.version} of the book {shown(plan.other.book)}"
     for warning in _warnings(plan):
         yield f"warning: {warning}"
     yield f"recorded at version {outcome.stored.version}" if outcome else "No changes made."
@@ -111,6 +116,8 @@ def _difference(before: Any, after: Any) -> Any:
 def _warnings(plan: ReversalPlan) -> Iterator[str]:
     if plan.basis_falls_below_zero:
         yield f"net basis falls below 0, to {shown(plan.pnl_after.net_basis)}"
+    if plan.other is not None and plan.other.plan.basis_falls_below_zero:
+        yield f"net basis of {shown(plan.other.book)} falls below 0, to {shown(plan.other.plan.pnl_after.net_basis)}"
     if plan.classified_later:
         versions = ", ".join(str(version) for version in plan.classified_later)
         yield (

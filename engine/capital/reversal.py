@@ -7,18 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 
 from sqlalchemy import Connection
 
-from engine.bookkeeper import Bookkeeper
+from engine.bookkeeper import Bookkeeper, read_view
 from engine.capital.request import RequestOutcome, Situation, carry_out
+from engine.pairing import transfer_of
+from engine.retrying import always, retry
 from engine.standing_marks import MarksOfLog, marks_without
 from ledger import store
 from ledger.appender import require_reversible
 from ledger.book import Book
 from ledger.database.tables import events
 from ledger.effects import negated
-from ledger.events import Reversal, Withdrawal
+from ledger.errors import Refusal
+from ledger.events import TRANSFER, Reversal, TransferSide, Withdrawal
+from ledger.idempotency import StoredLog, find_repeated, has_key
+from ledger.refusal_texts import refuse
 from ledger.rules import require_not_ahead
 from ledger.stored import StoredEvent
 from projections.pnl import Pnl, pnl
@@ -35,11 +41,21 @@ class BalanceChange:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSide:
+    """The other side of a transfer that is taken back: its book, its version there, and what the reversal does there."""
+
+    book: str
+    version: int
+    plan: ReversalPlan
+
+
+@dataclass(frozen=True, slots=True)
 class ReversalPlan:
     """A reversal and what it does.
 
     `target`: the event that is taken back. `balances`: those that change. `pnl_before`, `pnl_after`: valued with the newest
     marks. `classified_later`: versions of later withdrawals that were classified on top of the target and still stand.
+    `other`: the other side of a transfer, which is taken back with it; None for any other event.
     """
 
     event: Reversal
@@ -48,6 +64,7 @@ class ReversalPlan:
     pnl_before: Pnl
     pnl_after: Pnl
     classified_later: list[int]
+    other: OtherSide | None = None
 
     @property
     def missing_marks(self) -> tuple[str, ...]:
@@ -99,10 +116,64 @@ def reverse(
 ) -> RequestOutcome[ReversalPlan]:
     """Append an event that negates an earlier one's effects; a dry run only shows what that would do.
 
-    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`, `at_in_future`; KeyConflict;
-    StorageError.
+    Of a transfer both sides are taken back, in one transaction over both books.
+
+    Raises Refused `reversed_version_unknown`, `reversal_not_allowed`, `already_reversed`, `at_in_future`, `book_unknown`
+    when the book on the other side of a transfer is not in this ledger; KeyConflict; StorageError.
     """
-    return carry_out(keeper, name, ReversalRequest(reversal), dry_run=dry_run)
+    side = _transfer_at(keeper, name, reversal.reverses)
+    if side is None:
+        return carry_out(keeper, name, ReversalRequest(reversal), dry_run=dry_run)
+    if dry_run:
+        return retry(partial(_preview_both, keeper, name, reversal, side), safe_to_repeat=always)
+    return retry(partial(_reverse_both, keeper, name, reversal, side), safe_to_repeat=lambda: has_key(reversal))
+
+
+def _transfer_at(keeper: Bookkeeper, name: str, version: int) -> TransferSide | None:
+    """The transfer that the event at a version is a side of; None for any other event, and for none."""
+    with keeper.database.reading() as connection:
+        store.require_book(connection, name)
+        stored = store.find_event(connection, name, version)
+        return None if stored is None or stored.reason != TRANSFER else transfer_of(stored.event)
+
+
+def _preview_both(
+    keeper: Bookkeeper, name: str, reversal: Reversal, side: TransferSide
+) -> RequestOutcome[ReversalPlan]:
+    with keeper.database.reading() as connection:
+        here, there = read_view(connection, name), read_view(connection, side.book)
+        existing = find_repeated(reversal, StoredLog(connection, name))
+        if existing is not None:
+            return RequestOutcome(here.book, None, None, existing)
+        now = keeper.now()
+        situations = [Situation(view.book, view.state, now, connection) for view in (here, there)]
+        return RequestOutcome(here.book, _plan_both(reversal, side, *situations), None, None)
+
+
+def _reverse_both(
+    keeper: Bookkeeper, name: str, reversal: Reversal, side: TransferSide
+) -> RequestOutcome[ReversalPlan]:
+    with keeper.transactions(name, side.book) as (here, there):
+        existing = here.find_repeated(reversal)
+        if existing is not None:
+            return RequestOutcome(here.book, None, None, existing)
+        now = keeper.now()
+        situations = [Situation(each.book, each.state, now, each.connection) for each in (here, there)]
+        plan = _plan_both(reversal, side, *situations)
+        assert plan.other is not None
+        outcome = here.append(plan.event)
+        there.append(plan.other.plan.event)
+        return RequestOutcome(here.book, plan, outcome, None)
+
+
+def _plan_both(reversal: Reversal, side: TransferSide, here: Situation, there: Situation) -> ReversalPlan:
+    """What the reversal of a transfer does on both sides."""
+    plan = ReversalRequest(reversal).plan(here)
+    answer = store.find_keys(there.connection, side.book, [side.id]).get(side.id)
+    if answer is None:  # the other book is a copy that ends before it, or was written by another program
+        refuse(Refusal.TRANSFER_UNPAIRED, actual="1 side", id=side.id)
+    of_other = ReversalRequest(reversal.model_copy(update={"reverses": answer.version})).plan(there)
+    return replace(plan, other=OtherSide(side.book, answer.version, of_other))
 
 
 def _classified_after(connection: Connection, name: str, version: int) -> list[int]:

@@ -25,6 +25,7 @@ from engine.inbox import inbox
 from engine.projection_store import read_rows
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
+from engine.proof.transfers import TRANSFERS, Transfers
 from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
 from engine.standing_marks import marks_now
 from engine.views import NOW
@@ -56,7 +57,7 @@ from projections.state import EMPTY, BookState, apply
 
 PROJECTIONS_MATCH = "projections_match"
 COST_BASIS = "cost_basis"
-NAMES = (CHAIN, LOG_RULES, SCHEMA, *INVARIANTS, PROJECTIONS_MATCH, COST_BASIS)
+NAMES = (CHAIN, LOG_RULES, SCHEMA, *INVARIANTS, TRANSFERS, PROJECTIONS_MATCH, COST_BASIS)
 # Lots are folded in the order of time, in memory, and take several times as long as all else: of a longer log only when
 # `cost_basis` is named.
 COST_BASIS_EVENTS = 20_000
@@ -241,7 +242,7 @@ def _check_book(
     with _unless_damaged(of_schema, findings, connection):
         run = _Run(connection, name, wanted, known)
         findings.extend(run.findings())
-        head, notes = run.prover.head, list(run.notes.lines(run.state))
+        head, notes = run.prover.head, run.lines()
     return CheckReport(name, head, findings, notes)
 
 
@@ -262,10 +263,15 @@ class _Run:
         self._now = wanted.now or utc_now()
         self.notes = Notes(self._now, reversed_marks)
         self._rules = LogRules(connection, self.prover, known) if LOG_RULES in wanted.only else None
+        self._transfers = Transfers(connection) if TRANSFERS in wanted.only else None
         self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in wanted.only]
         terms = Terms(name, known, self.notes.limit, reversed_marks)
         # None: what is left is gone over row by row.
         self._lane = FastLane(terms) if wanted.is_fast else None
+
+    def lines(self) -> list[str]:
+        """The notes, once all findings were told."""
+        return [*self.notes.lines(self.state), *(self._transfers.notes if self._transfers is not None else ())]
 
     def findings(self) -> Iterator[Finding]:
         """All that does not hold."""
@@ -275,6 +281,8 @@ class _Run:
         yield from self._step(self.prover.prove_end())
         if self._rules is not None:
             yield from self._rules.at_end()
+        if self._transfers is not None:
+            yield from self._transfers.findings()
         expected = self._wanted.expected_head
         if expected is not None and not self._expected_stands:
             yield _head_is_gone(expected, self.prover.head)
@@ -353,6 +361,8 @@ class _Run:
         """Fold one event, and hold the invariants against what it did."""
         before = self.state
         self.notes.observe(stored, event)
+        if self._transfers is not None:
+            self._transfers.observe(stored, event)
         try:
             self.state = apply(before, stored, self._standing)
         except StorageError:

@@ -150,13 +150,13 @@ class BasisSum:
 
 
 class BasisBridge:
-    """Net basis = net deposits + withdrawn profit + basis commits + Σ (basis_delta − value) over deposits."""
+    """Net basis = net deposits + withdrawn and transferred profit + basis commits + deposits' basis over their value."""
 
     name = "basis_bridge"
 
     def observe(self, step: Step) -> Iterator[Finding]:
         """What does not hold after this event."""
-        detail = "net basis is not net deposits + withdrawn profit + basis commits + deposits' basis over value"
+        detail = "net basis is not net deposits + profit that left + basis commits + deposits' basis over value"
         yield from _unequal(self, step, detail, basis.bridge(step.after.basis), step.after.basis.net_basis)
 
     def holds_over(self, tally: Tally, after: BookState) -> bool:

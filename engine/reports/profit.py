@@ -26,7 +26,10 @@ FIGURES = (
     "trading_value",
     "retained_profit",
     "withdrawn_profit",
+    "transferred_profit",
 )
+# People see it only where something was transferred between books.
+_SELDOM = "transferred_profit"
 _FIGURE_COLUMNS = ("figure", "asset", "value")
 # Prices that somebody gives beside the marks, given the book and the time that they hold at.
 PricesGiven: TypeAlias = Callable[[Book, datetime], Marks]
@@ -152,7 +155,12 @@ def _figure_table(document: Mapping[str, Any]) -> Table:
 
 def figure_items(figures: Pnl) -> list[tuple[str, Any]]:
     """The figures by the names that people read."""
-    return [(name.replace("_", " "), or_unknown(getattr(figures, name))) for name in FIGURES]
+    return [(name.replace("_", " "), or_unknown(getattr(figures, name))) for name in shown_figures(figures)]
+
+
+def shown_figures(*figures: Pnl) -> list[str]:
+    """The names of the figures that people are shown."""
+    return [name for name in FIGURES if name != _SELDOM or any(part.transferred_profit for part in figures)]
 
 
 def _body(figures: Pnl, book: Book, now: datetime) -> Iterator[Block]:
@@ -230,7 +238,7 @@ def profit_of_period(
 
 def _period_body(found: Period) -> Iterator[Block]:
     rows = []
-    for name in FIGURES:
+    for name in shown_figures(found.start, found.end):
         start, end, change = (getattr(part, name) for part in (found.start, found.end, found.change))
         rows.append((name.replace("_", " "), or_unknown(start), or_unknown(end), signed_or_unknown(change)))
     yield Table((f"in {found.book.numeraire}", "start", "end", "change"), rows)

@@ -81,7 +81,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "adjustment": {"amount": _SIGNED, "asset": _ASSET, "group?": _KEY, "reason": _KEY},
 }
 # The newest version of each type that the patterns know; a newer one is left to the prover.
-_VERSIONS = {"fill": "[12]", "deposit": "1", "mark": "1", "adjustment": "[12]"}
+_VERSIONS = {"fill": "[12]", "deposit": "[12]", "mark": "1", "adjustment": "[12]"}
 
 
 @dataclass(frozen=True, slots=True)

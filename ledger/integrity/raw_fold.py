@@ -116,7 +116,8 @@ def _fills(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool
 def _deposits(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool:
     prices = [price for price in columns["price"] if price is not None]
     worths = columns["net_deposits_delta"]
-    if not _is(columns, {**_NO_QUOTE, **_NO_FEE}) or columns["starting_value_delta"] != worths:
+    # A transfer has a reason, and its profit a term of its own.
+    if not _is(columns, {**_NO_QUOTE, **_NO_FEE, "reason": None}) or columns["starting_value_delta"] != worths:
         return False
     if not all(map(_are_amounts, (columns["asset_delta"], worths, columns["basis_delta"], prices or ["0"]))):
         return False

@@ -20,7 +20,7 @@ import pytest
 
 from cli.main import run
 from engine.bookkeeper import Bookkeeper
-from engine.capital import Movement, backfill_basis, withdraw
+from engine.capital import Movement, Place, TransferRequest, backfill_basis, link, transfer, withdraw
 from engine.cost_basis import CostMethod, basis_at
 from engine.importers.legacy.importing import ImportRequest, import_legacy
 from engine.paper.session import run_session
@@ -241,7 +241,36 @@ SMALLEST_STRATEGY = parse_strategy(
     b"strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}", name="paper.yaml"
 )
 
+
+def _transfer_to(name: str, **terms: object) -> Callable[[Bookkeeper], object]:
+    def call(keeper: Bookkeeper) -> object:
+        if name != BOOK:
+            keeper.open_book(name, Opened.model_validate({"mode": "live", **terms}))
+        return transfer(keeper, BOOK, TransferRequest(Movement("1", tx_hash="ab"), name))
+
+    return call
+
+
+def _transfer_of_what_is_there(keeper: Bookkeeper) -> object:
+    keeper.append(BOOK, event("withdrawal", **SMALLEST["withdrawal"], tx_hash="ab"))
+    return _transfer_to("other")(keeper)
+
+
+def _link_of_a_mark(keeper: Bookkeeper) -> object:
+    keeper.open_book("other", Opened(mode="live"))
+    keeper.append(BOOK, event("mark", **SMALLEST["mark"]))
+    keeper.append("other", event("deposit", **SMALLEST["deposit"]))
+    return link(keeper, Place(BOOK, 2), Place("other", 2))
+
+
 CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
+    Refusal.TRANSFER_SAME_BOOK: _transfer_to(BOOK),
+    Refusal.TRANSFER_TERMS_DIFFER: _transfer_to("other", mode="paper"),
+    Refusal.TRANSFER_RECORDED: _transfer_of_what_is_there,
+    Refusal.TRANSFER_NOT_A_PAIR: _link_of_a_mark,
+    Refusal.TRANSFER_UNPAIRED: lambda keeper: keeper.append(
+        BOOK, event("deposit", **SMALLEST["deposit"], transfer={"id": "T", "book": "other"})
+    ),
     Refusal.BOOK_UNKNOWN: lambda keeper: keeper.view("other"),
     Refusal.BOOK_REQUIRED: _of_two_books,
     Refusal.POLICY_UNKNOWN: lambda keeper: keeper.open_book("other", Opened(mode="live", withdrawal_policy="fifo/1")),
@@ -679,6 +708,7 @@ def test_the_order_of_the_first_refusals_of_a_line() -> None:
 # ---- conflicts
 
 AT = "2026-01-04T14:30:00Z"
+_SIDE = {"id": "T", "book": "other"}
 # A value for every field, other than the smallest event's and other than the default.
 OTHER: dict[str, Fields] = {
     "fill": {
@@ -694,8 +724,22 @@ OTHER: dict[str, Fields] = {
         "strategy": "arb",
         "tags": ["a"],
     },
-    "deposit": {"asset": "USD", "amount": "51", "price": "2", "basis_delta": "49", "basis_unknown": True},
-    "withdrawal": {"asset": "USD", "amount": "21", "price": "2", "basis_delta": "-12", "evidence": _EVIDENCE},
+    "deposit": {
+        "asset": "USD",
+        "amount": "51",
+        "price": "2",
+        "basis_delta": "49",
+        "basis_unknown": True,
+        "transfer": _SIDE,
+    },
+    "withdrawal": {
+        "asset": "USD",
+        "amount": "21",
+        "price": "2",
+        "basis_delta": "-12",
+        "evidence": _EVIDENCE,
+        "transfer": _SIDE,
+    },
     "basis_commit": {"asset": "USD", "amount": "1", "price": "1", "basis_delta": "137"},
     "mark": {"asset": "ETH", "price": "1.3315", "price_source": "venue"},
     "adjustment": {"asset": "ETH", "amount": "0.000012", "reason": "dust", "group": "9A0F"},

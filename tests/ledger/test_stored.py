@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
-from ledger.amounts import amount_text
+from ledger.amounts import amount_text, negate
 from ledger.errors import Refused, StorageError, StorageFault
-from ledger.events import EVENT_TYPES, Event, Opened
+from ledger.events import EVENT_TYPES, TRANSFER, Deposit, Event, Opened, Withdrawal
 from ledger.stored import StoredEvent, chain_hash, decode_body, encode_body, json_value
 from ledger.times import parse_time, time_text
 from tests.support import BOOK, SMALLEST, START, SequentialIds, TickingClock, event, ledger_file, log_of
@@ -202,15 +202,40 @@ def golden_log(tmp_path: Path) -> list[StoredEvent]:
 
 def record_golden(tmp_path: Path) -> list[StoredEvent]:
     """Record the golden inputs in a new ledger, and read them back."""
-    clock = TickingClock(step=timedelta(0))
-    with Bookkeeper.open(str(ledger_file(tmp_path)), clock=clock, new_id=SequentialIds()) as keeper:
+    clock, ids, aside = TickingClock(step=timedelta(0)), SequentialIds(), SequentialIds()
+    is_aside = False
+
+    def new_id() -> str:
+        return f"other-{aside()}" if is_aside else ids()
+
+    with Bookkeeper.open(str(ledger_file(tmp_path)), clock=clock, new_id=new_id) as keeper:
         for kind, fields, _, _ in NEWEST:
             made = event(kind, **fields)
             if isinstance(made, Opened):
                 keeper.open_book(BOOK, made)
-            else:
-                keeper.append(BOOK, made)
+                is_aside = True
+                keeper.open_book("other", made)
+                is_aside = False
+                continue
+            with keeper.transactions(BOOK, "other") as (golden, other):
+                stored = golden.append(made).stored
+                is_aside = True
+                if stored.reason == TRANSFER:
+                    other.append(other_side(stored))
+                is_aside = False
         return log_of(keeper)
+
+
+def other_side(stored: StoredEvent) -> Event:
+    """What stands in the other book beside a side of a transfer."""
+    made = stored.event
+    assert isinstance(made, Deposit | Withdrawal)
+    kind = "withdrawal" if made.kind == "deposit" else "deposit"
+    basis = negate(stored.effects.basis_delta)
+    side = {"id": made.key, "book": BOOK}
+    return event(
+        kind, asset=made.asset, amount=made.amount, price=made.price, basis_delta=basis, key=made.key, transfer=side
+    )
 
 
 def test_bodies_and_hashes_are_what_they_always_were(golden_log: list[StoredEvent]) -> None:
@@ -334,6 +359,7 @@ _BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "liquidity": st.sampled_from(["maker", "taker"]),
     "basis_unknown": st.booleans(),
     "evidence": _evidence,
+    "transfer": st.fixed_dictionaries({"id": _some, "book": _some}),
     "tags": st.lists(_some, min_size=1, max_size=4),
     "price": _positive,
     "base_amount": _positive,

@@ -150,6 +150,7 @@ _START = Pnl(
     unknown_fees=1,
     fees={"XRP": Decimal(1), "BNB": Decimal(5)},
     marks=prices(XRP="1"),
+    transferred_profit=Decimal(5),
 )
 _END = Pnl(
     total_value=Decimal(30),
@@ -163,6 +164,7 @@ _END = Pnl(
     unknown_fees=4,
     fees={"XRP": Decimal(4), "ETH": Decimal(2)},
     marks=prices(XRP="2"),
+    transferred_profit=Decimal(40),
 )
 
 
@@ -177,6 +179,7 @@ def test_a_change_is_the_end_less_the_start_figure_by_figure() -> None:
         "total_pnl": -2,
         "retained_profit": 28,
         "withdrawn_profit": 27,
+        "transferred_profit": 35,
         "missing_marks": (),
         "unknown_fees": 3,
         "fees": {"XRP": 3, "BNB": -5, "ETH": 2},

@@ -1,0 +1,173 @@
+"""Reading balances: `ASSET=AMOUNT`, JSON, CSV, and the wallet history of a freqtrade database.
+
+    {"XRP": "51.2", "RLUSD": "19.5"}                            JSON, an asset a field
+    {"total": {"XRP": 51.2}, "timestamp": 1767607200000}        what ccxt's fetchBalance gives: its totals, at its time
+    asset,amount,at                                             CSV; `at` may be left out, and may differ by row
+    wallet_history                                              a table of freqtrade's SQLite database; each row has its time
+
+Digits are taken as they are written. Of several rows of an asset the newest one counts that is not after the time asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import chain
+from typing import IO, Any
+
+from engine.importers.items import Source, Unreadable
+from engine.importers.sources import source_named
+from engine.importers.times import TimeReader
+from ledger.amounts import add, amount_text, parse_amount
+from ledger.errors import Refused
+
+_ASSET_NAMES = ("asset", "currency", "coin", "symbol")
+_AMOUNT_NAMES = ("amount", "total", "balance")
+_TIME_NAMES = ("at", "time", "timestamp", "datetime", "date")
+# Fields of ccxt's fetchBalance that are no assets.
+_CCXT = frozenset({"info", "free", "used", "total", "debt", "timestamp", "datetime"})
+_SQLITE = b"SQLite format 3\0"
+_WALLET = "SELECT currency, balance, timestamp FROM wallet_history ORDER BY timestamp, id"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a venue says that it holds. `amount`: in the asset's own unit; `at`: as of when, UTC, None where it says none."""
+
+    asset: str
+    amount: Decimal
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """What was given. `is_complete`: whether an asset that is not among them is held at the venue not at all."""
+
+    stated: tuple[Balance, ...]
+    is_complete: bool
+
+
+def read_balances(
+    given: Iterable[str], *, aliases: Mapping[str, str], times: TimeReader, until: datetime | None = None
+) -> Balances:
+    """The balances of `ASSET=AMOUNT` texts and of files. `until`: no row after it counts; None: all rows do.
+
+    Raises Unreadable, Refused (an amount that is not one).
+    """
+    single: list[Balance] = []
+    of_files: list[Balance] = []
+    has_files = False
+    for text in given:
+        asset, equals, amount = text.rpartition("=")
+        if equals and asset and "/" not in asset:
+            single.append(Balance(asset, parse_amount(amount)))
+            continue
+        has_files = True
+        of_files += _of_file(source_named(text), times)
+    newest: dict[str, Balance] = {}
+    for balance in chain(of_files, single):
+        named = Balance(aliases.get(balance.asset, balance.asset), balance.amount, balance.at)
+        if until is not None and named.at is not None and named.at > until:
+            continue
+        before = newest.get(named.asset)
+        if before is not None and before.at == named.at:
+            raise Unreadable(
+                f"{named.asset} has two balances, {amount_text(before.amount)} and {amount_text(named.amount)}"
+            )
+        if before is None or before.at is None or (named.at is not None and named.at > before.at):
+            newest[named.asset] = named
+    return Balances(tuple(newest[asset] for asset in sorted(newest)), has_files)
+
+
+def _of_file(source: Source, times: TimeReader) -> list[Balance]:
+    with source.text() as text:
+        head = text.read(4096)
+        if head.encode("utf-8", "surrogateescape").startswith(_SQLITE):
+            return _of_freqtrade(source, times)
+        if head.lstrip()[:1] in ("{", "["):
+            return _of_json(head + text.read(), source.name, times)
+        return list(_of_csv(head, text, source.name, times))
+
+
+def _of_freqtrade(source: Source, times: TimeReader) -> list[Balance]:
+    """Times of freqtrade are UTC without saying so; its balances are floats, taken by their shortest digits."""
+    utc = TimeReader(times.zone or UTC, times.formats)
+    with source.database() as path:
+        connection = sqlite3.connect(path)
+        try:
+            rows = connection.execute(_WALLET).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise Unreadable(f"{source.name} has no wallet_history that can be read: {error}") from error
+        finally:
+            connection.close()
+    return [Balance(str(asset), _amount(amount, source.name), utc.read(at)) for asset, amount, at in rows]
+
+
+def _of_json(text: str, name: str, times: TimeReader) -> list[Balance]:
+    try:
+        found = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{name} is not JSON: {error}") from error
+    if isinstance(found, list):
+        return [_of_record(each, name, times) for each in found]
+    if isinstance(found.get("total"), dict):
+        said = found.get("timestamp") or found.get("datetime")
+        at = _time(said, name, times) if said else None
+        return [Balance(asset, _amount(each, name), at) for asset, each in found["total"].items() if each is not None]
+    return [_of_field(asset, each, name) for asset, each in found.items() if asset not in _CCXT and each is not None]
+
+
+def _of_field(asset: str, value: Any, name: str) -> Balance:
+    if not isinstance(value, dict):
+        return Balance(asset, _amount(value, name))
+    if value.get("total") is not None:
+        return Balance(asset, _amount(value["total"], name))
+    parts = [_amount(value[part], name) for part in ("free", "used") if value.get(part) is not None]
+    if not parts:
+        raise Unreadable(f"{name}: {asset} has no total")
+    return Balance(asset, parts[0] if len(parts) == 1 else add(*parts))
+
+
+def _of_record(record: Any, name: str, times: TimeReader) -> Balance:
+    if not isinstance(record, dict):
+        raise Unreadable(f"{name}: expected objects with asset and amount")
+    fields = {str(field).lower(): value for field, value in record.items() if value is not None}
+    asset, amount, at = (_first(fields, names) for names in (_ASSET_NAMES, _AMOUNT_NAMES, _TIME_NAMES))
+    if asset is None or amount is None:
+        raise Unreadable(f"{name}: a balance needs asset and amount, and has {', '.join(fields) or 'nothing'}")
+    return Balance(str(asset), _amount(amount, name), None if at is None else _time(at, name, times))
+
+
+def _of_csv(head: str, rest: IO[str], name: str, times: TimeReader) -> Iterator[Balance]:
+    text = head + rest.read()
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    for row in csv.DictReader(text.splitlines(), delimiter=delimiter):
+        fields = {
+            (field or "").strip().lower(): value.strip() for field, value in row.items() if isinstance(value, str)
+        }
+        if any(fields.values()):
+            yield _of_record({field: value for field, value in fields.items() if value}, name, times)
+
+
+def _first(fields: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((fields[name] for name in names if name in fields), None)
+
+
+def _amount(value: Any, name: str) -> Decimal:
+    given = amount_text(value) if isinstance(value, Decimal) and value.is_finite() else value
+    try:
+        return parse_amount(repr(given) if isinstance(given, float) else str(given))
+    except Refused as refused:
+        raise Unreadable(f"{name}: {value!r} is not an amount: {refused.what}") from refused
+
+
+def _time(value: Any, name: str, times: TimeReader) -> datetime:
+    try:
+        return times.read(value)
+    except ValueError as error:
+        raise Unreadable(f"{name}: {error}") from error
