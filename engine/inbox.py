@@ -47,6 +47,7 @@ from ledger.refusal_texts import refuse
 
 Sort = Literal["movement", "held", "proposal", "same"]
 Status = Literal["waiting", "answered", "resolved", "dismissed", "withdrawn"]
+MOVEMENTS: tuple[Sort, ...] = ("movement",)
 PROPOSALS: tuple[Sort, ...] = ("proposal",)
 OPEN: tuple[Status, ...] = ("waiting", "answered")
 
@@ -254,8 +255,10 @@ def require_nothing_pending(connection: Connection, book: str, *, even_so: bool 
     """
     found = waiting(connection, book)
     if found.is_pending and not even_so:
-        held = f", and {found.held} rows are held back behind them" if found.held else ""
-        refuse(Refusal.INBOX_PENDING, movements=found.movements, held=held)
+        many = found.movements != 1
+        waits = f"{found.movements} imported movement{'s wait' if many else ' waits'}"
+        held = f", and {found.held} rows are held back behind {'them' if many else 'it'}" if found.held else ""
+        refuse(Refusal.INBOX_PENDING, waits=waits, held=held)
     return found.movements + found.held if found.is_pending else 0
 
 

@@ -147,7 +147,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "leave out --no-shorts, or append what is missing before it",
     ),
     Refusal.INBOX_PENDING: RefusalText(
-        "{movements} imported movements wait in the inbox{held}: this would be decided without them",
+        "{waits} in the inbox{held}: this would be decided without what is not in yet",
         "an empty inbox",
         "see `netbasis inbox`, and resolve or dismiss what waits; to decide all the same, give --even-so",
     ),

@@ -86,8 +86,8 @@ def _recognises(sample: Sample) -> bool:
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     for source in sources:
         with source.text() as text:
-            for found in read_json(text):
-                place = f"line {found.line}"
+            for number, found in enumerate(read_json(text), 1):
+                place = f"line {found.line}, value {number}"
                 if isinstance(found, Malformed):
                     yield Quarantined(Origin(source.name, place), found.reason, found.text)
                 else:

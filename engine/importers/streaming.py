@@ -32,8 +32,8 @@ def import_stream(
 ) -> ImportReport:
     """Import a stream until it ends; `on_batch` is told of each committed batch, and the last report is returned.
 
-    A batch is full after `batch` rows, or when nothing has arrived for a second. `policy` must go on past what waits. Raises
-    Refused `book_unknown`, `file_unreadable`; StorageError. Committed batches stay.
+    A batch is full after `batch` items, or when nothing has arrived for a second. `policy` must go on past what waits.
+    Raises Refused `book_unknown`, `file_unreadable`; StorageError. Committed batches stay.
     """
     return _Stream(keeper, name, kind, policy, batch, on_batch).run(source, settings)
 
@@ -50,7 +50,9 @@ class _Stream:
         self._on_batch = on_batch
         self._tally = Tally()
         self._occurrences: Counter[str] = Counter()
-        self._arrived: list[SpooledRow] = []
+        # The rows that have arrived, each with the venue's order; and how many items, those that are no rows included.
+        self._arrived: list[tuple[tuple[int, ...], SpooledRow]] = []
+        self._items = 0
         self._rows = 0
         with keeper.database.reading() as connection:
             store.require_book(connection, name)
@@ -62,18 +64,19 @@ class _Stream:
         with refusing_unreadable():
             for item in self._kind.read([source], settings):
                 self._take(item)
-                if len(self._arrived) >= self._batch:
+                if self._items >= self._batch:
                     self._land()
         self._land()
         return self._report()
 
     def _take(self, item: Item) -> None:
         """Keep a row until its batch lands; count what is no row."""
+        self._items += 1
         if not isinstance(item, Row):
             self._tally.add(item)
             return
         try:
-            self._arrived.append(self._spooled(item))
+            self._arrived.append((item.order, self._spooled(item)))
         except (UnicodeEncodeError, TypeError) as error:
             self._tally.quarantine(half_a_pair(item, error))
 
@@ -90,9 +93,10 @@ class _Stream:
 
     def _land(self) -> None:
         """Land what has arrived, in one transaction."""
-        if not self._arrived:
+        if not self._items:
             return
-        rows, self._arrived = sorted(self._arrived, key=lambda row: row.at), []
+        rows = [row for _, row in sorted(self._arrived, key=lambda each: (each[1].at, each[0]))]
+        self._arrived, self._items = [], 0
         self._progress = retry(partial(self._land_batch, rows), safe_to_repeat=always)
         self._rows += len(rows)
         self._on_batch(self._report())

@@ -12,7 +12,7 @@ from ledger.times import parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Counts since 1970 by their digits before the point: up to so many, and how many of the unit make a second.
-_UNITS = ((11, 1), (14, 10**3), (17, 10**6), (20, 10**9))
+_UNITS = ((11, 1), (14, 10**3), (17, 10**6), (19, 10**9))
 _MICROSECONDS = 10**6
 # How the errors of `strptime` begin that mean another format.
 _UNLIKE = ("time data", "unconverted data")

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from engine.bookkeeper import View
 from engine.cost_basis import CostMethod, basis_at
-from engine.reports.inbox import waiting_lines
+from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.lots import average_entries
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
 from engine.views import NOW, Moment, Period, pnl_of_period, view_at
@@ -52,7 +52,9 @@ def profit(
     view = view_at(database, name, moment, now=now)
     at = _valued_at(moment, now)
     document, body = _valued(view, {**view.state.marks, **prices(view.book, at)}, at)
-    return Report(document, [*body, *waiting_lines(database, name)], csv_rows=_figure_table(document))
+    waiting = waiting_in(database, name)
+    document["inbox"] = waiting_document(waiting)
+    return Report(document, [*body, *waiting_lines(waiting)], csv_rows=_figure_table(document))
 
 
 def _valued_at(moment: Moment, now: datetime) -> datetime:
@@ -90,6 +92,7 @@ def profit_by_lots(
     view, basis, at = found.view, found.basis, _valued_at(moment, now)
     marks = {**view.state.marks, **prices(view.book, at)}
     plain, body = _valued(view, marks, at)
+    waiting = waiting_in(database, name)
     by_asset = {asset: mark.price for asset, mark in marks.items()}
     parts = {
         "realised": basis.realised,
@@ -102,6 +105,7 @@ def profit_by_lots(
     entries = average_entries(basis)
     document = {
         **plain,
+        "inbox": waiting_document(waiting),
         "method": method.name,
         "fees_view": "in-cost" if method.fees_in_cost else "apart",
         **parts,
@@ -111,7 +115,7 @@ def profit_by_lots(
     }
     rows = [*_figure_table(document).rows, *((key, None, part) for key, part in parts.items())]
     rows += [("average_entry", asset, price) for asset, _, _, price in entries.rows]
-    body += [*waiting_lines(database, name), *_lot_lines(document, entries)]
+    body += [*waiting_lines(waiting), *_lot_lines(document, entries)]
     return Report(document, body, csv_rows=Table(_FIGURE_COLUMNS, rows))
 
 
