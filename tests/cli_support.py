@@ -31,11 +31,10 @@ from cli.main import run as run_in_process
 from cli.shared.options import system_clock
 from tests.engines import Engine, contents, forget, raw_access
 from tests.postgres_support import clone_of, database_of, empty_database, url_of
+from tests.script_server import GIVE_UP_S, SCRIPT, ForkedScript
 
-SCRIPT = Path(sys.executable).with_name("netbasis")
 LEDGER = "ledger.db"
 ON_A_FILE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is about files is so on SQLite alone
-GIVE_UP_S = 60  # a child that hangs fails its test; no test depends on how long a child takes
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,14 @@ class Cli:
         """Run a command line to its end, as the script would in its folder. `target` stands before the arguments.
 
         In this process, which takes a fraction of the time that starting one does, unless the process is the point: with
-        an environment of its own or with `before_exec`, which runs in the child, the installed script is started.
+        variables that Python reads when it starts, or with `before_exec`, which runs in the child, the script is started.
         """
         words = [
             *(("--db", self.named) if target is None else target),
             *(os.fspath(argument) for argument in arguments),
         ]
-        if env is None and before_exec is None:
-            return _checked(_in_process(words, stdin, self.folder))
+        if before_exec is None and all(name.startswith("NETBASIS_") for name in env or ()):
+            return _checked(_in_process(words, stdin, self.folder, env))
         return self.run_script(*words, stdin=stdin, env=env, before_exec=before_exec)
 
     def run_script(
@@ -143,8 +142,13 @@ class Cli:
         )
         return _checked(Ran(done.returncode, done.stdout.decode(), done.stderr.decode()))
 
-    def start(self, *arguments: str, **how: Any) -> Child:
-        """The script, started with pipes; to be used as a context manager, inside it `ended`."""
+    def start(self, *arguments: str, **how: Any) -> ForkedScript:
+        """The command line in a process of its own, with pipes; to be used as a context manager, inside it `ended`."""
+        fixed = {"cwd": self.folder, "env": clean_environment(self.folder)}
+        return ForkedScript(["--db", self.named, *arguments], **{**fixed, **how})
+
+    def start_script(self, *arguments: str, **how: Any) -> Child:
+        """The same by the installed script, for what is settled when Python starts."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         fixed = {"cwd": self.folder, "env": clean_environment(self.folder)}
         return Child([SCRIPT, "--db", self.named, *arguments], **{**pipes, **fixed, **how})
@@ -206,7 +210,7 @@ class Cli:
         return self.contents(), None if self.engine == "postgres" else sha256(self.db)
 
 
-def _in_process(words: list[str], stdin: bytes, folder: Path) -> Ran:
+def _in_process(words: list[str], stdin: bytes, folder: Path, env: Mapping[str, str] | None = None) -> Ran:
     """The real command line with real streams: a file as standard input, bytes as output, the folder, a clean environment.
 
     What a process would hide from another is put back: folder, environment, streams. What the program keeps in memory
@@ -220,7 +224,7 @@ def _in_process(words: list[str], stdin: bytes, folder: Path) -> Ran:
         given.seek(0)
         sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(given, "utf-8", "surrogateescape"), out, err
         os.environ.clear()
-        os.environ.update(clean_environment(folder))
+        os.environ.update(clean_environment(folder, env))
         try:
             code = run_in_process(words)
         except SystemExit as stopped:
@@ -264,7 +268,7 @@ def _initialised_database() -> str:
     return name
 
 
-def ended(child: subprocess.Popen[bytes]) -> Ran:
+def ended(child: subprocess.Popen[bytes] | ForkedScript) -> Ran:
     """What a started child did, once it has ended. Its stdin stays as it is."""
     assert child.stdout is not None
     assert child.stderr is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -114,3 +115,9 @@ EVERYTHING = "NETBASIS_EVERYTHING" in os.environ
 def a_share_of(values: Collection[T], number: int, parts: int = 7) -> Sequence[T]:
     """Every seventh of some values, beginning at another one for each number."""
     return list(values) if EVERYTHING else list(values)[number % parts :: parts]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still, as after SIGSTOP."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip().startswith("T")

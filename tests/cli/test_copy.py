@@ -24,10 +24,11 @@ from ledger.adoption import begin_copy
 from ledger.database.postgres import is_url
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
-from tests.cli_support import SCRIPT, Child, Cli, Ran, assert_refused, clean_environment, ended
+from tests.cli_support import Cli, Ran, assert_refused, clean_environment, ended
 from tests.engines import ENGINES, Engine, contents, forget, intruding, new_ledger, raw_access
 from tests.postgres_support import clone_of, connect, empty_database, fresh_database, url_of
 from tests.restartable_postgres import RestartableServer, eventually, running_server
+from tests.script_server import ForkedScript
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
 pytestmark = pytest.mark.both_engines
@@ -95,11 +96,10 @@ def copy(cli: Cli, source: str, target: str, *options: str) -> Ran:
     return cli.here("copy", "--to", target, target=("--db", source, *options))
 
 
-def start(source: str, target: str, folder: Path, *options: str) -> Child:
+def start(source: str, target: str, folder: Path, *options: str) -> ForkedScript:
     """`copy --to`, as a process."""
-    command = [str(SCRIPT), "--db", source, *options, "copy", "--to", target]
-    pipe = -1
-    return Child(command, cwd=folder, env=clean_environment(folder), stdin=pipe, stdout=pipe, stderr=pipe)
+    words = ["--db", source, *options, "copy", "--to", target]
+    return ForkedScript(words, cwd=folder, env=clean_environment(folder))
 
 
 def copied(location: str) -> int:
@@ -115,7 +115,7 @@ def copied(location: str) -> int:
     return found[0] if found else 0
 
 
-def begun(target: str, child: Child) -> Callable[[], bool]:
+def begun(target: str, child: ForkedScript) -> Callable[[], bool]:
     return lambda: copied(target) > 0 or child.poll() is not None
 
 

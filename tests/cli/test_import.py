@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli_support import GIVE_UP_S, SCRIPT, Cli, assert_refused, clean_environment
+from tests.cli_support import Cli, assert_refused
+from tests.script_server import GIVE_UP_S
 
 # Names of columns that no venue has, and a mapping that says what they are.
 MAPPING = """
@@ -240,32 +240,15 @@ def test_a_stream_lands_object_by_object_and_goes_on_past_what_waits(cli: Cli, t
         child.stdin.close()
         assert child.wait(GIVE_UP_S) == 1  # a movement waits
     assert balances(cli)["XRP"] == "20"
-    again = subprocess.run(
-        [SCRIPT, "--db", cli.named, "import", "ccxt", "-", "--batch", "10"],
-        input="\n".join(lines).encode(),
-        cwd=cli.folder,
-        env=clean_environment(cli.folder),
-        capture_output=True,
-        timeout=GIVE_UP_S,
-        check=False,
-    )
-    assert again.returncode == 1
+    assert cli.run("import", "ccxt", "-", "--batch", "10", stdin="\n".join(lines).encode()).code == 1
     assert balances(cli)["XRP"] == "20"
 
 
 def test_half_a_surrogate_pair_in_a_stream_is_quarantined_and_the_rest_lands(cli: Cli) -> None:
     deposit = movement("deposit", 7, "2026-01-02T10:00:00.000Z", "RLUSD", "5", txid="x")
     bad = json.dumps(deposit).replace('"x"', '"\\ud800"')
-    ran = subprocess.run(
-        [SCRIPT, "--db", cli.named, "import", "ccxt", "-", "--batch", "5"],
-        input="\n".join([bad, json.dumps(TRADES[0])]).encode(),
-        cwd=cli.folder,
-        env=clean_environment(cli.folder),
-        capture_output=True,
-        timeout=GIVE_UP_S,
-        check=False,
-    )
-    assert (ran.returncode, b"Traceback" in ran.stderr) == (1, False), ran.stderr
+    given = "\n".join([bad, json.dumps(TRADES[0])]).encode()
+    assert cli.run("import", "ccxt", "-", "--batch", "5", stdin=given).code == 1
     assert balances(cli)["XRP"] == "10"
 
 

@@ -27,6 +27,7 @@ from tests.engine.paper.paper_support import (
     wandering,
     write_tape,
 )
+from tests.script_server import ForkedScript
 from tests.support import BOOK, ROOT
 
 CONFIG = "strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_divergence_bps: 10.0}\n"
@@ -180,7 +181,7 @@ def long_desk(desk: Cli) -> Cli:
     return desk
 
 
-def start(desk: Cli) -> subprocess.Popen[bytes]:
+def start(desk: Cli) -> ForkedScript:
     """The run as a process that cannot come to its end before its log is read."""
     files = "--tape", "tape.csv", "--config", "paper.yaml", "--session", "s", "--log-level", "debug"
     child = desk.start("paper", "run", *files, bufsize=0)
@@ -189,7 +190,7 @@ def start(desk: Cli) -> subprocess.Popen[bytes]:
     return child
 
 
-def read_transactions(child: subprocess.Popen[bytes], count: int) -> None:
+def read_transactions(child: ForkedScript, count: int) -> None:
     """Read the log until so many transactions were recorded."""
     assert child.stderr is not None
     while count:

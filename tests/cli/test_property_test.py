@@ -23,9 +23,10 @@ from engine.rehearsal.playing import Verdict
 from engine.rehearsal.playing import property_test as run_property_test
 from engine.rehearsal.simulation import present_of
 from ledger.integrity.findings import Finding
-from tests.cli_support import GIVE_UP_S, ON_A_FILE, SCRIPT, Cli, Ran, assert_refused, clean_environment
+from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused, clean_environment
 from tests.engines import Engine, forget
 from tests.ledger.database.store_support import append_sample, tamper
+from tests.script_server import GIVE_UP_S, SCRIPT
 from tests.support import open_keeper
 
 FEW = ("property-test", "--examples", "20", "--seed", "7")

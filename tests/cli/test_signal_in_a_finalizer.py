@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.cli_support import GIVE_UP_S
+from tests.script_server import GIVE_UP_S
 from tests.support import ROOT
 
 PROGRAM = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from tests.cli.test_append_file import is_writing_much
 from tests.cli_support import (
     ON_A_FILE,
-    Child,
     Cli,
     Ran,
     assert_refused,
@@ -21,6 +19,8 @@ from tests.cli_support import (
     ndjson,
 )
 from tests.engine.importers.legacy.legacy_databases import EXACT, snapshot
+from tests.script_server import ForkedScript
+from tests.support import is_stopped
 
 pytestmark = pytest.mark.both_engines
 
@@ -36,7 +36,7 @@ def is_copying(aside: Path) -> bool:
         return False
 
 
-def stopped_while_it_copies(cli: Cli, aside: Path, arguments: list[str]) -> Child:
+def stopped_while_it_copies(cli: Cli, aside: Path, arguments: list[str]) -> ForkedScript:
     """A command that is held, by SIGSTOP, at a moment at which its copy lies in the temporary folder.
 
     A child that was through before it could be held is let go, and another one started.
@@ -47,10 +47,10 @@ def stopped_while_it_copies(cli: Cli, aside: Path, arguments: list[str]) -> Chil
         while child.poll() is None and not is_copying(aside):
             pass
         child.send_signal(signal.SIGSTOP)
-        if child.poll() is None:
-            os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-            if is_copying(aside):
-                return child
+        while child.poll() is None and not is_stopped(child.pid):
+            pass
+        if child.poll() is None and is_copying(aside):
+            return child
         child.kill()
         child.communicate()
         for file in sorted(aside.rglob("*"), reverse=True):
@@ -108,7 +108,7 @@ def test_a_signal_to_a_stream_leaves_what_was_answered_and_says_so(number: signa
 @ON_A_FILE
 def test_under_nohup_a_terminal_that_is_closed_is_no_end(cli: Cli) -> None:
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
-    with cli.start("append", "--file", "-", "--batch", "1", preexec_fn=ignore) as child:
+    with cli.start_script("append", "--file", "-", "--batch", "1", preexec_fn=ignore) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         for key in ("a", "b"):

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli_support import GIVE_UP_S, SCRIPT, Cli, assert_refused, clean_environment
+from tests.cli_support import Cli, assert_refused, clean_environment
+from tests.script_server import GIVE_UP_S, SCRIPT
 
 # Balances before the withdrawal: XRP 39.27 + 10 − 5 − 0.01 = 44.26; RLUSD 85 − 13.30 + 6.70 + 50 = 128.40. At the mark
 # of 1.34 the equity is 128.40 + 59.3084 = 187.7084 against a basis of 137.284078 + 50: the profit is 0.424322 of 20.
@@ -66,11 +67,15 @@ BALANCES = [
 ]
 
 
+NOTHING_WAITS = {"movements": 0, "held": 0, "proposals": 0}
+
+
 def test_balance_as_json(story: Cli) -> None:
     ran = story.run("balance", "-O", "json")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.json == {"book": "main", "version": 12, "unknown_fees": 1, "balances": BALANCES}
-    assert list(ran.json) == ["book", "version", "unknown_fees", "balances"]
+    figures = {"book": "main", "version": 12, "unknown_fees": 1, "balances": BALANCES, "inbox": NOTHING_WAITS}
+    assert ran.json == figures
+    assert list(ran.json) == list(figures)
     assert list(ran.json["balances"][0]) == ["asset", "total", "fills", "capital", "adjustments"]
 
 
@@ -118,13 +123,15 @@ def test_pnl_as_json(story: Cli) -> None:
         "version": 12,
         "numeraire": "RLUSD",
         **PNL,
+        "transferred_profit": "0",
+        "inbox": NOTHING_WAITS,
         "unknown_fees": 1,
         "missing_marks": [],
         "fees": [{"asset": "XRP", "amount": "0.010012"}],
         "marks": [{"asset": "XRP", "price": "1.34", "source": "venue", "at": AT}],
     }
-    after = ["unknown_fees", "missing_marks", "fees", "marks"]
-    assert list(ran.json) == ["book", "version", "numeraire", *PNL, *after]
+    after = ["unknown_fees", "missing_marks", "fees", "marks", "inbox"]
+    assert list(ran.json) == ["book", "version", "numeraire", *PNL, "transferred_profit", *after]
 
 
 def test_pnl_as_text(story: Cli) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -29,7 +27,7 @@ from ledger.database.postgres import is_url
 from ledger.errors import StorageError
 from ledger.events import Opened
 from ledger.stored import StoredEvent
-from tests.cli_support import SCRIPT, Child, Ran, clean_environment, ended
+from tests.cli_support import Ran, clean_environment, ended
 from tests.engine.writer_processes import (
     GIVE_UP_S,
     MEET_EVERY,
@@ -52,7 +50,8 @@ from tests.engine.writer_processes import (
 )
 from tests.ledger.database.store_support import require_projections_match
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
-from tests.support import BOOK, ROOT, ledger_file, log_of
+from tests.script_server import COMMAND_LINE, ForkedScript
+from tests.support import BOOK, ledger_file, log_of
 
 WRITERS = [f"w{number}" for number in range(4)]
 APPENDS = 50
@@ -63,7 +62,7 @@ PATIENT_S = 30.0
 FILL = ("append", "fill", "--side", "buy", "--base-amount", "11.27", "--quote-amount", "15", "--key", "venue:1")
 WAITS = "waiting: another process is writing to the ledger …\n"
 # The command line, but for how long it waits: half a minute is what a user has, and too long for a test.
-COMMAND = f"""
+IMPATIENT = f"""
 import sys, ledger.database.connections
 ledger.database.connections.BUSY_TIMEOUT_S = {SHORT_WAIT_S}
 from cli.main import run
@@ -218,18 +217,12 @@ def test_of_many_who_begin_the_same_ledger_one_makes_it_and_all_have_it(engine: 
 # Two bots, one fill
 
 
-def start(location: str, folder: Path, *arguments: str, program: Sequence[str | Path] = (SCRIPT,)) -> Child:
+def start(location: str, folder: Path, *arguments: str, program: str = COMMAND_LINE) -> ForkedScript:
     """A command line, started as a bot does; to be used as a context manager."""
-    return Child(
-        [*program, "--db", location, *arguments],
-        cwd=folder,
-        env=clean_environment(folder, {"PYTHONPATH": str(ROOT)} if program != (SCRIPT,) else None),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    return ForkedScript(["--db", location, *arguments], cwd=folder, env=clean_environment(folder), program=program)
 
 
-def await_commands(location: str, *commands: Child) -> None:
+def await_commands(location: str, *commands: ForkedScript) -> None:
     """Return when all the commands stand before the lock; on SQLite they say so."""
     if is_url(location):
         await_server_waits(location, len(commands))
@@ -372,7 +365,7 @@ def test_a_command_that_waited_too_long_says_what_to_do(location: str, tmp_path:
     with (
         Bookkeeper.open(location) as keeper,
         keeper.transaction(BOOK),
-        start(location, tmp_path, *FILL, program=(sys.executable, "-c", COMMAND)) as bot,
+        start(location, tmp_path, *FILL, program=IMPATIENT) as bot,
     ):
         ran = ended(bot)
     assert (ran.code, ran.out) == (4, "")

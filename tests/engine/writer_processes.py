@@ -10,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ from ledger.errors import StorageError
 from ledger.events import Event, Opened
 from projections import rows
 from projections.state import EMPTY, fold
-from tests.support import BOOK, event
+from tests.support import BOOK, event, is_stopped
 
 GIVE_UP_S = 60  # a process that hangs fails the test; nothing depends on how long one takes
 SHARED_EVERY = 25
@@ -93,7 +92,7 @@ class Process:
         """It stands still for as long as the context is open."""
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGSTOP)
-        while not _state_of(self.process.pid).startswith("T"):
+        while not is_stopped(self.process.pid):
             assert self.process.is_alive()
         yield
         os.kill(self.process.pid, signal.SIGCONT)
@@ -102,12 +101,6 @@ class Process:
         """Its exit code, once it has ended."""
         self.process.join(GIVE_UP_S)
         return self.process.exitcode
-
-
-def _state_of(pid: int) -> str:
-    """What the system says that a process does; `T`: it is stopped."""
-    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip()
 
 
 def _forked() -> ForkServerContext:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import subprocess
@@ -26,6 +25,7 @@ from ledger.errors import StorageError
 from ledger.events import Opened
 from projections import tables as projection_tables
 from tests.ledger.database.store_support import append_sample, content, fingerprints, sample_file, tamper
+from tests.script_server import run_program
 from tests.support import BOOK, ROOT, ledger_file, open_keeper
 
 METADATA = (tables.metadata, projection_tables.metadata, inbox.metadata)
@@ -203,9 +203,7 @@ STEPS = FIRST_STEPS + 3 + 2 + 1 + 1 + 1
 
 
 def killed_after(path: Path, steps: int) -> int:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", KILLED, str(path), str(steps)]
-    return subprocess.run(command, env=environment, check=False, timeout=60).returncode
+    return run_program(KILLED, path, steps).returncode
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9, FIRST_STEPS, FIRST_STEPS + 2, STEPS])

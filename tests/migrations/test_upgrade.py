@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -29,7 +28,8 @@ from tests.cli_support import ON_A_FILE, Cli, assert_refused
 from tests.engines import Engine, contents, forget, intruding, new_ledger, raw_access
 from tests.migrations.first_schema import BOOKS, FIRST, fill_with_deposits, first_ledger, written
 from tests.postgres_support import connect, database_of, url_of
-from tests.support import ROOT, event, log_of
+from tests.script_server import run_program
+from tests.support import event, log_of
 
 ON_A_SERVER = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 
@@ -365,10 +365,8 @@ print(int(sys.argv[2]) - left)
 """
 
 
-def _killed_after(location: str, statements: int) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", KILLED, location, str(statements)]
-    return subprocess.run(command, env=environment, check=False, timeout=60, capture_output=True, text=True)
+def _killed_after(location: str, statements: int) -> subprocess.CompletedProcess[bytes]:
+    return run_program(KILLED, location, statements)
 
 
 def _statements(location: str) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from decimal import Decimal
@@ -21,6 +19,7 @@ from projections.marks import Price
 from projections.pnl import Pnl, pnl
 from projections.state import BookState
 from tests.ledger.database.store_support import tampering
+from tests.script_server import run_program
 from tests.support import BOOK, START, event
 
 GIVE_UP_S = 60  # a child that hangs fails its test; no test depends on how long a child takes
@@ -68,9 +67,7 @@ def pnl_of(state: BookState, prices: Mapping[str, Price] | None = None) -> Pnl:
 
 def run_child(program: str, *arguments: str | Path) -> int:
     """Run a Python program to its end in a process of its own; its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, timeout=GIVE_UP_S, check=False
-    )
+    done = run_program(program, *arguments)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return done.returncode
 

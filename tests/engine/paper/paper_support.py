@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +18,7 @@ import orjson
 from engine.bookkeeper import Bookkeeper
 from engine.paper.session import PaperRun, run_session
 from engine.paper.strategy_config import Strategy
+from tests.script_server import run_program
 from tests.support import BOOK, ROOT, START, event, it_is, log_of, open_keeper
 
 DATA = ROOT.parent / "shared" / "data" / "tape"
@@ -99,11 +98,14 @@ def _lasting(body: dict[str, object]) -> dict[str, object]:
 
 def run_and_kill(ledger: Path, tape: Path, events: int) -> int:
     """Run the session in a process that kills itself at its event number `events`; its exit code."""
-    command = [sys.executable, "-m", "tests.engine.paper.paper_support", str(ledger), str(tape), str(events)]
-    return subprocess.run(command, cwd=ROOT, timeout=GIVE_UP_S, check=False).returncode
+    program = (
+        "import sys; from tests.engine.paper.paper_support import run_until_killed; run_until_killed(*sys.argv[1:])"
+    )
+    return run_program(program, ledger, tape, events).returncode
 
 
-def _main(ledger: str, tape: str, events: str) -> None:
+def run_until_killed(ledger: str, tape: str, events: str) -> None:
+    """Run the session; at event number `events` this process kills itself."""
     left = int(events)
 
     def new_id() -> str:
@@ -115,7 +117,3 @@ def _main(ledger: str, tape: str, events: str) -> None:
 
     with Bookkeeper.open(ledger, new_id=new_id) as keeper:
         run_all(keeper, Path(tape))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

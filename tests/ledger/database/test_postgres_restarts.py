@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,8 +19,9 @@ from engine.capital import Movement, inject, withdraw
 from engine.proof.check import check
 from ledger.errors import StorageError
 from ledger.events import Event
-from tests.cli_support import SCRIPT, Child, assert_refused, clean_environment, deposit, ended, ndjson
+from tests.cli_support import assert_refused, clean_environment, deposit, ended, ndjson
 from tests.restartable_postgres import GIVE_UP_S, Mode, RestartableServer, eventually, running_server
+from tests.script_server import ForkedScript
 from tests.support import BOOK, event, log_of
 
 MODES: tuple[Mode, ...] = ("fast", "immediate")
@@ -289,16 +289,8 @@ class Script:
         self.folder = folder
         self.url = url
 
-    def start(self, *arguments: str) -> Child:
-        pipe = subprocess.PIPE
-        return Child(
-            [SCRIPT, "--db", self.url, *arguments],
-            cwd=self.folder,
-            env=clean_environment(self.folder),
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-        )
+    def start(self, *arguments: str) -> ForkedScript:
+        return ForkedScript(["--db", self.url, *arguments], cwd=self.folder, env=clean_environment(self.folder))
 
     def write(self, name: str, events: int) -> str:
         (self.folder / name).write_bytes(ndjson(deposit(f"d:{number}") for number in range(1, events + 1)))

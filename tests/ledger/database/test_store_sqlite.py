@@ -6,8 +6,6 @@ import os
 import resource
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,7 +35,8 @@ from tests.ledger.database.store_support import (
     require_projections_match,
     sample_file,
 )
-from tests.support import BOOK, ROOT, SequentialIds, TickingClock, ledger_file, log_of, open_keeper
+from tests.script_server import run_program
+from tests.support import BOOK, SequentialIds, TickingClock, ledger_file, log_of, open_keeper
 
 NOBODY = 65534
 
@@ -203,9 +202,7 @@ def test_making_a_ledger_again_changes_nothing(tmp_path: Path) -> None:
 
 def run_python(script: str, *arguments: object) -> int:
     """The exit code of a Python process of its own, which may end as abruptly as it likes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, env=environment, check=False, timeout=60).returncode
+    return run_program(script, *arguments).returncode
 
 
 KILLED = """
