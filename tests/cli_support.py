@@ -31,7 +31,7 @@ from cli.main import run as run_in_process
 from cli.shared.options import system_clock
 from tests.engines import Engine, contents, forget, raw_access
 from tests.postgres_support import clone_of, database_of, empty_database, url_of
-from tests.script_server import GIVE_UP_S, SCRIPT, ForkedScript
+from tests.script_server import COMMAND_LINE, GIVE_UP_S, SCRIPT, ForkedScript
 
 LEDGER = "ledger.db"
 ON_A_FILE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # what is about files is so on SQLite alone
@@ -107,9 +107,12 @@ class Cli:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         before_exec: Callable[[], None] | None = None,
+        first: str = "",
         target: tuple[str, ...] | None = None,
     ) -> Ran:
         """Run a command line to its end, as the script would in its folder. `target` stands before the arguments.
+
+        first: Python statements that a process of its own runs before the command, such as one that limits it
 
         In this process, which takes a fraction of the time that starting one does, unless the process is the point: with
         variables that Python reads when it starts, or with `before_exec`, which runs in the child, the script is started.
@@ -118,6 +121,12 @@ class Cli:
             *(("--db", self.named) if target is None else target),
             *(os.fspath(argument) for argument in arguments),
         ]
+        if first:
+            program = f"{first}; {COMMAND_LINE}"
+            environment = clean_environment(self.folder, env)
+            with ForkedScript(words, cwd=self.folder, env=environment, program=program) as child:
+                out, err = child.communicate(stdin)
+            return _checked(Ran(child.returncode, out.decode(), err.decode()))
         if before_exec is None and all(name.startswith("NETBASIS_") for name in env or ()):
             return _checked(_in_process(words, stdin, self.folder, env))
         return self.run_script(*words, stdin=stdin, env=env, before_exec=before_exec)

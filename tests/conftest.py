@@ -29,9 +29,9 @@ for ignored, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SI
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, handler)
 
-# 50 of what is common; `explore` looks at 1000 and elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
+# 25 of what is common; `explore` looks at 1000 and elsewhere on every run: HYPOTHESIS_PROFILE=explore make test
 settings.register_profile(
-    "repeatable", derandomize=True, deadline=None, database=None, max_examples=50, report_multiple_bugs=False
+    "repeatable", derandomize=True, deadline=None, database=None, max_examples=25, report_multiple_bugs=False
 )
 settings.register_profile("explore", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))

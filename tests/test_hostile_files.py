@@ -72,7 +72,7 @@ def test_any_bytes_as_a_line(line: bytes) -> None:
     refused(lambda: parse_line(line))
 
 
-@settings(max_examples=300)
+@settings(max_examples=settings().max_examples * 4)
 @given(lines())
 def test_any_fields_as_a_line(line: bytes) -> None:
     refused(lambda: parse_line(line))
@@ -252,7 +252,7 @@ YAML_WORDS = [
 GOOD = b"strategy:\n  base_size_rlusd: 15.0\n  max_rlusd_exposure: 120\n  anchor_max_divergence_bps: 10.0\n"
 
 
-@settings(max_examples=300)
+@settings(max_examples=settings().max_examples * 4)
 @given(
     st.binary(max_size=60)
     | st.lists(st.sampled_from(YAML_WORDS), max_size=40).map(lambda words: "".join(words).encode())
@@ -293,7 +293,7 @@ TAPES = st.binary(max_size=80) | st.lists(st.sampled_from(TAPE_WORDS), max_size=
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=settings().max_examples * 4)
 @given(TAPES, st.booleans(), st.integers(0, 60), st.integers(0, 255))
 def test_any_tape_at_all(content: bytes, is_compressed: bool, place: int, byte: int) -> None:
     """Plain, or compressed and then changed at one place."""
@@ -423,7 +423,7 @@ def read_old(path: Path) -> None:
         )
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 2)
 @given(old_rows())
 def test_any_cells_of_an_old_database(rows: dict[str, list[tuple[Any, ...]]]) -> None:
     with tempfile.TemporaryDirectory() as made:
@@ -436,7 +436,7 @@ def test_any_cells_of_an_old_database(rows: dict[str, list[tuple[Any, ...]]]) ->
         refused(lambda: read_old(path))
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 2)
 @given(st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=8), st.booleans())
 def test_an_old_database_with_any_bytes_changed(changes: list[tuple[int, int]], in_the_schema: bool) -> None:
     with tempfile.TemporaryDirectory() as made:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import random
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -117,9 +116,9 @@ def test_look_alike_digits_are_refused_by_the_script(cli: Cli) -> None:
 # A disk that refuses
 
 
-def limit_files(size: int) -> Callable[[], None]:
+def limit_files(size: int) -> str:
     """For the child: no file may grow beyond that many bytes, which is what a full disk looks like to it."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
 
 
 FILLS = ndjson(deposit(f"k{i}") for i in range(2000))
@@ -129,7 +128,7 @@ FILLS = ndjson(deposit(f"k{i}") for i in range(2000))
 def test_a_full_disk_leaves_nothing_of_a_file(cli: Cli, tmp_path: Path) -> None:
     before = cli.contents()
     cli.write("fills.ndjson", FILLS)
-    ran = cli.run("append", "--file", "fills.ndjson", before_exec=limit_files(200_000))
+    ran = cli.run("append", "--file", "fills.ndjson", first=limit_files(200_000))
     assert_refused(ran, 4, "database_failed", "disk", "nothing was written")
     assert cli.contents() == before
     assert cli.here("check").code == 0
@@ -139,7 +138,7 @@ def test_a_full_disk_leaves_nothing_of_a_file(cli: Cli, tmp_path: Path) -> None:
 @ON_A_FILE
 def test_a_full_disk_leaves_the_batches_that_were_answered(cli: Cli) -> None:
     limit = limit_files(600_000)
-    ran = cli.run("append", "--file", "-", "--batch", "200", stdin=FILLS, before_exec=limit)
+    ran = cli.run("append", "--file", "-", "--batch", "200", stdin=FILLS, first=limit)
     answered = len(ran.lines)
     assert answered > 0
     assert ran.code == 4
@@ -151,14 +150,14 @@ def test_a_full_disk_leaves_the_batches_that_were_answered(cli: Cli) -> None:
 
 def test_no_room_to_copy_standard_input_aside(cli: Cli) -> None:
     before = cli.contents()
-    ran = cli.run("append", "--file", "-", stdin=FILLS, before_exec=limit_files(50_000))
+    ran = cli.run("append", "--file", "-", stdin=FILLS, first=limit_files(50_000))
     assert_refused(ran, 4, "input_output_failed", "too large", "no event was written")
     assert cli.contents() == before
 
 
 @ON_A_FILE
 def test_no_room_for_a_new_ledger(empty_cli: Cli) -> None:
-    ran = empty_cli.run("init", before_exec=limit_files(20_000))
+    ran = empty_cli.run("init", first=limit_files(20_000))
     assert_refused(ran, 4, "database_failed", "nothing was written")
     # What is left of it does not stand in the way of the next try.
     assert empty_cli.run("init").code == 0

@@ -28,12 +28,14 @@ from tests.cli_support import Cli, Ran, assert_refused, clean_environment, ended
 from tests.engines import ENGINES, Engine, contents, forget, intruding, new_ledger, raw_access
 from tests.postgres_support import clone_of, connect, empty_database, fresh_database, url_of
 from tests.restartable_postgres import RestartableServer, eventually, running_server
-from tests.script_server import ForkedScript
+from tests.script_server import COMMAND_LINE, ForkedScript
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
 pytestmark = pytest.mark.both_engines
 
-EVENTS = 3500  # four batches
+EVENTS = 350  # four batches
+AT_ONCE = 100
+BY_HUNDREDS = f"import engine.upkeep.copying as copying; copying.EVENTS_AT_ONCE = {AT_ONCE}; {COMMAND_LINE}"
 # The source is on the one engine, the target on the other.
 OTHER: dict[Engine, Engine] = {"sqlite": "postgres", "postgres": "sqlite"}
 
@@ -44,6 +46,12 @@ def keep(location: str, book: str, events: int) -> None:
         keeper.open_book(book, Opened(mode="live"))
         more = [event("deposit", asset="RLUSD", amount="1", key=f"d:{number}") for number in range(2, events + 1)]
         keeper.append_all(book, more)
+
+
+@pytest.fixture(autouse=True)
+def by_hundreds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of a copy is a tenth of what it is for users, so that a log of several is quick to make."""
+    monkeypatch.setattr(copying, "EVENTS_AT_ONCE", AT_ONCE)
 
 
 @cache
@@ -99,7 +107,7 @@ def copy(cli: Cli, source: str, target: str, *options: str) -> Ran:
 def start(source: str, target: str, folder: Path, *options: str) -> ForkedScript:
     """`copy --to`, as a process."""
     words = ["--db", source, *options, "copy", "--to", target]
-    return ForkedScript(words, cwd=folder, env=clean_environment(folder))
+    return ForkedScript(words, cwd=folder, env=clean_environment(folder), program=BY_HUNDREDS)
 
 
 def copied(location: str) -> int:
@@ -326,7 +334,7 @@ def test_a_target_whose_projections_are_behind_is_refused_until_it_is_rebuilt(
     part_of_a_copy(source, target)
     with intruding(target) as raw:
         raw.execute("UPDATE projection_heads SET version = 17")
-    words = "expected version 2000, actual 'version 17'", "netbasis rebuild", "what was copied stays"
+    words = "expected version 200, actual 'version 17'", "netbasis rebuild", "what was copied stays"
     assert_refused(copy(cli, source, target), 4, "projections_behind", *words)
     assert cli.here("rebuild", target=("--db", target)).code == 0
     assert copy(cli, source, target).code == 0
@@ -350,12 +358,12 @@ def test_a_target_whose_figures_were_changed_is_found_by_its_check(cli: Cli, sou
 @pytest.mark.parametrize(
     ("statement", "there", "words"),
     [
-        ("UPDATE events SET body = ? WHERE version = 2250", 2000, ("version 2250", "netbasis check")),
-        ("UPDATE events SET hash = ? WHERE version = 2250", 2000, ("version 2250", "netbasis check")),
-        ("DELETE FROM events WHERE version = 2250", 2000, ("version 2251", "netbasis check")),
-        ("DELETE FROM events WHERE version > 3250", 3000, ("expected 3500:", "3250:", "netbasis check")),
-        ("DELETE FROM events WHERE version > 3000", 3000, ("expected 3500:", "3000:", "netbasis check")),
-        ("UPDATE books SET head_hash = ?", 3500, ("expected 3500:", "'3500:", "netbasis check")),
+        ("UPDATE events SET body = ? WHERE version = 225", 200, ("version 225", "netbasis check")),
+        ("UPDATE events SET hash = ? WHERE version = 225", 200, ("version 225", "netbasis check")),
+        ("DELETE FROM events WHERE version = 225", 200, ("version 226", "netbasis check")),
+        ("DELETE FROM events WHERE version > 325", 300, ("expected 350:", "325:", "netbasis check")),
+        ("DELETE FROM events WHERE version > 300", 300, ("expected 350:", "300:", "netbasis check")),
+        ("UPDATE books SET head_hash = ?", 350, ("expected 350:", "'350:", "netbasis check")),
     ],
 )
 def test_a_source_whose_chain_is_broken_is_refused_at_its_version(

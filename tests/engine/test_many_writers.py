@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -27,7 +29,7 @@ from ledger.database.postgres import is_url
 from ledger.errors import StorageError
 from ledger.events import Opened
 from ledger.stored import StoredEvent
-from tests.cli_support import Ran, clean_environment, ended
+from tests.cli_support import Child, Ran, clean_environment, ended
 from tests.engine.writer_processes import (
     GIVE_UP_S,
     MEET_EVERY,
@@ -50,8 +52,8 @@ from tests.engine.writer_processes import (
 )
 from tests.ledger.database.store_support import require_projections_match
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
-from tests.script_server import COMMAND_LINE, ForkedScript
-from tests.support import BOOK, ledger_file, log_of
+from tests.script_server import ForkedScript
+from tests.support import BOOK, ROOT, ledger_file, log_of
 
 WRITERS = [f"w{number}" for number in range(4)]
 APPENDS = 50
@@ -217,9 +219,20 @@ def test_of_many_who_begin_the_same_ledger_one_makes_it_and_all_have_it(engine: 
 # Two bots, one fill
 
 
-def start(location: str, folder: Path, *arguments: str, program: str = COMMAND_LINE) -> ForkedScript:
+def start(location: str, folder: Path, *arguments: str) -> ForkedScript:
     """A command line, started as a bot does; to be used as a context manager."""
-    return ForkedScript(["--db", location, *arguments], cwd=folder, env=clean_environment(folder), program=program)
+    return ForkedScript(["--db", location, *arguments], cwd=folder, env=clean_environment(folder))
+
+
+def start_impatient(location: str, folder: Path, *arguments: str) -> Child:
+    """The same, but for how long it waits, which is settled when it is imported."""
+    return Child(
+        [sys.executable, "-c", IMPATIENT, "--db", location, *arguments],
+        cwd=folder,
+        env=clean_environment(folder, {"PYTHONPATH": str(ROOT)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def await_commands(location: str, *commands: ForkedScript) -> None:
@@ -365,7 +378,7 @@ def test_a_command_that_waited_too_long_says_what_to_do(location: str, tmp_path:
     with (
         Bookkeeper.open(location) as keeper,
         keeper.transaction(BOOK),
-        start(location, tmp_path, *FILL, program=IMPATIENT) as bot,
+        start_impatient(location, tmp_path, *FILL) as bot,
     ):
         ran = ended(bot)
     assert (ran.code, ran.out) == (4, "")

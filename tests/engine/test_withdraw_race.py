@@ -22,7 +22,7 @@ from ledger.events import Opened, Withdrawal
 from tests.postgres_support import fresh_database, url_of
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
-ROUNDS = 200
+ROUNDS = 60
 WRITERS = 2
 GIVE_UP_S = 60  # a process that hangs fails the test; nothing depends on how long a round takes
 
@@ -55,8 +55,9 @@ def inject_in_rounds(ledger: str, start: Barrier) -> None:
 
 
 def run_against_each_other(ledger: str, *programs: object) -> None:
-    """Run the programs as processes that start from nothing, each with the same barrier; all of them must end well."""
-    context = multiprocessing.get_context("spawn")
+    """Run the programs as processes that share nothing but a barrier; all of them must end well."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     start = context.Barrier(len(programs))
     processes = [
         context.Process(target=program, args=(ledger, start))  # type: ignore[arg-type]

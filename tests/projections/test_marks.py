@@ -211,7 +211,7 @@ def test_the_newest_mark_is_the_newest_that_stands_in_every_selection() -> None:
     reached: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, open_keeper(Path(folder), book=None) as keeper:
 
-        @settings(max_examples=80)
+        @settings(max_examples=30)
         @drawn(STEPS)
         def run(batches: list[list[Step]]) -> None:
             reached["books"] += 1

@@ -435,10 +435,10 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_generator_reaches_the_books_that_matter() -> None:
-    """In 400 examples each kind of withdrawal is decided many times, with amounts that the default context would round."""
+    """In 150 examples each kind of withdrawal is decided many times, with amounts that the default context would round."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=400)
+    @settings(max_examples=150)
     @given(history=HISTORIES, wish=WISHES, price=PRICES)
     def look(history: Given, wish: Wish, price: Decimal) -> None:
         desk = played(history)

@@ -239,10 +239,10 @@ VALUES: dict[str, object] = {
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_changed_column_of_any_event_is_told_alike(ledger: str, column: str) -> None:
-    """Of the common types a seventh of the values in each column, another seventh in the next."""
+    """Of the common types one or two of the values in each column, others in the next."""
     with as_intruder(ledger) as connection:
         for number, (kind, versions) in enumerate(versions_of(connection).items(), COLUMNS.index(column)):
-            for name in a_share_of(VALUES, number) if kind in COMMON else a_share_of(("null",), number):
+            for name in a_share_of(VALUES, number, parts=13) if kind in COMMON else a_share_of(("null",), number):
                 tried(connection, set_raw(column, versions[-1], VALUES[name]), (kind, name))
 
 
@@ -253,7 +253,7 @@ def test_a_value_of_another_row_is_told_alike(ledger: str) -> None:
         kinds = versions_of(connection)
         for row, kind in enumerate(COMMON):
             for number, column in enumerate(COLUMNS, row):
-                for other in a_share_of(("fill", "deposit", "adjustment"), number, parts=6):
+                for other in a_share_of(("fill", "deposit", "adjustment"), number, parts=11):
                     found = f'SELECT "{column}" FROM events WHERE version = {kinds[other][0]}'
                     change = text(f'UPDATE events SET "{column}" = ({found}) WHERE version = {kinds[kind][-1]}')
                     tried(connection, lambda to, change=change: to.execute(change), (kind, column, other))  # type: ignore[misc]
@@ -545,7 +545,7 @@ def test_a_sound_log_gives_the_same_state_and_the_common_rows_take_the_fast_lane
             require_same(connection, expected=expected)
         middle = connection.scalar(text("SELECT hash FROM events WHERE version = 700"))
         assert require_same(connection, expected=ExpectedHead(middle))[0].findings == []
-        for version in dice.sample(range(2, 1200), 6):
+        for version in dice.sample(range(2, 1200), 2):
             value = dice.choice(("7", None, "x"))
             taken_then = tried(connection, set_raw(dice.choice(COLUMNS[2:22]), version, value), (version, value))
             assert taken_then in (-1, taken, taken - 1)
@@ -557,7 +557,7 @@ def test_texts_that_are_not_utf_8_are_told_alike(tmp_path: Path) -> None:
         append_sample(keeper)
         keeper.append_all(BOOK, list(common_events(dice_of(3), 2100)))
     with as_intruder(str(tmp_path / "ledger.db")) as connection:
-        for version in (3, 20, 999, 1000, 1001, 2050):
+        for version in (3, 1000, 2050):
             change = text(f"UPDATE events SET key = CAST(x'ff41' AS TEXT) WHERE version = {version}")
             assert tried(connection, lambda to, change=change: to.execute(change), version) > 2000  # type: ignore[misc]
 

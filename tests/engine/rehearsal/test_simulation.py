@@ -87,7 +87,7 @@ def present(keeper: Bookkeeper, book: str = BOOK) -> Present:
 # What a simulation is
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(st.data())
 def test_a_simulation_records_byte_by_byte_what_the_log_records_and_refuses_what_it_refuses(
     data: st.DataObject,
@@ -251,7 +251,7 @@ def test_the_futures_do_not_depend_on_what_else_the_process_has_loaded(
 
 def test_a_new_book_has_futures_too(keeper: Bookkeeper) -> None:
     """From nothing, equity is often just the basis."""
-    tested = property_test(keeper.database, BOOK, seed=SEED, examples=100)
+    tested = property_test(keeper.database, BOOK, seed=SEED, examples=40)
     assert tested.failure is None
     assert tested.statistics.reversals["of_the_log"] == 0
     assert min(tested.statistics.withdrawals.values()) > 0

@@ -29,11 +29,6 @@ def modes(folder: Path) -> dict[str, str]:
     return {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
 
 
-def no_umask() -> None:
-    """For the child: whatever it makes, everybody may read, unless it sees to it itself."""
-    os.umask(0)
-
-
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777], ids=oct)
 def test_a_new_ledger_is_for_its_owner_only_and_so_is_what_stands_beside_it(umask: int, tmp_path: Path) -> None:
     before = os.umask(umask)
@@ -65,7 +60,7 @@ def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [("init",), ("db", "upgrade")])
 def test_every_command_that_makes_a_ledger_makes_it_so(command: tuple[str, ...], empty_cli: Cli) -> None:
     """A target of `copy` is made by `db upgrade`."""
-    ran = empty_cli.run(*command, before_exec=no_umask)
+    ran = empty_cli.run(*command, first="import os; os.umask(0)")
     assert (ran.code, modes(empty_cli.folder)) == (0, {"ledger.db": "0o600"})
 
 

@@ -187,7 +187,7 @@ def test_no_column_of_any_row_stops_the_check(ledger: str) -> None:
         version = VERSION_OF[("fill", "withdrawal")[number % 2]]
         with intruding(ledger) as raw:
             ((kept,),) = raw.execute(f"SELECT {column} FROM events WHERE version = ?", (version,))
-        for value in a_share_of(values, number, parts=2):
+        for value in a_share_of(values, number, parts=5):
             if put(ledger, column, version, value):
                 assert not checked(ledger).ok, (column, value)
         assert put(ledger, column, version, kept)
