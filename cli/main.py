@@ -19,7 +19,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from cli.registry import Commands
-from cli.shared.options import Clock, Target, system_clock
+from cli.shared.options import BOOK_VARIABLE, Clock, Target, system_clock
 from cli.shared.output import answer_was_lost, harmless, lose_answers, shown
 from cli.shared.signals import end_in_order, signal_that_came
 from cli.shared.usage import EXIT_USAGE
@@ -67,20 +67,19 @@ def _target(
         ),
     ] = None,
     book: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--book",
-            envvar="NETBASIS_BOOK",
             metavar="NAME",
-            help="The book; not needed when there is only one.",
-            show_envvar=True,
+            help="The book; not needed when there is only one. Given more than once, balance, pnl, lots, gains, income and "
+            f"returns look at these books as one.  [env var: {BOOK_VARIABLE}]",
         ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    context.ensure_object(Target).name(db or None, book)
+    context.ensure_object(Target).name(db or None, book or ())
 
 
 @cache

@@ -1,18 +1,17 @@
-"""Cost basis of a book at a moment: its events read and folded by a method; see `projections.cost_basis`."""
+"""Cost basis of a book or a pool at a moment: its events read and folded by a method; see `projections.cost_basis`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_
+from sqlalchemy import Connection
 
-from engine.bookkeeper import View
-from engine.views import NOW, Moment, view_within
-from ledger import store
+from engine.pool import Pool, pool_within, read_pooled
+from engine.views import NOW, Moment
 from ledger.database.connections import Database
-from ledger.database.tables import events
-from ledger.errors import Refusal
+from ledger.errors import Refusal, shown
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
@@ -39,44 +38,49 @@ class CostMethod:
 
 @dataclass(frozen=True, slots=True)
 class BasisView:
-    """A book at a moment, and its cost basis.
+    """A book or a pool at a moment, and its cost basis.
 
-    view:   the book
-    basis:  its lots and what was realised
+    pool:   the books
+    basis:  their lots and what was realised
     """
 
-    view: View
+    pool: Pool
     basis: CostBasis
 
 
-def basis_at(database: Database, name: str, method: CostMethod, moment: Moment = NOW, *, now: datetime) -> BasisView:
-    """The cost basis of the events that count at a moment.
+def basis_at(
+    database: Database, names: Iterable[str], method: CostMethod, moment: Moment = NOW, *, now: datetime
+) -> BasisView:
+    """The cost basis of the events of one book or of a pool that count at a moment.
 
-    Raises Refused `short_lot` with `no_shorts`, naming the version; what `view_at` raises.
+    Raises Refused `short_lot` with `no_shorts`, naming the version; what `engine.pool.pool_at` raises.
     """
     with database.reading() as connection:
-        view = view_within(connection, name, moment, now=now)
-        found = standing_events(connection, name, moment, now=now)
-    fold = CostBasisFold(view.book.numeraire, METHODS[method.name], fees_in_cost=method.fees_in_cost)
+        pool = pool_within(connection, names, moment, now=now)
+        found = standing_events(connection, [book.name for book in pool.books], moment, now=now)
+    fold = CostBasisFold(pool.numeraire, METHODS[method.name], fees_in_cost=method.fees_in_cost)
     basis = fold.run(found)
     if method.no_shorts:
-        _require_no_shorts(basis)
-    return BasisView(view, basis)
+        _require_no_shorts(basis, pool)
+    return BasisView(pool, basis)
 
 
-def standing_events(connection: Connection, name: str, moment: Moment, *, now: datetime) -> list[StoredEvent]:
-    """The events that stand at a moment and move a balance, a value or a price, in the order of `at`.
+def standing_events(
+    connection: Connection, names: Iterable[str], moment: Moment, *, now: datetime
+) -> list[StoredEvent]:
+    """The events that stand at a moment and move a balance, a value or a price, in the order of `at`, book and version.
 
-    Marks ahead of the clock do not count.
+    Marks ahead of the clock do not count, nor do transfers within a pool.
     """
-    condition = and_(events.c.type.in_(TYPES), moment.condition())
-    found = standing_order(store.read_events(connection, name, where=condition))
-    return [stored for stored in found if stored.type != "mark" or stored.at <= now + CLOCK_TOLERANCE]
+    pool = set(names)
+    read = (stored for name in sorted(pool) for stored in read_pooled(connection, name, moment, pool, TYPES))
+    return [stored for stored in standing_order(read) if stored.type != "mark" or stored.at <= now + CLOCK_TOLERANCE]
 
 
-def _require_no_shorts(basis: CostBasis) -> None:
+def _require_no_shorts(basis: CostBasis, pool: Pool) -> None:
     shorts = [lot.origin for lot in basis.open_lots() if lot.quantity < 0]
     shorts += [disposal.opened for disposal in basis.disposals if disposal.is_short]
     if shorts:
-        first = min(shorts, key=lambda origin: (origin.at, origin.version))
-        refuse(Refusal.SHORT_LOT, version=first.version)
+        first = min(shorts, key=lambda origin: (origin.at, origin.book, origin.version))
+        version = f"{first.version} of the book {shown(first.book)}" if pool.is_several else first.version
+        refuse(Refusal.SHORT_LOT, version=version)

@@ -1,4 +1,4 @@
-"""Views of a book at a moment: its state, its profit and loss, its register and the history of its basis.
+"""Views of a book at a moment: its state, its register and the history of its basis.
 
 `as_of` selects events that had happened by then (by version, or by `at`); `known_at` selects events that had been recorded
 by then (by `recorded_at`). Together they show what had happened by the one, as it was known by the other. A view by
@@ -25,10 +25,9 @@ from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.errors import Refusal, Refused
 from ledger.events import MOVES_BASIS
-from ledger.times import BEGINNING, CLOCK_TOLERANCE
+from ledger.times import CLOCK_TOLERANCE
 from projections.audit import AuditRow, audit_rows
-from projections.marks import Marks, Selection
-from projections.pnl import Pnl, change, pnl
+from projections.marks import Selection
 from projections.register import RegisterRow, register_rows
 from projections.state import fold
 
@@ -123,48 +122,6 @@ def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, H
             advice=_as_a_time(str(moment.as_of)),
         )
     return book, head
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Profit and loss at both ends of a period.
-
-    book:        its terms
-    version:     the newest event that counts at the end
-    start, end:  profit and loss at either end
-    change:      end − start, figure by figure; None where either is unknown
-    """
-
-    book: Book
-    version: int
-    start: Pnl
-    end: Pnl
-    change: Pnl
-
-
-def pnl_of_period(
-    database: Database,
-    name: str,
-    start: datetime | None,
-    end: datetime | None,
-    known_at: datetime | None,
-    prices: Marks,
-    *,
-    now: datetime | None = None,
-) -> Period:
-    """Profit and loss of the events with `start` ≤ `at` < `end`, each end valued at the newest marks before it.
-
-    `start`: None for the book's beginning. `end`: None for no limit. `prices`: take precedence over the marks at the end.
-    `known_at`: see `Moment`. `now`, and what is raised: see `view_at`.
-    """
-    now = now or utc_now()
-    with database.reading() as connection:
-        book, head = _require(connection, name, NOW)
-        first = _view(connection, book, head, Moment(before=start or BEGINNING, known_at=known_at), now)
-        last = _view(connection, book, head, Moment(before=end, known_at=known_at), now)
-    at_start = pnl(first.state, first.state.marks, book.numeraire)
-    at_end = pnl(last.state, {**last.state.marks, **prices}, book.numeraire)
-    return Period(book, last.state.version, at_start, at_end, change(at_start, at_end))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Refusal(StrEnum):
     # Fields against each other and against the book
     BOOK_UNKNOWN = "book_unknown"
     BOOK_REQUIRED = "book_required"
+    POOL_MIXED = "pool_mixed"
     VERSION_UNKNOWN = "version_unknown"
     KEY_REQUIRED = "key_required"
     POLICY_UNKNOWN = "policy_unknown"

@@ -140,6 +140,10 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.ALREADY_REVERSED: RefusalText(
         "version {version} was reversed already, by version {reversal}", "an event that still stands"
     ),
+    Refusal.POOL_MIXED: RefusalText(
+        "the books {one} and {other} differ in {what}, so they cannot be looked at as one",
+        advice="name those that belong together: --book NAME --book NAME",
+    ),
     # A decision of the engine
     Refusal.SHORT_LOT: RefusalText(
         "version {version} disposes of more than was held at its time",
@@ -168,11 +172,6 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "one side of the transfer {id} would stand without the other",
         "both sides in one transaction",
         "use `netbasis transfer` and `netbasis reverse`, with both books in one ledger",
-    ),
-    Refusal.SHORT_LOT: RefusalText(
-        "version {version} disposes of more than was held at its time",
-        "enough of the asset",
-        "leave out --no-shorts, or append what is missing before it",
     ),
     Refusal.BASIS_INCOMPLETE: RefusalText(
         "profit and principal cannot be told apart: deposits whose basis is unknown: {unknown_bases}",

@@ -321,7 +321,8 @@ def group_of(stored: StoredEvent) -> str | None:
     if stored.type != "adjustment" or stored.reason not in EXCHANGES:
         return None
     group = getattr(stored.event, "group", None)
-    return None if group is None else f"{stored.reason}:{group}"
+    # A group is a book's own, also where several books are looked at as one.
+    return None if group is None else f"{stored.book}:{stored.reason}:{group}"
 
 
 def negated(amount: Decimal | None) -> Decimal | None:

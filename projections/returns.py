@@ -129,13 +129,23 @@ class ReturnsFold:
     numeraire:     the asset that value is counted in
     start, end:    the period, `start` ≤ at < `end`; start None: from the first movement
     max_mark_age:  a mark that is older does not value
+    by_evidence:   a withdrawal's evidence tells the equity before it; not so of several books, since it is one book's
     """
 
-    def __init__(self, numeraire: str, start: datetime | None, end: datetime, max_mark_age: timedelta) -> None:
+    def __init__(
+        self,
+        numeraire: str,
+        start: datetime | None,
+        end: datetime,
+        max_mark_age: timedelta,
+        *,
+        by_evidence: bool = True,
+    ) -> None:
         self._numeraire = numeraire
         self._start = start
         self._end = end
         self._max_mark_age = max_mark_age
+        self._by_evidence = by_evidence
         self._balances: dict[str, Decimal] = {}
         self._marks: dict[str, Price] = {}
         self._began: datetime | None = None
@@ -188,7 +198,7 @@ class ReturnsFold:
     def _cut(self, flow: Flow, stored: StoredEvent) -> None:
         if self.result.start is None:
             self.result.start = flow.at
-        before = self._equity(flow.at, _evidence_of(stored))
+        before = self._equity(flow.at, _evidence_of(stored) if self._by_evidence else None)
         if before is not None and self._began is not None:
             self._close(flow.at, before)
         self.result.flows.append(flow)

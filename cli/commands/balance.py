@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of
-from cli.shared.options import Output, OutputOption, target
+from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of, pooled_at
+from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
 
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def balance(
     context: typer.Context,
+    all_books: AllBooksOption = False,
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
@@ -33,4 +34,5 @@ def balance(
     named = target(context)
     moment = moment_of(named, as_of, known_at, zone)
     with named.open("read") as keeper:
-        emit_report(output, balances(keeper.database, keeper.resolve(named.book), moment, now=named.now))
+        names = pooled_at(named, keeper, moment, all_books=all_books)
+        emit_report(output, balances(keeper.database, names, moment, now=named.now))

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShortsOption, cost_method
-from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of, zone_of
-from cli.shared.options import Output, OutputOption, target
+from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of, zone_of
+from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
 from cli.shared.usage import WrongUsage
 
@@ -38,6 +38,7 @@ def gains(
     end: ToOption = None,
     year: Annotated[int | None, typer.Option(metavar="YEAR", help="The same as --from YEAR --to YEAR.")] = None,
     group_by: Annotated[GroupBy | None, typer.Option(help="Sum the disposals.")] = None,
+    all_books: AllBooksOption = False,
     method: MethodOption = None,
     fees: FeesOption = FeesView.APART,
     no_shorts: NoShortsOption = False,
@@ -60,15 +61,15 @@ def gains(
             raise WrongUsage("--year is a period: leave out --from and --to")
         start = end = f"{year:04}"
     how = cost_method(named, method, fees, no_shorts=no_shorts)
-    bounds, known = bounds_of(named, start, end, zone), moment_of(named, None, known_at, zone).known_at
+    period = period_of(named, start, end, known_at, zone)
     with named.open("read") as keeper:
         found = report(
             keeper.database,
-            keeper.resolve(named.book),
+            named.books(keeper, all_books=all_books),
             how,
-            start=bounds.start,
-            end=bounds.end,
-            known_at=known,
+            start=period.start,
+            end=period.end,
+            known_at=period.known_at,
             now=named.now,
             zone=zone_of(named, zone) or UTC,
             group_by=None if group_by is None else group_by.value,
@@ -80,6 +81,7 @@ def income(
     context: typer.Context,
     start: FromOption = None,
     end: ToOption = None,
+    all_books: AllBooksOption = False,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
@@ -91,8 +93,14 @@ def income(
     from engine.reports.gains import income as report
 
     named = target(context)
-    bounds, known = bounds_of(named, start, end, zone), moment_of(named, None, known_at, zone).known_at
+    period = period_of(named, start, end, known_at, zone)
     with named.open("read") as keeper:
-        book = keeper.resolve(named.book)
-        found = report(keeper.database, book, start=bounds.start, end=bounds.end, known_at=known, now=named.now)
+        found = report(
+            keeper.database,
+            named.books(keeper, all_books=all_books),
+            start=period.start,
+            end=period.end,
+            known_at=period.known_at,
+            now=named.now,
+        )
     emit_report(output, found)

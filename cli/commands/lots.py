@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShortsOption, cost_method
-from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of
-from cli.shared.options import Output, OutputOption, target
+from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of, pooled_at
+from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
 
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 def lots(
     context: typer.Context,
     asset: Annotated[str | None, typer.Option(metavar="ASSET", help="Only the lots of this asset.")] = None,
+    all_books: AllBooksOption = False,
     method: MethodOption = None,
     fees: FeesOption = FeesView.APART,
     no_shorts: NoShortsOption = False,
@@ -40,6 +41,6 @@ def lots(
     named = target(context)
     how, moment = cost_method(named, method, fees, no_shorts=no_shorts), moment_of(named, as_of, known_at, zone)
     with named.open("read") as keeper:
-        book = keeper.resolve(named.book)
-        found = report(keeper.database, book, how, moment, now=named.now, asset=asset)
+        names = pooled_at(named, keeper, moment, all_books=all_books)
+        found = report(keeper.database, names, how, moment, now=named.now, asset=asset)
     emit_report(output, found)

@@ -8,8 +8,17 @@ from typing import Annotated
 import typer
 
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, cost_method
-from cli.shared.moment import AsOfOption, FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
-from cli.shared.options import Output, OutputOption, target
+from cli.shared.moment import (
+    AsOfOption,
+    FromOption,
+    KnownAtOption,
+    ToOption,
+    ZoneOption,
+    bounds_of,
+    moment_of,
+    pooled_at,
+)
+from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
 from cli.shared.prices import parse_prices
 from cli.shared.usage import WrongUsage
@@ -31,6 +40,7 @@ def pnl(
     ] = False,
     method: MethodOption = None,
     fees: FeesOption = FeesView.APART,
+    all_books: AllBooksOption = False,
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
     start: FromOption = None,
@@ -61,13 +71,13 @@ def pnl(
     how = cost_method(named, method, fees) if by_lots else None
     moment, given = moment_of(named, as_of, known_at, zone), price or ()
     with named.open("read") as keeper:
-        book = keeper.terms(named.book)
+        names = pooled_at(named, keeper, moment, all_books=all_books)
         if is_period:
             bounds = bounds_of(named, start, end, zone)
-            prices = parse_prices(given, book, min(bounds.end or named.now, named.now))
+            prices = parse_prices(given, keeper.terms(names[0]), min(bounds.end or named.now, named.now))
             report = profit_of_period(
                 keeper.database,
-                book.name,
+                names,
                 bounds.start,
                 bounds.end,
                 known_at=moment.known_at,
@@ -77,7 +87,7 @@ def pnl(
         else:
             given_prices = partial(parse_prices, given)
             if how is None:
-                report = profit(keeper.database, book.name, moment, now=named.now, prices=given_prices)
+                report = profit(keeper.database, names, moment, now=named.now, prices=given_prices)
             else:
-                report = profit_by_lots(keeper.database, book.name, how, moment, now=named.now, prices=given_prices)
+                report = profit_by_lots(keeper.database, names, how, moment, now=named.now, prices=given_prices)
     emit_report(output, report)

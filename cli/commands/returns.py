@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from cli.shared.ages import parse_age
-from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
-from cli.shared.options import Output, OutputOption, target
+from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
+from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
 
 
@@ -24,6 +24,7 @@ def returns(
     max_mark_age: Annotated[
         str, typer.Option(metavar="SPAN", help="A mark that is older does not value: 30m, 6h, 1d.")
     ] = "1d",
+    all_books: AllBooksOption = False,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
@@ -40,15 +41,14 @@ def returns(
 
     named = target(context)
     age = parse_age(max_mark_age)
-    bounds, known = bounds_of(named, start, end, zone), moment_of(named, None, known_at, zone).known_at
+    period = period_of(named, start, end, known_at, zone)
     with named.open("read") as keeper:
-        book = keeper.resolve(named.book)
         found = report(
             keeper.database,
-            book,
-            start=bounds.start,
-            end=bounds.end,
-            known_at=known,
+            named.books(keeper, all_books=all_books),
+            start=period.start,
+            end=period.end,
+            known_at=period.known_at,
             max_mark_age=age,
             now=named.now,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, cost_method
-from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
+from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
 from cli.shared.options import Output, OutputOption, target
 from cli.shared.output import emit_report
 
@@ -35,8 +35,15 @@ def sessions(
 
     named = target(context)
     how = cost_method(named, method, fees)
-    bounds, known = bounds_of(named, start, end, zone), moment_of(named, None, known_at, zone).known_at
+    period = period_of(named, start, end, known_at, zone)
     with named.open("read") as keeper:
-        book = keeper.resolve(named.book)
-        found = report(keeper.database, book, how, start=bounds.start, end=bounds.end, known_at=known, now=named.now)
+        found = report(
+            keeper.database,
+            keeper.resolve(named.book),
+            how,
+            start=period.start,
+            end=period.end,
+            known_at=period.known_at,
+            now=named.now,
+        )
     emit_report(output, found)

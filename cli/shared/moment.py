@@ -16,6 +16,7 @@ from ledger.spans import Span, parse_span, parse_zone
 
 if TYPE_CHECKING:
     from cli.shared.options import Target
+    from engine.bookkeeper import Bookkeeper
     from engine.views import Moment
 
 VERSION_DIGITS = 18
@@ -76,6 +77,21 @@ class Bounds:
     end: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What happened from `start` to before `end`, as it was known at `known_at`; UTC, None for no limit."""
+
+    start: datetime | None
+    end: datetime | None
+    known_at: datetime | None
+
+
+def period_of(named: Target, start: str | None, end: str | None, known_at: str | None, zone: str | None) -> Period:
+    """The period that --from, --to and --known-at give. Raises as `bounds_of`."""
+    bounds = bounds_of(named, start, end, zone)
+    return Period(bounds.start, bounds.end, moment_of(named, None, known_at, zone).known_at)
+
+
 def moment_of(named: Target, as_of: str | None, known_at: str | None, zone: str | None) -> Moment:
     """The moment that the options give; digits alone are a version. Raises Refused for an invalid time; WrongUsage."""
     from engine.views import Moment
@@ -98,6 +114,17 @@ def bounds_of(named: Target, start: str | None, end: str | None, zone: str | Non
         if is_backwards:
             raise WrongUsage(f"--from {start!r} is after --to {end!r}")
     return Bounds(None if first is None else first.start, None if last is None else last.before)
+
+
+def pooled_at(named: Target, keeper: Bookkeeper, moment: Moment, *, all_books: bool) -> list[str]:
+    """The books that a command looks at as one at a moment.
+
+    Raises as `Target.books`; WrongUsage for a version where there are several.
+    """
+    names = named.books(keeper, all_books=all_books)
+    if isinstance(moment.as_of, int) and len(names) > 1:
+        raise WrongUsage("--as-of: a version is of one book; give a time for several books")
+    return names
 
 
 class _Spans:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ledger.database.faults import Access
 
 DEFAULT_BOOK = "main"
+BOOK_VARIABLE = "NETBASIS_BOOK"
 Clock: TypeAlias = Callable[[], datetime]
 
 
@@ -44,6 +46,14 @@ OutputOption: TypeAlias = Annotated[
 StrategyOption: TypeAlias = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="Only the fills of this strategy.")
 ]
+AllBooksOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--all-books",
+        help="Look at all books of the ledger as one, in which a transfer between them is nothing. For some of them: "
+        "netbasis --book a --book b ….",
+    ),
+]
 
 
 class Target:
@@ -54,8 +64,9 @@ class Target:
     stays:    what else remains when the command fails, such as a copy's batches; None for nothing
     """
 
-    def __init__(self, db: str | None = None, book: str | None = None, *, clock: Clock = system_clock) -> None:
-        self._given = FileSettings(db, book)
+    def __init__(self, *, clock: Clock = system_clock) -> None:
+        self._db: str | None = None
+        self._books: Sequence[str] = ()
         self._clock = clock
         self.now = clock()
         self.commits: Commits | None = None
@@ -67,8 +78,33 @@ class Target:
 
     @property
     def book(self) -> str | None:
-        """The book's name; None for the ledger's only book."""
-        return self._file.book if self._given.book is None else self._given.book
+        """The book's name; None for the ledger's only book. Raises WrongUsage where several were given."""
+        given = self._named_books()
+        if len(given) > 1:
+            raise WrongUsage("this command is about one book: give --book once")
+        return given[0] if given else None
+
+    def books(self, keeper: Bookkeeper, *, all_books: bool) -> list[str]:
+        """The books that a command looks at as one: each --book, or all of the ledger, or its only one.
+
+        Raises WrongUsage for `--all-books` beside --book; Refused `book_unknown`, `book_required`.
+        """
+        if all_books:
+            if self._books:
+                raise WrongUsage("--all-books takes all of them: leave out --book")
+            from ledger import store
+
+            with keeper.database.reading() as connection:
+                return store.book_names(connection) or [keeper.resolve(None)]
+        given: list[str | None] = [*self._named_books()]
+        return [keeper.resolve(name) for name in given or [None]]
+
+    def _named_books(self) -> Sequence[str]:
+        """What the command line names, else the environment, else the file."""
+        if self._books:
+            return list(dict.fromkeys(self._books))
+        name = os.environ.get(BOOK_VARIABLE) or self._file.book
+        return () if name is None else (name,)
 
     @property
     def zone(self) -> str | None:
@@ -82,16 +118,16 @@ class Target:
 
     def location(self) -> str:
         """The database's path or URL. Raises WrongUsage when none was given."""
-        location = self._given.db or self._file.db
+        location = self._db or self._file.db
         if location is None:
             raise WrongUsage(
                 'no database given: use netbasis --db PATH_OR_URL …, set NETBASIS_DB, or write db = "…" into netbasis.toml'
             )
         return location
 
-    def name(self, db: str | None, book: str | None) -> None:
-        """Set what the command line gives; None for what it leaves out."""
-        self._given = FileSettings(db, book)
+    def name(self, db: str | None, books: Sequence[str]) -> None:
+        """Set what the command line gives; `db` is None and `books` are empty where it leaves them out."""
+        self._db, self._books = db, books
 
     def open(self, access: Access, *, sound_file: bool = False) -> Bookkeeper:
         """Open the database; see `engine.bookkeeper.Bookkeeper.open`. A writer that has to wait reports it on stderr."""

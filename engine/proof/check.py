@@ -374,7 +374,7 @@ class _Run:
 
 def _check_cost_basis(connection: Connection, book: Book, state: BookState, now: datetime) -> Iterator[Finding]:
     """Total PnL is what its parts by lots add up to, as far as costs and marks are known."""
-    events_in_time = standing_events(connection, book.name, NOW, now=now)
+    events_in_time = standing_events(connection, [book.name], NOW, now=now)
     basis = CostBasisFold(book.numeraire, METHODS[DEFAULT_METHOD]).run(events_in_time)
     marks = marks_now(connection, book.name, state.marks, now)
     earned = basis.earned({asset: mark.price for asset, mark in marks.items()})

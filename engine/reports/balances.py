@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from engine.bookkeeper import View
+from engine.pool import pool_at
 from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.report import Block, Report, Table, counted
-from engine.views import NOW, Moment, view_at
+from engine.views import NOW, Moment
 from ledger.database.connections import Database
+from projections.inventory import Inventory
 
 PARTS = ("fills", "capital", "adjustments")
 
 
-def balances(database: Database, name: str, moment: Moment = NOW, *, now: datetime | None = None) -> Report:
-    """The balances of a book at a moment, in each asset's own unit. `now` and errors: see `view_at`."""
-    view = view_at(database, name, moment, now=now)
-    table = balance_table(view)
-    unknown_fees = view.state.fees.unknown
-    waiting = waiting_in(database, name)
+def balances(database: Database, names: Iterable[str], moment: Moment = NOW, *, now: datetime | None = None) -> Report:
+    """The balances of a book or a pool at a moment, in each asset's own unit. `now` and errors: see `pool_at`."""
+    pool = pool_at(database, names, moment, now=now)
+    table = balance_table(pool.state.inventory)
+    unknown_fees = pool.state.fees.unknown
+    waiting = waiting_in(database, pool.books)
     document = {
-        "book": view.book.name,
-        "version": view.state.version,
+        **pool.place,
         "unknown_fees": unknown_fees,
         "balances": table.as_dicts(),
         "inbox": waiting_document(waiting),
     }
-    body: list[Block] = [table]
+    body: list[Block] = [pool.unit(), table] if pool.is_several else [table]
     if unknown_fees:
         body.append(f"not counted: {counted(unknown_fees, 'fee')} not reported")
     return Report(document, [*body, *waiting_lines(waiting)], table)
 
 
-def balance_table(view: View) -> Table:
+def balance_table(inventory: Inventory) -> Table:
     """Each asset's balance, and the parts that it adds up from."""
     rows = [
         (asset, holding.total, *(getattr(holding, part) for part in PARTS))
-        for asset, holding in sorted(view.state.inventory.items())
+        for asset, holding in sorted(inventory.items())
     ]
     return Table(("asset", "total", *PARTS), rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -30,8 +30,11 @@ COLUMNS = (
     "strategy",
     "opened_version",
     "closed_version",
+    "opened_book",
+    "closed_book",
 )
 _SHOWN = ("asset", "quantity", "opened_at", "closed_at", "proceeds", "cost", "gain", "opened_version", "closed_version")
+_BOOKS = ("opened_book", "closed_book")
 GROUP_COLUMNS = ("disposals", "proceeds", "cost", "gain", "unknown")
 
 
@@ -51,7 +54,7 @@ GROUPS: Mapping[str, Callable[[Disposal, tzinfo], str]] = {
 
 def gains(
     database: Database,
-    name: str,
+    names: Iterable[str],
     method: CostMethod,
     *,
     start: datetime | None,
@@ -65,12 +68,11 @@ def gains(
 
     Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, name, method, Moment(before=end, known_at=known_at), now=now)
+    found = basis_at(database, names, method, Moment(before=end, known_at=known_at), now=now)
     closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
     document = {
-        "book": found.view.book.name,
-        "version": found.view.state.version,
-        "numeraire": found.view.book.numeraire,
+        **found.pool.place,
+        "numeraire": found.pool.numeraire,
         "method": method.name,
         "fees": "in-cost" if method.fees_in_cost else "apart",
         "from": start,
@@ -79,7 +81,8 @@ def gains(
     }
     if group_by is None:
         rows = Table(COLUMNS, [_row(each) for each in closed])
-        shown = Table(_SHOWN, [[_cell(COLUMNS, row, name) for name in _SHOWN] for row in rows.rows])
+        names_shown = (*_SHOWN, *_BOOKS) if found.pool.is_several else _SHOWN
+        shown = Table(names_shown, [[_cell(COLUMNS, row, name) for name in names_shown] for row in rows.rows])
         document["gains"] = rows.as_dicts()
     else:
         rows = _grouped(closed, group_by, zone)
@@ -87,7 +90,7 @@ def gains(
         document["groups"] = rows.as_dicts()
     sums = _sums(closed)
     body: list[Block] = [
-        f"in {found.view.book.numeraire}, {method.name}",
+        found.pool.unit(method.name),
         shown,
         Figures([(figure, or_unknown(sums[figure])) for figure in ("proceeds", "cost", "gain")]),
     ]
@@ -121,6 +124,8 @@ def _row(each: Disposal) -> list[Any]:
         each.closed.strategy,
         each.opened.version,
         each.closed.version,
+        each.opened.book,
+        each.closed.book,
     ]
 
 
@@ -147,12 +152,12 @@ def _grouped(closed: Sequence[Disposal], group_by: str, zone: tzinfo) -> Table:
     return Table((group_by, *GROUP_COLUMNS), rows)
 
 
-INCOME_COLUMNS = ("at", "version", "reason", "asset", "amount", "value", "session_id")
+INCOME_COLUMNS = ("at", "version", "reason", "asset", "amount", "value", "session_id", "book")
 
 
 def income(
     database: Database,
-    name: str,
+    names: Iterable[str],
     *,
     start: datetime | None,
     end: datetime | None,
@@ -163,10 +168,19 @@ def income(
 
     What is paid is negative. `start` ≤ `at` < `end`; None for no limit. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, name, CostMethod(), Moment(before=end, known_at=known_at), now=now)
+    found = basis_at(database, names, CostMethod(), Moment(before=end, known_at=known_at), now=now)
     receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
     rows = [
-        (each.origin.at, each.origin.version, each.reason, each.asset, each.amount, each.worth, each.origin.session_id)
+        (
+            each.origin.at,
+            each.origin.version,
+            each.reason,
+            each.asset,
+            each.amount,
+            each.worth,
+            each.origin.session_id,
+            each.origin.book,
+        )
         for each in receipts
     ]
     table = Table(INCOME_COLUMNS, rows)
@@ -175,14 +189,14 @@ def income(
         sums[each.reason].append(each.worth)
     by_reason = [{"reason": reason, "value": sum_of(values)} for reason, values in sorted(sums.items())]
     document = {
-        "book": found.view.book.name,
-        "version": found.view.state.version,
-        "numeraire": found.view.book.numeraire,
+        **found.pool.place,
+        "numeraire": found.pool.numeraire,
         "from": start,
         "to": end,
         "income": table.as_dicts(),
         "by_reason": by_reason,
     }
-    shown = Table(INCOME_COLUMNS, [[*row[:5], or_unknown(row[5]), row[6]] for row in rows])
+    readable = Table(INCOME_COLUMNS, [[*row[:5], or_unknown(row[5]), *row[6:]] for row in rows])
+    shown = readable.without(() if found.pool.is_several else ("book",))
     figures = Figures([(str(each["reason"]), or_unknown(each["value"])) for each in by_reason])
-    return Report(document, [f"in {found.view.book.numeraire}", shown, *([figures] if by_reason else [])], table)
+    return Report(document, [found.pool.unit(), shown, *([figures] if by_reason else [])], table)

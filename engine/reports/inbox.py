@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection
 
@@ -10,6 +10,7 @@ from engine import inbox
 from engine.inbox import MOVEMENTS, Entry, Waiting
 from engine.reports.report import Report, Table, counted
 from ledger import store
+from ledger.book import Book
 from ledger.database.connections import Database
 from ledger.texts import normal_tx_hash
 
@@ -72,10 +73,11 @@ def _other_sides(connection: Connection, book: str, entry: Entry) -> Iterator[st
                 yield f"the {opposite} that waits in {other} as entry {waiting.id}"
 
 
-def waiting_in(database: Database, name: str) -> Waiting:
-    """How much waits in a book's inbox."""
+def waiting_in(database: Database, books: Iterable[Book]) -> Waiting:
+    """How much waits in the inboxes of these books."""
     with database.reading() as connection:
-        return inbox.waiting(connection, name)
+        found = [inbox.waiting(connection, book.name) for book in books]
+    return Waiting(*(sum(getattr(each, part) for each in found) for part in ("movements", "held", "proposals")))
 
 
 def waiting_document(found: Waiting) -> dict[str, int]:

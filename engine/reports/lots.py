@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 
 from engine.cost_basis import CostMethod, basis_at
+from engine.pool import Pool
 from engine.reports.report import Report, Table, or_unknown, shown
 from engine.views import NOW, Moment
 from ledger.amounts import share, total
@@ -15,20 +16,20 @@ from ledger.database.connections import Database
 from projections.cost_basis import CostBasis, sum_of
 from projections.lots import Lot
 
-COLUMNS = ("asset", "quantity", "cost", "price", "opened_at", "version", "opened_by")
+COLUMNS = ("asset", "quantity", "cost", "price", "opened_at", "version", "opened_by", "book")
 
 
 def lots(
     database: Database,
-    name: str,
+    names: Iterable[str],
     method: CostMethod,
     moment: Moment = NOW,
     *,
     now: datetime,
     asset: str | None = None,
 ) -> Report:
-    """The open lots at a moment, of one asset or of all. Raises as `engine.cost_basis.basis_at`."""
-    found = basis_at(database, name, method, moment, now=now)
+    """The open lots of a book or a pool at a moment, of one asset or of all. Raises as `engine.cost_basis.basis_at`."""
+    found = basis_at(database, names, method, moment, now=now)
     held = [lot for lot in found.basis.open_lots() if asset in (None, lot.asset)]
     rows = [
         (
@@ -39,20 +40,22 @@ def lots(
             lot.origin.at,
             lot.origin.version,
             lot.origin.cause,
+            lot.origin.book,
         )
         for lot in held
     ]
     table = Table(COLUMNS, rows)
     document = {
-        "book": found.view.book.name,
-        "version": found.view.state.version,
-        "numeraire": found.view.book.numeraire,
+        **found.pool.place,
+        "numeraire": found.pool.numeraire,
         "method": method.name,
         "unknown_costs": sum(lot.cost is None for lot in held),
         "lots": table.as_dicts(),
     }
-    body = Table(COLUMNS, [(*row[:2], or_unknown(row[2]), or_unknown(row[3]), *row[4:]) for row in rows])
-    return Report(document, [f"in {found.view.book.numeraire}, {method.name}", body], table, notes=list(_unknown(held)))
+    readable = [(*row[:2], or_unknown(row[2]), or_unknown(row[3]), *row[4:]) for row in rows]
+    body = Table(COLUMNS, readable).without(() if found.pool.is_several else ("book",))
+    notes = list(_unknown(held, found.pool))
+    return Report(document, [found.pool.unit(method.name), body], table, notes=notes)
 
 
 def unit_price(cost: Decimal | None, quantity: Decimal) -> Decimal | None:
@@ -70,7 +73,7 @@ def average_entries(basis: CostBasis) -> Table:
     return Table(("asset", "quantity", "cost", "price"), rows)
 
 
-def _unknown(held: list[Lot]) -> Iterator[str]:
+def _unknown(held: list[Lot], pool: Pool) -> Iterator[str]:
     """For each asset with lots of unknown cost, how many there are and the command that gives them one."""
     unknown: defaultdict[str, list[Lot]] = defaultdict(list)
     for lot in held:
@@ -78,7 +81,8 @@ def _unknown(held: list[Lot]) -> Iterator[str]:
             unknown[lot.asset].append(lot)
     for asset, of_asset in unknown.items():
         first = of_asset[0].origin
+        place = f"version {first.version}" + (f" of the book {first.book}" if pool.is_several else "")
         yield (
-            f"the cost of {len(of_asset)} of the lots of {asset} is unknown, the first at version {first.version}; "
+            f"the cost of {len(of_asset)} of the lots of {asset} is unknown, the first at {place}; "
             f"a mark at its time gives it one: append mark --asset {asset} --price … --at {shown(first.at)}"
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from engine.bookkeeper import View
 from engine.cost_basis import CostMethod, basis_at
+from engine.pool import Period, Pool, pnl_of_period, pool_at
 from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.lots import average_entries
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
-from engine.views import NOW, Moment, Period, pnl_of_period, view_at
+from engine.views import NOW, Moment
 from ledger.book import Book
 from ledger.database.connections import Database
 from projections.marks import Marks, Price
@@ -42,17 +42,17 @@ def no_prices(book: Book, at: datetime) -> Marks:
 
 def profit(
     database: Database,
-    name: str,
+    names: Iterable[str],
     moment: Moment = NOW,
     *,
     now: datetime,
     prices: PricesGiven = no_prices,
 ) -> Report:
-    """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first. Raises as `view_at`."""
-    view = view_at(database, name, moment, now=now)
+    """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first. Raises as `pool_at`."""
+    pool = pool_at(database, names, moment, now=now)
     at = _valued_at(moment, now)
-    document, body = _valued(view, {**view.state.marks, **prices(view.book, at)}, at)
-    waiting = waiting_in(database, name)
+    document, body = _valued(pool, {**pool.state.marks, **prices(pool.books[0], at)}, at)
+    waiting = waiting_in(database, pool.books)
     document["inbox"] = waiting_document(waiting)
     return Report(document, [*body, *waiting_lines(waiting)], csv_rows=_figure_table(document))
 
@@ -62,21 +62,16 @@ def _valued_at(moment: Moment, now: datetime) -> datetime:
     return min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
 
 
-def _valued(view: View, marks: Marks, at: datetime) -> tuple[dict[str, Any], list[Block]]:
-    """A book's profit and loss at these marks, for programs and for people."""
-    figures = pnl(view.state, marks, view.book.numeraire)
-    document = {
-        "book": view.book.name,
-        "version": view.state.version,
-        "numeraire": view.book.numeraire,
-        **_document(figures),
-    }
-    return document, list(_body(figures, view.book, at))
+def _valued(pool: Pool, marks: Marks, at: datetime) -> tuple[dict[str, Any], list[Block]]:
+    """Profit and loss at these marks, for programs and for people."""
+    figures = pnl(pool.state, marks, pool.numeraire)
+    document = {**pool.place, "numeraire": pool.numeraire, **_document(figures)}
+    return document, list(_body(figures, pool, at))
 
 
 def profit_by_lots(
     database: Database,
-    name: str,
+    names: Iterable[str],
     method: CostMethod,
     moment: Moment = NOW,
     *,
@@ -88,11 +83,11 @@ def profit_by_lots(
     total PnL = realised + unrealised − fees_cost + other income − baselines, to the digit; null where a cost is unknown.
     Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, name, method, moment, now=now)
-    view, basis, at = found.view, found.basis, _valued_at(moment, now)
-    marks = {**view.state.marks, **prices(view.book, at)}
-    plain, body = _valued(view, marks, at)
-    waiting = waiting_in(database, name)
+    found = basis_at(database, names, method, moment, now=now)
+    pool, basis, at = found.pool, found.basis, _valued_at(moment, now)
+    marks = {**pool.state.marks, **prices(pool.books[0], at)}
+    plain, body = _valued(pool, marks, at)
+    waiting = waiting_in(database, pool.books)
     by_asset = {asset: mark.price for asset, mark in marks.items()}
     parts = {
         "realised": basis.realised,
@@ -167,8 +162,8 @@ def shown_figures(*figures: Pnl) -> list[str]:
     return [name for name in FIGURES if name != _SELDOM or any(part.transferred_profit for part in figures)]
 
 
-def _body(figures: Pnl, book: Book, now: datetime) -> Iterator[Block]:
-    yield f"in {book.numeraire}"
+def _body(figures: Pnl, pool: Pool, now: datetime) -> Iterator[Block]:
+    yield pool.unit()
     yield Figures(figure_items(figures))
     yield from _remarks(figures)
     yield from fee_lines(figures.fees)
@@ -209,7 +204,7 @@ def _age(now: datetime, at: datetime) -> str:
 
 def profit_of_period(
     database: Database,
-    name: str,
+    names: Iterable[str],
     start: datetime | None,
     end: datetime | None,
     *,
@@ -221,11 +216,10 @@ def profit_of_period(
 
     Raises as `pnl_of_period`.
     """
-    found = pnl_of_period(database, name, start, end, known_at, prices or {}, now=now)
+    found = pnl_of_period(database, names, start, end, known_at, prices or {}, now=now)
     document = {
-        "book": found.book.name,
-        "version": found.version,
-        "numeraire": found.book.numeraire,
+        **found.pool.place,
+        "numeraire": found.pool.numeraire,
         "from": start,
         "to": end,
         "start": _document(found.start),
@@ -245,6 +239,6 @@ def _period_body(found: Period) -> Iterator[Block]:
     for name in shown_figures(found.start, found.end):
         start, end, change = (getattr(part, name) for part in (found.start, found.end, found.change))
         rows.append((name.replace("_", " "), or_unknown(start), or_unknown(end), signed_or_unknown(change)))
-    yield Table((f"in {found.book.numeraire}", "start", "end", "change"), rows)
+    yield Table((found.pool.unit(), "start", "end", "change"), rows)
     yield from _remarks(found.change)
     yield from fee_lines(found.change.fees)

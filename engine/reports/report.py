@@ -33,6 +33,11 @@ class Table:
         """Each row by column."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    def without(self, columns: Sequence[str]) -> Table:
+        """The table without some columns, as people are shown it; rows that were a stream are used up."""
+        kept = [place for place, name in enumerate(self.columns) if name not in columns]
+        return Table([self.columns[place] for place in kept], [[row[place] for place in kept] for row in self.rows])
+
 
 @dataclass(frozen=True)
 class Figures:

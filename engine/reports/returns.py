@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from engine.bookkeeper import utc_now
 from engine.cost_basis import standing_events
+from engine.pool import place_of, require_books, unit_line
 from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
 from engine.views import Moment
-from ledger import store
 from ledger.amounts import total
 from ledger.database.connections import Database
 from projections.returns import DAY, Returns, ReturnsFold, earned, money_weighted, since
@@ -22,7 +22,7 @@ COLUMNS = ("from", "to", "start_value", "end_value", "rate")
 
 def returns(
     database: Database,
-    name: str,
+    names: Iterable[str],
     *,
     start: datetime | None,
     end: datetime | None,
@@ -32,20 +32,22 @@ def returns(
 ) -> Report:
     """The returns of the period `start` ≤ `at` < `end`; None: from the first movement, up to now.
 
-    `max_mark_age`: a mark that is older does not value. Raises Refused `book_unknown`; StorageError.
+    `max_mark_age`: a mark that is older does not value. Raises as
+    `engine.pool.pool_at`.
     """
     now = now or utc_now()
     until = min(end or now, now)
     with database.reading() as connection:
-        book, head = store.require_book(connection, name)
-        found = standing_events(connection, name, Moment(before=end, known_at=known_at), now=now)
-    result = ReturnsFold(book.numeraire, start, until, max_mark_age).run(found)
+        books, versions = require_books(connection, names)
+        names_found = [book.name for book in books]
+        found = standing_events(connection, names_found, Moment(before=end, known_at=known_at), now=now)
+    fold = ReturnsFold(books[0].numeraire, start, until, max_mark_age, by_evidence=len(books) == 1)
+    result = fold.run(found)
     rate, why = _money_weighted(result)
     sub_periods = Table(COLUMNS, [_row(each) for each in result.sub_periods])
     document: dict[str, Any] = {
-        "book": book.name,
-        "version": head.version,
-        "numeraire": book.numeraire,
+        **place_of(books, versions),
+        "numeraire": books[0].numeraire,
         "from": result.start,
         "to": until,
         "start_value": result.start_value,
@@ -60,7 +62,7 @@ def returns(
         "missing": [{"at": at, "assets": list(assets)} for at, assets in result.missing],
         "sub_periods": sub_periods.as_dicts(),
     }
-    return Report(document, list(_body(document, result)), sub_periods)
+    return Report(document, list(_body(unit_line(books), document, result)), sub_periods)
 
 
 def rate_text(rate: Decimal | None) -> str | None:
@@ -89,8 +91,8 @@ def _why_unknown(result: Returns) -> str | None:
     return f"the sub-period from {shown(poor[0].start)} starts at 0 or less" if poor else None
 
 
-def _body(document: dict[str, Any], result: Returns) -> Iterator[Block]:
-    yield f"in {document['numeraire']}, from {shown(document['from'])} to {shown(document['to'])}"
+def _body(unit: str, document: dict[str, Any], result: Returns) -> Iterator[Block]:
+    yield f"{unit}, from {shown(document['from'])} to {shown(document['to'])}"
     names = ("start_value", "flows", "end_value", "earned")
     yield Figures([(name.replace("_", " "), or_unknown(document[name])) for name in names])
     for name, text in (("time_weighted", "time-weighted"), ("money_weighted", "money-weighted, a year")):

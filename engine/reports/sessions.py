@@ -34,7 +34,7 @@ def sessions(
     Volume is that of the quote assets, fees are per asset, and realised is the gain of what the session's events closed, in
     the numeraire; None where a cost is unknown. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, name, method, Moment(before=end, known_at=known_at), now=now)
+    found = basis_at(database, [name], method, Moment(before=end, known_at=known_at), now=now)
     by_session = fills_by_session(database, name, start=start, end=end, known_at=known_at)
     gained: defaultdict[str, list[Decimal | None]] = defaultdict(list)
     for each in found.basis.disposals:
@@ -56,14 +56,13 @@ def sessions(
     ]
     table = Table(_COLUMNS, rows)
     document = {
-        "book": found.view.book.name,
-        "version": found.view.state.version,
-        "numeraire": found.view.book.numeraire,
+        **found.pool.place,
+        "numeraire": found.pool.numeraire,
         "method": method.name,
         "sessions": table.as_dicts(),
     }
     readable = [(row[0] or None, *row[1:4], _text(row[4]), _text(row[5]), row[6], or_unknown(row[7])) for row in rows]
-    return Report(document, [f"in {found.view.book.numeraire}, {method.name}", Table(_COLUMNS, readable)], table)
+    return Report(document, [found.pool.unit(method.name), Table(_COLUMNS, readable)], table)
 
 
 def _volume(fills: Fills) -> Mapping[str, Decimal]:

@@ -38,7 +38,7 @@ def _document(found: Summary, exposed: Trace | None) -> dict[str, Any]:
         "fees": [{"asset": asset, "amount": amount} for asset, amount in sorted(found.fees.items())],
         "unknown_fees": fills.unknown_fees,
         "fills_pnl": found.fills_pnl,
-        "inventory": balance_table(view).as_dicts(),
+        "inventory": balance_table(view.state.inventory).as_dicts(),
         **{name: getattr(pnl, name) for name in FIGURES},
         "missing_marks": pnl.missing_marks,
         "exposure": None if exposed is None else exposure_document(exposed),
@@ -74,7 +74,7 @@ def _body(found: Summary, exposed: Trace | None) -> Iterator[Block]:
     book = f"the book {shown(view.book.name)} ({view.book.mode}) at version {view.head.version}"
     is_part = found.session is not None or found.strategy is not None
     yield f"{book}, all fills and capital" if is_part else book
-    yield balance_table(view)
+    yield balance_table(view.state.inventory)
     yield f"in {view.book.numeraire}"
     yield Figures(figure_items(found.pnl))
     if found.pnl.missing_marks:

@@ -29,9 +29,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
+from engine.pool import pnl_of_period
 from engine.proof.check import check
 from engine.upkeep.rebuild import rebuild
-from engine.views import Moment, audit_basis, pnl_of_period, register, view_at
+from engine.views import Moment, audit_basis, register, view_at
 from ledger.database.connections import Database
 from ledger.errors import NetbasisError, StorageError
 from ledger.events import Event, Opened
@@ -528,7 +529,7 @@ class Ledgers(RuleBasedStateMachine):
     def _look_at_a_period(self, book: ModelBook, database: Database, one: Place, other: Place) -> None:
         """What a period brought is the difference of its ends."""
         ends = sorted((self._time_near(book, *one), self._time_near(book, *other)))
-        period = pnl_of_period(database, book.name, ends[0], ends[1], None, {})
+        period = pnl_of_period(database, [book.name], ends[0], ends[1], None, {})
         start, end = (book.figures(before=time) for time in ends)
         for name in ("net_deposits", "net_basis", "starting_value", "withdrawn_profit"):
             assert units_of(getattr(period.change, name)) == getattr(end, name) - getattr(start, name)

@@ -27,6 +27,7 @@ from engine.paper.session import run_session
 from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
 from engine.policy.classification import classify_withdrawal_basis
+from engine.pool import pool_at
 from engine.views import Moment, view_at
 from ledger.adoption import begin_copy
 from ledger.amounts import parse_amount
@@ -192,6 +193,11 @@ def _of_two_books(keeper: Bookkeeper) -> object:
     return keeper.resolve(None)
 
 
+def _pool_of_two_modes(keeper: Bookkeeper) -> object:
+    keeper.open_book("other", Opened(mode="paper"))
+    return pool_at(keeper.database, [BOOK, "other"])
+
+
 def _copied_over(keeper: Bookkeeper) -> object:
     view = keeper.view(BOOK)
     with keeper.database.writing() as connection:
@@ -234,7 +240,7 @@ def _import_of_a_mixed_ledger(keeper: Bookkeeper) -> object:
 
 def _short_lots(keeper: Bookkeeper) -> None:
     keeper.append(BOOK, event_of(small("fill", side="sell", key="short")))
-    basis_at(keeper.database, BOOK, CostMethod(no_shorts=True), now=START)
+    basis_at(keeper.database, [BOOK], CostMethod(no_shorts=True), now=START)
 
 
 SMALLEST_STRATEGY = parse_strategy(
@@ -273,6 +279,7 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     ),
     Refusal.BOOK_UNKNOWN: lambda keeper: keeper.view("other"),
     Refusal.BOOK_REQUIRED: _of_two_books,
+    Refusal.POOL_MIXED: _pool_of_two_modes,
     Refusal.POLICY_UNKNOWN: lambda keeper: keeper.open_book("other", Opened(mode="live", withdrawal_policy="fifo/1")),
     Refusal.VERSION_UNKNOWN: lambda keeper: view_at(keeper.database, BOOK, Moment(as_of=2)),
     Refusal.BASIS_INCOMPLETE: _withdraw_after("1", "RLUSD", small("deposit", basis_unknown=True)),

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
+from engine.pool import pnl_of_period
 from engine.reports.plot import MAX_POINTS, Point, curve, draw
 from engine.reports.summarising import summarise
-from engine.views import Moment, RegisterFilter, pnl_of_period, register, view_at
+from engine.views import Moment, RegisterFilter, register, view_at
 from ledger.amounts import amount_text, total
 from ledger.events import Opened
 from projections.pnl import pnl
@@ -222,7 +223,7 @@ def test_the_fees_of_a_period_are_those_that_were_paid_in_it(keeper: Bookkeeper)
     first, second, third, fourth = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4))
 
     def paid(start: datetime, end: datetime) -> str:
-        return amount_text(pnl_of_period(keeper.database, BOOK, start, end, None, {}).change.fees[XRP])
+        return amount_text(pnl_of_period(keeper.database, [BOOK], start, end, None, {}).change.fees[XRP])
 
     assert [paid(first, second), paid(second, third), paid(third, fourth)] == ["0.1", "0.25", "0.4"]
     keeper.append(BOOK, event("reversal", reverses=3))
