@@ -10,6 +10,7 @@ A span begins and ends at midnight in its time zone, so consecutive days never o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from difflib import get_close_matches
@@ -66,6 +67,30 @@ def parse_span(given: str, *, now: datetime, zone: tzinfo | None = None) -> Span
     return Span(_midnight(first, zone or UTC), _midnight(_following(first, length), zone or UTC))
 
 
+def calendar_spans(start: datetime, end: datetime, length: str, zone: tzinfo) -> Iterator[tuple[str, Span]]:
+    """The days, weeks (from Monday) or months (`length`) that `start` ≤ time < `end` lies in, whole, each with its name.
+
+    Names are `2026-01-31`, `2026-W05`, `2026-01`.
+    """
+    first: date | None = start.astimezone(zone).date()
+    assert first is not None
+    if length == "week":
+        first -= timedelta(days=first.weekday())
+    elif length == "month":
+        first = first.replace(day=1)
+    while first is not None and (begins := _midnight(first, zone)) < end:
+        following = _following(first, length)
+        yield _CALENDAR_NAMES[length](first), Span(begins, _midnight(following, zone))
+        first = following
+
+
+_CALENDAR_NAMES: dict[str, Callable[[date], str]] = {
+    "day": lambda first: first.isoformat(),
+    "week": lambda first: "{}-W{:02}".format(*first.isocalendar()),
+    "month": lambda first: f"{first:%Y-%m}",
+}
+
+
 def parse_zone(name: str) -> tzinfo:
     """The time zone with an IANA name such as `Europe/Berlin`. Raises ValueError, saying what was expected."""
     if name.upper() == "UTC":  # works even when the system has no time zone database
@@ -94,10 +119,10 @@ def _first_day(match: re.Match[str]) -> date:
 
 
 def _following(first: date, length: str) -> date | None:
-    """The first day after the day, month or year (`length`) that begins on `first`; None after the year 9999."""
+    """The first day after the day, week, month or year (`length`) that begins on `first`; None after the year 9999."""
     try:
-        if length == "day":
-            return first + timedelta(days=1)
+        if length in ("day", "week"):
+            return first + timedelta(days=1 if length == "day" else 7)
         if length == "year" or first.month == _DECEMBER:
             return date(first.year + 1, 1, 1)
         return date(first.year, first.month + 1, 1)

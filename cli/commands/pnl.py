@@ -1,9 +1,11 @@
-"""`netbasis pnl`: total value, net deposits, net basis, profit and loss; now, at a moment, or of a period."""
+"""`netbasis pnl`: total value, net deposits, net basis, profit and loss; at a moment, of a period, or period by period."""
 
 from __future__ import annotations
 
+from datetime import UTC
+from enum import StrEnum
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -14,9 +16,10 @@ from cli.shared.moment import (
     KnownAtOption,
     ToOption,
     ZoneOption,
-    bounds_of,
     moment_of,
+    period_of,
     pooled_at,
+    zone_of,
 )
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
@@ -27,6 +30,20 @@ from cli.shared.usage import WrongUsage
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(pnl)
+
+
+class By(StrEnum):
+    """The periods of `--by`."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+ByOption: TypeAlias = Annotated[
+    By | None,
+    typer.Option("--by", help="A line for each period, valued at marks of its own; without one it is unknown."),
+]
 
 
 def pnl(
@@ -45,6 +62,7 @@ def pnl(
     known_at: KnownAtOption = None,
     start: FromOption = None,
     end: ToOption = None,
+    by: ByOption = None,
     zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -52,42 +70,45 @@ def pnl(
 
     Each asset is valued at its newest mark, or at --price. A figure is unknown, never 0, while a mark that it needs is
     missing. With --from or --to: the figures at the start and at the end of the period, and the change; --price applies to
-    the end. With --lots (or --method): total PnL = realised + unrealised − fees + other income − baselines, and the average
-    entry of each asset.
+    the end. With --by: a line a period. With --lots (or --method): total PnL = realised + unrealised − fees + other income
+    − baselines, and the average entry of each asset.
 
     Example: netbasis --db live.db pnl --from 2026-11 --to 2026-11
     """
+    from engine.reports.periods import profit_by_period
     from engine.reports.profit import profit, profit_by_lots, profit_of_period
 
     named = target(context)
-    is_period = start is not None or end is not None
+    is_period, by_lots = start is not None or end is not None or by is not None, lots or method is not None
+    _require_one_question(is_period=is_period, by_lots=by_lots, as_of=as_of, fees=fees, by=by, price=price)
+    how = cost_method(named, method, fees) if by_lots else None
+    moment, period = moment_of(named, as_of, known_at, zone), period_of(named, start, end, known_at, zone)
+    given, prices = price or (), partial(parse_prices, price or ())
+    with named.open("read") as keeper:
+        names, database = pooled_at(named, keeper, moment, all_books=all_books), keeper.database
+        span = {"start": period.start, "end": period.end, "known_at": period.known_at}
+        if by is not None:
+            in_zone = zone_of(named, zone) or UTC
+            report = profit_by_period(database, names, by.value, **span, now=named.now, zone=in_zone)
+        elif is_period:
+            at_end = parse_prices(given, keeper.terms(names[0]), min(period.end or named.now, named.now))
+            report = profit_of_period(database, names, **span, now=named.now, prices=at_end)
+        elif how is None:
+            report = profit(database, names, moment, now=named.now, prices=prices)
+        else:
+            report = profit_by_lots(database, names, how, moment, now=named.now, prices=prices)
+    emit_report(output, report)
+
+
+def _require_one_question(
+    *, is_period: bool, by_lots: bool, as_of: str | None, fees: FeesView, by: By | None, price: list[str] | None
+) -> None:
+    """Raises WrongUsage for options that do not go together."""
     if is_period and as_of is not None:
-        raise WrongUsage("--as-of is a moment, --from and --to are a period: give one of them")
-    by_lots = lots or method is not None
+        raise WrongUsage("--as-of is a moment; --from, --to and --by are a period: give one of them")
     if is_period and by_lots:
-        raise WrongUsage("--lots is about a moment, --from and --to are a period: see `gains` for a period")
+        raise WrongUsage("--lots is about a moment; --from, --to and --by are a period: see `gains` for a period")
     if fees is not FeesView.APART and not by_lots:
         raise WrongUsage("--fees is about lots: give --lots or --method, too")
-    how = cost_method(named, method, fees) if by_lots else None
-    moment, given = moment_of(named, as_of, known_at, zone), price or ()
-    with named.open("read") as keeper:
-        names = pooled_at(named, keeper, moment, all_books=all_books)
-        if is_period:
-            bounds = bounds_of(named, start, end, zone)
-            prices = parse_prices(given, keeper.terms(names[0]), min(bounds.end or named.now, named.now))
-            report = profit_of_period(
-                keeper.database,
-                names,
-                bounds.start,
-                bounds.end,
-                known_at=moment.known_at,
-                now=named.now,
-                prices=prices,
-            )
-        else:
-            given_prices = partial(parse_prices, given)
-            if how is None:
-                report = profit(keeper.database, names, moment, now=named.now, prices=given_prices)
-            else:
-                report = profit_by_lots(keeper.database, names, how, moment, now=named.now, prices=given_prices)
-    emit_report(output, report)
+    if by is not None and price:
+        raise WrongUsage("--by values each period at marks of its own: leave out --price, or append a mark")

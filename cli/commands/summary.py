@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.config import read_config
+from cli.shared.moment import FromOption, ToOption, ZoneOption, bounds_of
 from cli.shared.options import Output, OutputOption, StrategyOption, target
 from cli.shared.output import emit_report, print_lines, shown
 from cli.shared.usage import WrongUsage
@@ -28,6 +29,9 @@ def summary(
     context: typer.Context,
     session: Annotated[str | None, typer.Option(metavar="ID", help="Only the fills of this session.")] = None,
     strategy: StrategyOption = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    zone: ZoneOption = None,
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="A strategy's configuration: show the exposure headroom, too.")
     ] = None,
@@ -40,8 +44,9 @@ def summary(
     """Show fills, volume, fees, inventory, net basis and PnL.
 
     --session and --strategy narrow the fills down, to both when both are given. Inventory, net basis and PnL are always
-    those of the whole book. Fees paid are those of the fills, and the adjustments with the reason fee or network_fee; an
-    adjustment can belong to a session, but to no strategy.
+    those of the whole book; with --from or --to they are those at the end of the period, beside what changed in it. Fees
+    paid are those of the fills, and the adjustments with the reason fee or network_fee; an adjustment can belong to a
+    session, but to no strategy.
 
     Example: netbasis --db paper.db summary --session monday --config paper.yaml --plot monday.png
     """
@@ -51,8 +56,17 @@ def summary(
     picture = _picture(plot)
     settings = None if config is None else read_config(config)
     named = target(context)
+    bounds = bounds_of(named, start, end, zone)
     with named.open("read") as keeper:
-        found = summarise(keeper.database, keeper.resolve(named.book), session, strategy=strategy, now=named.now)
+        found = summarise(
+            keeper.database,
+            keeper.resolve(named.book),
+            session,
+            strategy=strategy,
+            start=bounds.start,
+            end=bounds.end,
+            now=named.now,
+        )
         if picture is not None:
             _draw(keeper.database, found, picture)
     emit_report(output, report(found, settings))

@@ -115,7 +115,7 @@ def draw(database: Database, summary: Summary, picture: Path) -> None:
     """
     book, fills = summary.view.book, summary.fills
     with database.reading() as connection:
-        found = curve(connection, book.name, book.numeraire)
+        found = [point for point in curve(connection, book.name, book.numeraire) if _is_in(point.at, summary)]
     figure = Figure(figsize=_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     worth, profit = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _draw_lines(worth, profit, found)
@@ -139,6 +139,11 @@ def draw(database: Database, summary: Summary, picture: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a name may have signs that the font lacks
         figure.savefig(picture)
+
+
+def _is_in(at: datetime, summary: Summary) -> bool:
+    """Whether a time is in the period of a summary."""
+    return (summary.start is None or at >= summary.start) and (summary.end is None or at < summary.end)
 
 
 def _draw_lines(worth: Axes, profit: Axes, found: list[Point]) -> None:

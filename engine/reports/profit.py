@@ -143,6 +143,15 @@ def _document(figures: Pnl) -> dict[str, Any]:
     }
 
 
+def change_table(unit: str, at_start: Pnl, at_end: Pnl, difference: Pnl) -> Table:
+    """The figures at the start and at the end of a period, and what changed, as people are shown them."""
+    rows = []
+    for name in shown_figures(at_start, at_end):
+        start, end, change = (getattr(part, name) for part in (at_start, at_end, difference))
+        rows.append((name.replace("_", " "), or_unknown(start), or_unknown(end), signed_or_unknown(change)))
+    return Table((unit, "start", "end", "change"), rows)
+
+
 def _figure_table(document: Mapping[str, Any]) -> Table:
     """For CSV: a figure a row; fees and marks name their asset, all else has none."""
     rows: list[tuple[Any, ...]] = [(name, None, document[name]) for name in (*FIGURES, "unknown_fees")]
@@ -205,9 +214,9 @@ def _age(now: datetime, at: datetime) -> str:
 def profit_of_period(
     database: Database,
     names: Iterable[str],
+    *,
     start: datetime | None,
     end: datetime | None,
-    *,
     known_at: datetime | None = None,
     now: datetime,
     prices: Marks | None = None,
@@ -235,10 +244,6 @@ def profit_of_period(
 
 
 def _period_body(found: Period) -> Iterator[Block]:
-    rows = []
-    for name in shown_figures(found.start, found.end):
-        start, end, change = (getattr(part, name) for part in (found.start, found.end, found.change))
-        rows.append((name.replace("_", " "), or_unknown(start), or_unknown(end), signed_or_unknown(change)))
-    yield Table((found.pool.unit(), "start", "end", "change"), rows)
+    yield change_table(found.pool.unit(), found.start, found.end, found.change)
     yield from _remarks(found.change)
     yield from fee_lines(found.change.fees)

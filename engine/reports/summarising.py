@@ -13,24 +13,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 
 from engine.bookkeeper import View, utc_now
-from engine.projection_store import load_rows, stored_state
-from engine.standing_marks import marks_now
-from engine.views import Moment
+from engine.views import Moment, view_within
 from ledger import store
 from ledger.amounts import ZERO, add, subtract, total, value
 from ledger.database.connections import Database
 from ledger.database.tables import events
+from ledger.times import BEGINNING
 from projections.fees import FEE_REASONS
 from projections.marks import Marks
-from projections.pnl import Pnl, pnl
+from projections.pnl import Pnl, change, pnl
 
 Pair = tuple[str, str, str]
 
@@ -68,7 +67,9 @@ class Summary:
     """`session`, `strategy`: whose fills they are; None for all of the book.
 
     `fees`: paid per asset, by the fills and as adjustments. `fills_pnl`: what the fills add to total PnL at the newest
-    marks; None while a mark that it needs is missing. `pnl`: the book's, at the newest marks.
+    marks; None while a mark that it needs is missing. `pnl`: the book's, at the newest marks. `start`, `end`: of the period
+    that the fills and fees are of, None for no limit; view and figures are those at its end, `pnl_before` those at its
+    start, None without a period.
     """
 
     view: View
@@ -78,6 +79,9 @@ class Summary:
     fees: Mapping[str, Decimal]
     fills_pnl: Decimal | None
     pnl: Pnl
+    start: datetime | None = None
+    end: datetime | None = None
+    pnl_before: Pnl | None = None
 
 
 def summarise(
@@ -86,28 +90,35 @@ def summarise(
     session: str | None = None,
     *,
     strategy: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
     now: datetime | None = None,
 ) -> Summary:
     """The summary of a book, all from one state of the ledger.
 
-    Its fills are those of the session and of the strategy, where they are named; of both, where both are. `now`: what the
-    clock says, None for the system's; marks ahead of it do not count. Raises Refused `book_unknown`; StorageError.
+    Its fills are those of the session and of the strategy, where they are named; of both, where both are; and those with
+    `start` ≤ `at` < `end`, None for no limit. `now`: what the clock says, None for the system's; marks ahead of it do not
+    count. Raises Refused `book_unknown`; StorageError.
     """
+    now, at_end = now or utc_now(), Moment(before=end)
+    of_period = at_end.condition() if start is None else and_(at_end.condition(), events.c.at >= start)
+    before = None
     with database.reading() as connection:
-        book, head = store.require_book(connection, name)
-        state = stored_state(load_rows(connection, name), book, head)
-        marks = marks_now(connection, name, state.marks, now or utc_now())
-        reversals = store.reversals(connection, name)
-        fills = sum_fills(_fill_rows(connection, name, session, strategy), reversals)
+        view = view_within(connection, name, at_end, now=now)
+        if start is not None or end is not None:
+            first = view_within(connection, name, Moment(before=start or BEGINNING), now=now).state
+            before = pnl(first, first.marks, view.book.numeraire)
+        reversals = store.reversals(connection, name, where=at_end.condition())
+        fills = sum_fills(_fill_rows(connection, name, session, strategy, of_period), reversals)
+        figures = pnl(view.state, view.state.marks, view.book.numeraire)
         if strategy is not None:
             paid: Mapping[str, Decimal] = fills.fees
         elif session is not None:
-            paid = _with_adjustments(fills.fees, _fee_rows(connection, name, session), reversals)
+            paid = _with_adjustments(fills.fees, _fee_rows(connection, name, session, of_period), reversals)
         else:
-            paid = state.fees.paid
-    worth = _worth(fills.moved, marks, book.numeraire)
-    view = View(book, head, replace(state, marks=marks))
-    return Summary(view, session, strategy, fills, paid, worth, pnl(state, marks, book.numeraire))
+            paid = figures.fees if before is None else change(before, figures).fees
+    worth = _worth(fills.moved, view.state.marks, view.book.numeraire)
+    return Summary(view, session, strategy, fills, paid, worth, figures, start, end, before)
 
 
 def _fills_of(book: str) -> Select[Any]:
@@ -124,8 +135,10 @@ def _fills_of(book: str) -> Select[Any]:
     return select(*columns).where(events.c.book == book, events.c.type == "fill")
 
 
-def _fill_rows(connection: Connection, book: str, session: str | None, strategy: str | None) -> Iterable[Row[Any]]:
-    query = _fills_of(book)
+def _fill_rows(
+    connection: Connection, book: str, session: str | None, strategy: str | None, where: ColumnElement[bool]
+) -> Iterable[Row[Any]]:
+    query = _fills_of(book).where(where)
     if session is not None:
         query = query.where(events.c.session_id == session)
     if strategy is not None:
@@ -153,13 +166,14 @@ def fills_by_session(
     return by_session
 
 
-def _fee_rows(connection: Connection, book: str, session: str) -> Iterable[Row[Any]]:
+def _fee_rows(connection: Connection, book: str, session: str, where: ColumnElement[bool]) -> Iterable[Row[Any]]:
     """The adjustments of a session that are fees."""
     query = select(events.c.version, events.c.asset, events.c.asset_delta).where(
         events.c.book == book,
         events.c.type == "adjustment",
         events.c.reason.in_(sorted(FEE_REASONS)),
         events.c.session_id == session,
+        where,
     )
     return store.stream(connection, query)
 

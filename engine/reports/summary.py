@@ -9,9 +9,10 @@ from engine.paper.exposure import Trace
 from engine.paper.strategy_config import Strategy
 from engine.reports.balances import PARTS, balance_table
 from engine.reports.exposure import exposure_blocks, exposure_document, trace_of
-from engine.reports.profit import FIGURES, fee_lines, figure_items
+from engine.reports.profit import FIGURES, change_table, fee_lines, figure_items
 from engine.reports.report import Block, Figures, Report, Table, counted, shown, signed_or_unknown
 from engine.reports.summarising import Fills, Summary
+from projections.pnl import change
 
 
 def summary(found: Summary, strategy: Strategy | None = None) -> Report:
@@ -26,10 +27,12 @@ def _document(found: Summary, exposed: Trace | None) -> dict[str, Any]:
     return {
         "book": view.book.name,
         "mode": view.book.mode,
-        "version": view.head.version,
+        "version": view.state.version,
         "numeraire": view.book.numeraire,
         "session": found.session,
         "strategy": found.strategy,
+        "from": found.start,
+        "to": found.end,
         "fills": fills.count,
         "reversed_fills": fills.reversed,
         "first_at": fills.first_at,
@@ -40,9 +43,18 @@ def _document(found: Summary, exposed: Trace | None) -> dict[str, Any]:
         "fills_pnl": found.fills_pnl,
         "inventory": balance_table(view.state.inventory).as_dicts(),
         **{name: getattr(pnl, name) for name in FIGURES},
+        "change": _change(found),
         "missing_marks": pnl.missing_marks,
         "exposure": None if exposed is None else exposure_document(exposed),
     }
+
+
+def _change(found: Summary) -> dict[str, Any] | None:
+    """What the figures changed by in the period; None without one."""
+    if found.pnl_before is None:
+        return None
+    difference = change(found.pnl_before, found.pnl)
+    return {name: getattr(difference, name) for name in FIGURES}
 
 
 def _volume(fills: Fills) -> Table:
@@ -63,6 +75,7 @@ def _figure_table(document: dict[str, Any]) -> Table:
     rows += [("fee", fee["asset"], fee["amount"]) for fee in document["fees"]]
     for holding in document["inventory"]:
         rows += [(f"inventory_{part}", holding["asset"], holding[part]) for part in ("total", *PARTS)]
+    rows += [(f"{name}_change", None, value) for name, value in (document["change"] or {}).items()]
     rows += [("missing_mark", asset, None) for asset in document["missing_marks"]]
     rows += [(f"exposure_{name}", None, value) for name, value in (document["exposure"] or {}).items()]
     return Table(("figure", "asset", "value"), rows)
@@ -71,12 +84,16 @@ def _figure_table(document: dict[str, Any]) -> Table:
 def _body(found: Summary, exposed: Trace | None) -> Iterator[Block]:
     yield from _fill_blocks(found)
     view = found.view
-    book = f"the book {shown(view.book.name)} ({view.book.mode}) at version {view.head.version}"
+    book = f"the book {shown(view.book.name)} ({view.book.mode}) at version {view.state.version}"
     is_part = found.session is not None or found.strategy is not None
     yield f"{book}, all fills and capital" if is_part else book
     yield balance_table(view.state.inventory)
-    yield f"in {view.book.numeraire}"
-    yield Figures(figure_items(found.pnl))
+    if found.pnl_before is None:
+        yield f"in {view.book.numeraire}"
+        yield Figures(figure_items(found.pnl))
+    else:
+        difference = change(found.pnl_before, found.pnl)
+        yield change_table(f"in {view.book.numeraire}", found.pnl_before, found.pnl, difference)
     if found.pnl.missing_marks:
         yield f"unknown for want of a mark: {', '.join(found.pnl.missing_marks)}"
     if exposed is not None:

@@ -108,6 +108,45 @@ def test_total_pnl_is_made_of_its_parts(desk: Cli) -> None:
     assert "other income: reward 2.50" in text
 
 
+def test_pnl_by_month_adds_up_to_total_pnl(desk: Cli) -> None:
+    """Of January there is no mark; so February begins unknown, too."""
+    found = json_of(desk, "pnl", "--by", "month", "--to", "2026-02")
+    assert [(each["period"], each["pnl"], each["missing_marks"]) for each in found["periods"]] == [
+        ("2026-01", None, ["XRP"]),
+        ("2026-02", None, []),
+    ]
+    ran = desk.here("pnl", "--by", "month", "--to", "2026-02")
+    assert "2026-01" in ran.out
+    assert "the pnl of 2 months is unknown" in ran.err
+    desk.append({"type": "mark", "key": "m0", "asset": "XRP", "price": "2", **at("01-31")})
+    known = json_of(desk, "pnl", "--by", "month", "--to", "2026-02")
+    assert [each["pnl"] for each in known["periods"]] == ["10", "35"]
+    assert json_of(desk, "pnl", "--as-of", "2026-02")["total_pnl"] == "45"
+    rows = list(csv.DictReader(desk.here("pnl", "--by", "month", "--to", "2026-02", "-O", "csv").out.splitlines()))
+    assert [row["pnl"] for row in rows] == ["10", "35"]
+
+
+def test_a_summary_of_a_period_has_its_fills_and_what_changed(desk: Cli) -> None:
+    february = ("--from", "2026-02", "--to", "2026-02")
+    found = json_of(desk, "summary", *february)
+    assert (found["fills"], found["volume"][0]["base_amount"], found["fees"]) == (
+        1,
+        "5",
+        [{"asset": "XRP", "amount": "1"}],
+    )
+    period = json_of(desk, "pnl", *february)
+    assert {name: found["change"][name] for name in found["change"]} == {
+        name: period["change"][name] for name in found["change"]
+    }
+    assert (found["total_pnl"], found["inventory"][1]["total"]) == ("45", "15")
+    january = json_of(desk, "summary", "--to", "2026-01")
+    assert (january["fills"], january["inventory"][1]["total"], january["total_pnl"]) == (2, "20", None)
+    assert json_of(desk, "summary")["change"] is None
+    assert json_of(desk, "summary", "--session", "s1", *february)["fills"] == 0
+    assert "change" in desk.here("summary", *february).out
+    assert "total_pnl_change" in desk.here("summary", *february, "-O", "csv").out
+
+
 def test_income_has_its_value_on_its_date(desk: Cli) -> None:
     found = json_of(desk, "income")
     assert [(each["reason"], each["amount"], each["value"]) for each in found["income"]] == [("reward", "1", "2.5")]
@@ -173,6 +212,10 @@ def test_the_method_may_stand_in_the_file(desk: Cli, monkeypatch: pytest.MonkeyP
         (["pnl", "--lots", "--from", "2026"], "gains"),
         (["pnl", "--fees", "in-cost"], "--lots"),
         (["returns", "--max-mark-age", "soon"], "not an age"),
+        (["pnl", "--by", "day", "--as-of", "2026"], "--as-of is a moment"),
+        (["pnl", "--by", "day", "--lots"], "--lots is about a moment"),
+        (["pnl", "--by", "day", "--price", "XRP=1"], "--price"),
+        (["pnl", "--by", "year"], "'day', 'week', 'month'"),
     ],
 )
 def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str], said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import Refusal, Refused
-from ledger.spans import Span, parse_span, parse_zone
+from ledger.spans import Span, calendar_spans, parse_span, parse_zone
 from ledger.times import time_text
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -191,3 +192,21 @@ def test_a_zone_that_is_none_is_told_one_that_is(name: str, words: str) -> None:
 
 def test_utc_needs_no_database_of_zones() -> None:
     assert parse_zone("utc") is parse_zone("UTC") is UTC
+
+
+@given(DAYS, st.integers(0, 90), st.sampled_from(ZONES), st.sampled_from(["day", "week", "month"]))
+def test_days_weeks_and_months_of_a_time_leave_no_gap_and_hold_it(day: date, days: int, zone: str, length: str) -> None:
+    start = datetime(day.year, day.month, day.day, 13, 30, tzinfo=UTC)
+    end = start + timedelta(days=days, hours=1)
+    found = list(calendar_spans(start, end, length, parse_zone(zone)))
+    spans = [each for _, each in found]
+    assert spans[0].start <= start < spans[0].before
+    assert spans[-1].start < end <= spans[-1].before
+    assert all(one.before == other.start for one, other in pairwise(spans))
+    assert len({name for name, _ in found}) == len(found)
+    for name, each in found:
+        first = each.start.astimezone(parse_zone(zone)).date()
+        if length == "week":
+            assert first == date.fromisocalendar(int(name[:4]), int(name[-2:]), 1)
+        else:
+            assert each == parse_span(name, now=NOON, zone=parse_zone(zone))
