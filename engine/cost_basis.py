@@ -17,6 +17,7 @@ from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
 from projections.cost_basis import CostBasis, CostBasisFold, standing_order
 from projections.lots import METHODS
+from projections.rates import Rates, rates_of
 
 TYPES = ("fill", "deposit", "withdrawal", "adjustment", "baseline", "mark", "reversal")
 DEFAULT_METHOD = "fifo"
@@ -42,27 +43,36 @@ class BasisView:
 
     pool:   the books
     basis:  their lots and what was realised
+    rates:  of the currency that amounts are also in; None where none was asked for
     """
 
     pool: Pool
     basis: CostBasis
+    rates: Rates | None = None
 
 
 def basis_at(
-    database: Database, names: Iterable[str], method: CostMethod, moment: Moment = NOW, *, now: datetime
+    database: Database,
+    names: Iterable[str],
+    method: CostMethod,
+    moment: Moment = NOW,
+    *,
+    now: datetime,
+    currency: str | None = None,
 ) -> BasisView:
-    """The cost basis of the events of one book or of a pool that count at a moment.
+    """The cost basis of the events of one book or of a pool that count at a moment, with amounts also in a currency.
 
     Raises Refused `short_lot` with `no_shorts`, naming the version; what `engine.pool.pool_at` raises.
     """
     with database.reading() as connection:
         pool = pool_within(connection, names, moment, now=now)
         found = standing_events(connection, [book.name for book in pool.books], moment, now=now)
-    fold = CostBasisFold(pool.numeraire, METHODS[method.name], fees_in_cost=method.fees_in_cost)
+    rates = None if currency is None else rates_of(currency, pool.numeraire, found)
+    fold = CostBasisFold(pool.numeraire, METHODS[method.name], fees_in_cost=method.fees_in_cost, rates=rates)
     basis = fold.run(found)
     if method.no_shorts:
         _require_no_shorts(basis, pool)
-    return BasisView(pool, basis)
+    return BasisView(pool, basis, rates)
 
 
 def standing_events(

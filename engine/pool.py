@@ -70,9 +70,9 @@ class Pool:
         """Which books at which versions, as the first members of a JSON document."""
         return place_of(self.books, self.versions)
 
-    def unit(self, *more: str) -> str:
-        """The first line of a report for people: the numeraire, what is told beside it, and several books by name."""
-        return unit_line(self.books, *more)
+    def unit(self, *more: str, currency: str | None = None) -> str:
+        """The first line of a report for people; see `unit_line`."""
+        return unit_line(self.books, *more, currency=currency)
 
 
 def place_of(books: Sequence[Book], versions: Sequence[int]) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def place_of(books: Sequence[Book], versions: Sequence[int]) -> dict[str, Any]:
     return {"book": None, "version": None, "books": listed}
 
 
-def unit_line(books: Sequence[Book], *more: str) -> str:
-    """`in RLUSD, fifo`; of several books also their names."""
+def unit_line(books: Sequence[Book], *more: str, currency: str | None = None) -> str:
+    """`in RLUSD, fifo`, or in another currency than the numeraire; of several books also their names."""
     names = () if len(books) == 1 else ("the books " + ", ".join(book.name for book in books),)
-    return ", ".join((f"in {books[0].numeraire}", *more, *names))
+    return ", ".join((f"in {currency or books[0].numeraire}", *more, *names))
 
 
 def require_books(connection: Connection, names: Iterable[str]) -> tuple[list[Book], list[int]]:

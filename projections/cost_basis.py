@@ -26,6 +26,7 @@ from ledger.effects import Posting
 from ledger.stored import StoredEvent
 from projections.fees import FEE_REASONS
 from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin
+from projections.rates import Rates
 
 # Reasons of adjustments that belong together by their group: what comes in takes over the cost of what went out.
 EXCHANGES = frozenset({"liquidity", "conversion"})
@@ -62,6 +63,7 @@ class Receipt:
     asset:   the asset
     amount:  how much of it, in the asset's own unit
     worth:   at the price of its time, in the numeraire, with the amount's sign; None: unknown
+    worth_in:  the worth in another currency, at the rate of its time; None: unknown, or no currency was asked for
     """
 
     origin: Origin
@@ -69,6 +71,7 @@ class Receipt:
     asset: str
     amount: Decimal
     worth: Decimal | None
+    worth_in: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -131,12 +134,16 @@ class CostBasisFold:
     numeraire:      the asset that value is counted in; it has no lots
     method:         which lots are closed first (`projections.lots.METHODS`)
     fees_in_cost:   the accountant's view of fees instead of the desk's
+    rates:          of a currency, to have costs, proceeds and income in it as well
     """
 
-    def __init__(self, numeraire: str, method: Method, *, fees_in_cost: bool = False) -> None:
+    def __init__(
+        self, numeraire: str, method: Method, *, fees_in_cost: bool = False, rates: Rates | None = None
+    ) -> None:
         self._numeraire = numeraire
         self._method = method
         self._fees_in_cost = fees_in_cost
+        self._rates = rates
         self._lots: dict[str, OpenLots] = {}
         self._prices: dict[str, Decimal] = {}
         # By group, the cost of what went out and has not come in again; None: unknown.
@@ -178,6 +185,10 @@ class CostBasisFold:
             return amount
         price = self._prices.get(asset)
         return None if price is None else value(amount, price)
+
+    def _in(self, amount: Decimal | None, origin: Origin) -> Decimal | None:
+        """An amount in the currency that was asked for, at the rate of an event's time."""
+        return None if self._rates is None else self._rates.convert(amount, origin.at)
 
     def _fill(self, stored: StoredEvent) -> None:
         """One worth for both sides: the numeraire exchanged, else the quote at its mark, else the base at its own."""
@@ -227,7 +238,8 @@ class CostBasisFold:
     def _receive(self, stored: StoredEvent, reason: str, posting: Posting, worth: Decimal | None) -> None:
         signed = worth if posting.delta > 0 else negated(worth)
         origin = _origin(stored, "adjustment" if stored.type == "adjustment" else "fee")
-        self.result.receipts.append(Receipt(origin, reason, posting.asset, posting.delta, signed))
+        worth_in = self._in(signed, origin)
+        self.result.receipts.append(Receipt(origin, reason, posting.asset, posting.delta, signed, worth_in))
 
     def _pay(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> None:
         """A fee, or a rebate for a positive delta. `worth`: of its size."""
@@ -279,11 +291,13 @@ class CostBasisFold:
                 size = lot.quantity.copy_abs()
                 part = worth if worth is None or size == left else share(worth, size, left)
                 worth, left = minus(worth, part), subtract(left, size)
-                brought, cost = (negated(lot.cost), part) if lot.quantity < 0 else (part, lot.cost)
-                self.result.disposals.append(Disposal(asset, size, brought, cost, lot.origin, origin, lot.quantity < 0))
+                self.result.disposals.append(_disposal(lot, part, self._in(part, origin), origin))
             left = rest
         if left:
-            lots.open(Lot(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin))
+            self._open(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin)
+
+    def _open(self, asset: str, quantity: Decimal, cost: Decimal | None, origin: Origin) -> None:
+        self._of(asset).open(Lot(asset, quantity, cost, origin, self._in(cost, origin)))
 
     def _taken(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> Iterator[Decimal | None]:
         """Lots are closed at their cost, without a gain, and the rest opens a lot at its share of the worth.
@@ -302,8 +316,18 @@ class CostBasisFold:
         if left:
             part = worth if worth is None or left == size else share(worth, left, size)
             cost = part if delta > 0 else negated(part)
-            lots.open(Lot(asset, left.copy_sign(delta), cost, origin))
+            self._open(asset, left.copy_sign(delta), cost, origin)
             yield cost
+
+
+def _disposal(lot: Lot, part: Decimal | None, part_in: Decimal | None, closed: Origin) -> Disposal:
+    """What closing a lot for `part` was: of a long lot what it brought, of a short one what it cost."""
+    size, is_short = lot.quantity.copy_abs(), lot.quantity < 0
+    (brought, cost), (brought_in, cost_in) = (
+        (negated(of_lot), now) if is_short else (now, of_lot)
+        for of_lot, now in ((lot.cost, part), (lot.cost_in, part_in))
+    )
+    return Disposal(lot.asset, size, brought, cost, lot.origin, closed, is_short, brought_in, cost_in)
 
 
 def standing_order(events: Iterable[StoredEvent]) -> list[StoredEvent]:

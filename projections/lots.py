@@ -50,12 +50,14 @@ class Lot:
     quantity:  how much is open, in the asset's own unit; negative: a short lot
     cost:      what that quantity cost, in the numeraire; of a short lot minus what it brought; None: unknown
     origin:    the event that opened it
+    cost_in:   the cost in another currency, at the rate of its opening; None: unknown, or no currency was asked for
     """
 
     asset: str
     quantity: Decimal
     cost: Decimal | None
     origin: Origin
+    cost_in: Decimal | None = None
 
     @property
     def unit_cost(self) -> Decimal | None:
@@ -74,6 +76,7 @@ class Disposal:
     opened:    the event that opened the lot
     closed:    the event that closed it
     is_short:  whether it was sold before it was bought
+    proceeds_in, cost_in:  the two in another currency, each at the rate of its own time; None: unknown, or not asked for
     """
 
     asset: str
@@ -83,6 +86,8 @@ class Disposal:
     opened: Origin
     closed: Origin
     is_short: bool
+    proceeds_in: Decimal | None = None
+    cost_in: Decimal | None = None
 
     @property
     def gain(self) -> Decimal | None:
@@ -149,8 +154,9 @@ class OpenLots:
         """Add a lot of the same sign."""
         if self._method is average and self._heap:
             key, number, pool = self._heap[0]
-            cost = None if pool.cost is None or lot.cost is None else add(pool.cost, lot.cost)
-            self._heap[0] = key, number, replace(pool, quantity=add(pool.quantity, lot.quantity), cost=cost)
+            cost, cost_in = _sum(pool.cost, lot.cost), _sum(pool.cost_in, lot.cost_in)
+            quantity = add(pool.quantity, lot.quantity)
+            self._heap[0] = key, number, replace(pool, quantity=quantity, cost=cost, cost_in=cost_in)
             return
         number = next(self._numbers)
         heapq.heappush(self._heap, (self._method(lot, number), number, lot))
@@ -167,10 +173,22 @@ class OpenLots:
                 quantity = subtract(quantity, size)
                 continue
             part = quantity.copy_sign(lot.quantity)
-            cost = None if lot.cost is None else share(lot.cost, quantity, size)
-            rest = None if lot.cost is None or cost is None else subtract(lot.cost, cost)
-            taken.append(replace(lot, quantity=part, cost=cost))
+            (cost, rest), (cost_in, rest_in) = (_parted(of, quantity, size) for of in (lot.cost, lot.cost_in))
+            taken.append(replace(lot, quantity=part, cost=cost, cost_in=cost_in))
             # The key stays: what is left of a lot keeps its place.
-            self._heap[0] = key, number, replace(lot, quantity=subtract(lot.quantity, part), cost=rest)
+            left = subtract(lot.quantity, part)
+            self._heap[0] = key, number, replace(lot, quantity=left, cost=rest, cost_in=rest_in)
             quantity = ZERO
         return taken, quantity
+
+
+def _sum(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    return None if left is None or right is None else add(left, right)
+
+
+def _parted(cost: Decimal | None, part: Decimal, whole: Decimal) -> tuple[Decimal | None, Decimal | None]:
+    """The share of a part in a cost, and what is left of it; None for an unknown cost."""
+    if cost is None:
+        return None, None
+    of_part = share(cost, part, whole)
+    return of_part, subtract(cost, of_part)

@@ -23,6 +23,7 @@ from ledger.amounts import ZERO, add, negate, subtract, total, value
 from ledger.events import Withdrawal
 from ledger.stored import StoredEvent
 from projections.marks import Price, price_of
+from projections.rates import exchanged
 
 _RATE = Context(prec=28)
 ONE = Decimal(1)
@@ -129,6 +130,7 @@ class ReturnsFold:
     numeraire:     the asset that value is counted in
     start, end:    the period, `start` ≤ at < `end`; start None: from the first movement
     max_mark_age:  a mark that is older does not value
+    currency:      what all figures are in, each at the rate of its own moment; None for the numeraire
     by_evidence:   a withdrawal's evidence tells the equity before it; not so of several books, since it is one book's
     """
 
@@ -139,6 +141,7 @@ class ReturnsFold:
         end: datetime,
         max_mark_age: timedelta,
         *,
+        currency: str | None = None,
         by_evidence: bool = True,
     ) -> None:
         self._numeraire = numeraire
@@ -146,6 +149,7 @@ class ReturnsFold:
         self._end = end
         self._max_mark_age = max_mark_age
         self._by_evidence = by_evidence
+        self._currency = None if currency == numeraire else currency
         self._balances: dict[str, Decimal] = {}
         self._marks: dict[str, Price] = {}
         self._began: datetime | None = None
@@ -182,18 +186,44 @@ class ReturnsFold:
     def _flow(self, stored: StoredEvent) -> Flow | None:
         """The capital movement that an event is; None for any other event."""
         if stored.type in ("deposit", "withdrawal"):
-            return Flow(stored.at, stored.version, stored.effects.net_deposits_delta)
+            return self._moved(stored, stored.effects.net_deposits_delta)
         own = stored.effects.own
         if stored.type != "adjustment" or stored.reason != "opening" or own is None:
             return None
         if own.asset == self._numeraire:
-            return Flow(stored.at, stored.version, own.delta)
-        mark = self._marks.get(own.asset)
-        if mark is None or stored.at - mark.at > self._max_mark_age:
-            self.result.missing.append((stored.at, (own.asset,)))
+            return self._moved(stored, own.delta)
+        price = self._fresh(own.asset, stored.at)
+        if price is None:
+            self._miss(stored.at, own.asset)
             return Flow(stored.at, stored.version, ZERO)
-        size = value(own.delta.copy_abs(), mark.price)
-        return Flow(stored.at, stored.version, size.copy_sign(own.delta) if size else ZERO)
+        size = value(own.delta.copy_abs(), price)
+        return self._moved(stored, size.copy_sign(own.delta) if size else ZERO)
+
+    def _moved(self, stored: StoredEvent, amount: Decimal) -> Flow:
+        """A movement of an amount of the numeraire; 0 and noted where there is no rate for it."""
+        converted = self._converted(amount, stored.at)
+        if converted is None:
+            self._miss(stored.at, str(self._currency))
+        return Flow(stored.at, stored.version, converted or ZERO)
+
+    def _fresh(self, asset: str, at: datetime) -> Decimal | None:
+        """The price of an asset at a time; None where its mark is too old, or there is none."""
+        mark = self._marks.get(asset)
+        return None if mark is None or at - mark.at > self._max_mark_age else mark.price
+
+    def _converted(self, amount: Decimal, at: datetime) -> Decimal | None:
+        """An amount of the numeraire in the currency of the figures; None where its rate is too old, or there is none."""
+        if self._currency is None or amount.is_zero():
+            return amount
+        return exchanged(amount, self._fresh(self._currency, at))
+
+    def _miss(self, at: datetime, *assets: str) -> None:
+        """Note what lacks a mark at a moment, once."""
+        last = self.result.missing[-1] if self.result.missing else None
+        if last is None or last[0] != at:
+            self.result.missing.append((at, tuple(sorted(assets))))
+        else:
+            self.result.missing[-1] = at, tuple(sorted({*last[1], *assets}))
 
     def _cut(self, flow: Flow, stored: StoredEvent) -> None:
         if self.result.start is None:
@@ -232,29 +262,31 @@ class ReturnsFold:
             self._close(self._end, self.result.end_value)
 
     def _valued(self, at: datetime) -> tuple[Decimal, tuple[str, ...]]:
-        """The equity at fresh marks, and the assets that have none."""
+        """The equity at fresh marks, and the assets that have none, the currency's rate among them."""
         parts: list[Decimal] = []
         missing: list[str] = []
         for asset, balance in self._balances.items():
-            mark = self._marks.get(asset)
             if balance.is_zero():
                 continue
-            if asset == self._numeraire:
-                parts.append(balance)
-            elif mark is None or at - mark.at > self._max_mark_age:
+            price = ONE if asset == self._numeraire else self._fresh(asset, at)
+            if price is None:
                 missing.append(asset)
             else:
-                parts.append(value(balance, mark.price))
-        return total(parts), tuple(sorted(missing))
+                parts.append(balance if asset == self._numeraire else value(balance, price))
+        worth = self._converted(total(parts), at)
+        if worth is None:
+            missing.append(str(self._currency))
+        return worth or ZERO, tuple(sorted(missing))
 
     def _equity(self, at: datetime, given: Decimal | None = None) -> Decimal | None:
         """The equity at a moment; `given` where a mark is missing; None and noted where there is neither."""
         worth, missing = self._valued(at)
         if not missing:
             return worth
-        if given is None:
-            self.result.missing.append((at, missing))
-        return given
+        converted = None if given is None else self._converted(given, at)
+        if converted is None:
+            self._miss(at, *missing)
+        return converted
 
 
 def _evidence_of(stored: StoredEvent) -> Decimal | None:

@@ -12,6 +12,7 @@ from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShorts
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of, zone_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
+from cli.shared.prices import InOption, parse_currency
 from cli.shared.usage import WrongUsage
 
 
@@ -39,6 +40,7 @@ def gains(
     year: Annotated[int | None, typer.Option(metavar="YEAR", help="The same as --from YEAR --to YEAR.")] = None,
     group_by: Annotated[GroupBy | None, typer.Option(help="Sum the disposals.")] = None,
     all_books: AllBooksOption = False,
+    currency: InOption = None,
     method: MethodOption = None,
     fees: FeesOption = FeesView.APART,
     no_shorts: NoShortsOption = False,
@@ -49,7 +51,8 @@ def gains(
     """Show each disposal: what it brought, what it had cost, the gain, how long it was held, and both versions.
 
     A disposal closes a lot or a part of one. --from, --to and --year choose by the time of closing; the lots are those of
-    the whole log before. `-O csv` has one header that a spreadsheet takes.
+    the whole log before. `-O csv` has one header that a spreadsheet takes. With --in, proceeds are at the rate of their date
+    and costs at that of the date the lot was opened.
 
     Example: netbasis --db live.db gains --year 2026 --method fifo --fees in-cost -O csv > gains-2026.csv
     """
@@ -73,6 +76,7 @@ def gains(
             now=named.now,
             zone=zone_of(named, zone) or UTC,
             group_by=None if group_by is None else group_by.value,
+            currency=parse_currency(currency),
         )
     emit_report(output, found)
 
@@ -82,6 +86,7 @@ def income(
     start: FromOption = None,
     end: ToOption = None,
     all_books: AllBooksOption = False,
+    currency: InOption = None,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
@@ -102,5 +107,6 @@ def income(
             end=period.end,
             known_at=period.known_at,
             now=named.now,
+            currency=parse_currency(currency),
         )
     emit_report(output, found)

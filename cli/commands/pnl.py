@@ -23,7 +23,7 @@ from cli.shared.moment import (
 )
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
-from cli.shared.prices import parse_prices
+from cli.shared.prices import InOption, parse_currency, parse_prices
 from cli.shared.usage import WrongUsage
 
 
@@ -58,6 +58,7 @@ def pnl(
     method: MethodOption = None,
     fees: FeesOption = FeesView.APART,
     all_books: AllBooksOption = False,
+    currency: InOption = None,
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
     start: FromOption = None,
@@ -80,7 +81,10 @@ def pnl(
 
     named = target(context)
     is_period, by_lots = start is not None or end is not None or by is not None, lots or method is not None
+    unit = parse_currency(currency)
     _require_one_question(is_period=is_period, by_lots=by_lots, as_of=as_of, fees=fees, by=by, price=price)
+    if is_period and unit is not None:
+        raise WrongUsage("--in is about a moment here: see `returns --in` and `gains --in` for a period")
     how = cost_method(named, method, fees) if by_lots else None
     moment, period = moment_of(named, as_of, known_at, zone), period_of(named, start, end, known_at, zone)
     given, prices = price or (), partial(parse_prices, price or ())
@@ -94,9 +98,9 @@ def pnl(
             at_end = parse_prices(given, keeper.terms(names[0]), min(period.end or named.now, named.now))
             report = profit_of_period(database, names, **span, now=named.now, prices=at_end)
         elif how is None:
-            report = profit(database, names, moment, now=named.now, prices=prices)
+            report = profit(database, names, moment, now=named.now, prices=prices, currency=unit)
         else:
-            report = profit_by_lots(database, names, how, moment, now=named.now, prices=prices)
+            report = profit_by_lots(database, names, how, moment, now=named.now, prices=prices, currency=unit)
     emit_report(output, report)
 
 

@@ -10,6 +10,7 @@ from cli.shared.ages import parse_age
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
+from cli.shared.prices import InOption, parse_currency
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def returns(
         str, typer.Option(metavar="SPAN", help="A mark that is older does not value: 30m, 6h, 1d.")
     ] = "1d",
     all_books: AllBooksOption = False,
+    currency: InOption = None,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
@@ -51,5 +53,6 @@ def returns(
             known_at=period.known_at,
             max_mark_age=age,
             now=named.now,
+            currency=parse_currency(currency),
         )
     emit_report(output, found)

@@ -1,9 +1,12 @@
-"""`--price ASSET=PRICE`: prices for one command, which are not stored."""
+"""`--price ASSET=PRICE`: prices for one command, which are not stored; `--in CURRENCY`: what figures are shown in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Annotated, TypeAlias
+
+import typer
 
 from cli.shared.usage import WrongUsage
 from ledger.book import Book
@@ -12,6 +15,21 @@ from ledger.rules import complete
 from projections.marks import Price
 
 SOURCE = "command line"
+
+InOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--in",
+        metavar="CURRENCY",
+        help="Show figures in this currency, by its marks: append mark --asset EUR --price 1.08 says what one EUR is worth "
+        "in the numeraire.",
+    ),
+]
+
+
+def parse_currency(given: str | None) -> str | None:
+    """The currency that --in names, checked like the asset of a mark; None for none. Raises Refused."""
+    return None if given is None else Mark.model_validate({"asset": given, "price": "1"}).asset
 
 
 def parse_prices(given: Iterable[str], book: Book, at: datetime) -> dict[str, Price]:

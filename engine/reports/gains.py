@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from engine.cost_basis import CostMethod, basis_at
-from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown
+from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, rate_notes
 from engine.views import Moment
 from ledger.database.connections import Database
 from projections.cost_basis import sum_of
 from projections.lots import Disposal
+from projections.rates import ONE, Rates
 
 COLUMNS = (
     "asset",
@@ -63,13 +65,17 @@ def gains(
     now: datetime,
     zone: tzinfo,
     group_by: str | None = None,
+    currency: str | None = None,
 ) -> Report:
     """The disposals with `start` ≤ closed `at` < `end`; None for no limit. `zone`: of days, months and years.
 
-    Raises as `engine.cost_basis.basis_at`.
+    `currency`: to show proceeds and costs in, each at the rate of its own time. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, method, Moment(before=end, known_at=known_at), now=now)
+    found = basis_at(database, names, method, Moment(before=end, known_at=known_at), now=now, currency=currency)
     closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
+    notes, unrated = _notes(closed), _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
+    if currency is not None:
+        closed = [replace(each, proceeds=each.proceeds_in, cost=each.cost_in) for each in closed]
     document = {
         **found.pool.place,
         "numeraire": found.pool.numeraire,
@@ -77,6 +83,7 @@ def gains(
         "fees": "in-cost" if method.fees_in_cost else "apart",
         "from": start,
         "to": end,
+        **_currency(currency, unrated),
         **_sums(closed),
     }
     if group_by is None:
@@ -90,11 +97,23 @@ def gains(
         document["groups"] = rows.as_dicts()
     sums = _sums(closed)
     body: list[Block] = [
-        found.pool.unit(method.name),
+        found.pool.unit(method.name, currency=currency),
         shown,
         Figures([(figure, or_unknown(sums[figure])) for figure in ("proceeds", "cost", "gain")]),
     ]
-    return Report(document, body, rows, notes=_notes(closed))
+    return Report(document, body, rows, notes=[*notes, *rate_notes(currency, unrated)])
+
+
+def _unrated(rates: Rates | None, times: Iterable[tuple[datetime, ...]]) -> list[datetime]:
+    """The times at which a rate was needed and there is none, in order; empty where no currency was asked for."""
+    if rates is None:
+        return []
+    return sorted({at for needed in times for at in needed if rates.convert(ONE, at) is None})
+
+
+def _currency(currency: str | None, unrated: list[datetime]) -> dict[str, Any]:
+    """The currency and its missing rates, as members of a JSON document; none where no currency was asked for."""
+    return {} if currency is None else {"in": currency, "missing_rates": unrated}
 
 
 def _notes(closed: Sequence[Disposal]) -> list[str]:
@@ -163,13 +182,19 @@ def income(
     end: datetime | None,
     known_at: datetime | None,
     now: datetime,
+    currency: str | None = None,
 ) -> Report:
     """Each reward, rebate, funding payment and other adjustment that is no fee, with its value at the mark of its time.
 
-    What is paid is negative. `start` ≤ `at` < `end`; None for no limit. Raises as `engine.cost_basis.basis_at`.
+    What is paid is negative. `start` ≤ `at` < `end`; None for no limit. `currency`: to show values in, each at the rate of
+    its time. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, CostMethod(), Moment(before=end, known_at=known_at), now=now)
+    moment = Moment(before=end, known_at=known_at)
+    found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency)
     receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
+    unrated = _unrated(found.rates, ((each.origin.at,) for each in receipts))
+    if currency is not None:
+        receipts = [replace(each, worth=each.worth_in) for each in receipts]
     rows = [
         (
             each.origin.at,
@@ -193,10 +218,12 @@ def income(
         "numeraire": found.pool.numeraire,
         "from": start,
         "to": end,
+        **_currency(currency, unrated),
         "income": table.as_dicts(),
         "by_reason": by_reason,
     }
     readable = Table(INCOME_COLUMNS, [[*row[:5], or_unknown(row[5]), *row[6:]] for row in rows])
     shown = readable.without(() if found.pool.is_several else ("book",))
     figures = Figures([(str(each["reason"]), or_unknown(each["value"])) for each in by_reason])
-    return Report(document, [found.pool.unit(), shown, *([figures] if by_reason else [])], table)
+    body: list[Block] = [found.pool.unit(currency=currency), shown, *([figures] if by_reason else [])]
+    return Report(document, body, table, notes=rate_notes(currency, unrated))

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from engine.cost_basis import CostMethod, basis_at
 from engine.pool import Pool
+from engine.reports.currency import Unit
 from engine.reports.report import Report, Table, or_unknown, shown
 from engine.views import NOW, Moment
 from ledger.amounts import share, total
@@ -63,12 +64,12 @@ def unit_price(cost: Decimal | None, quantity: Decimal) -> Decimal | None:
     return None if cost is None else share(cost, Decimal(1), quantity)
 
 
-def average_entries(basis: CostBasis) -> Table:
+def average_entries(basis: CostBasis, unit: Unit) -> Table:
     """By asset held, its quantity, what it cost and the average cost of a unit."""
     rows = []
     for asset, held in sorted(basis.lots.items()):
         if held:
-            quantity, cost = total(lot.quantity for lot in held), sum_of(lot.cost for lot in held)
+            quantity, cost = total(lot.quantity for lot in held), unit.of(sum_of(lot.cost for lot in held))
             rows.append((asset, quantity, cost, unit_price(cost, quantity)))
     return Table(("asset", "quantity", "cost", "price"), rows)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from engine.cost_basis import CostMethod, basis_at
 from engine.pool import Period, Pool, pnl_of_period, pool_at
+from engine.reports.currency import Unit, unit_of
 from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.lots import average_entries
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
@@ -47,11 +49,16 @@ def profit(
     *,
     now: datetime,
     prices: PricesGiven = no_prices,
+    currency: str | None = None,
 ) -> Report:
-    """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first. Raises as `pool_at`."""
+    """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first.
+
+    `currency`: to show figures in, at the rate of the moment. Raises as `pool_at`.
+    """
     pool = pool_at(database, names, moment, now=now)
     at = _valued_at(moment, now)
-    document, body = _valued(pool, {**pool.state.marks, **prices(pool.books[0], at)}, at)
+    marks = {**pool.state.marks, **prices(pool.books[0], at)}
+    document, body = _valued(pool, marks, at, unit_of(currency, pool.numeraire, marks, at))
     waiting = waiting_in(database, pool.books)
     document["inbox"] = waiting_document(waiting)
     return Report(document, [*body, *waiting_lines(waiting)], csv_rows=_figure_table(document))
@@ -62,11 +69,12 @@ def _valued_at(moment: Moment, now: datetime) -> datetime:
     return min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
 
 
-def _valued(pool: Pool, marks: Marks, at: datetime) -> tuple[dict[str, Any], list[Block]]:
+def _valued(pool: Pool, marks: Marks, at: datetime, unit: Unit) -> tuple[dict[str, Any], list[Block]]:
     """Profit and loss at these marks, for programs and for people."""
     figures = pnl(pool.state, marks, pool.numeraire)
-    document = {**pool.place, "numeraire": pool.numeraire, **_document(figures)}
-    return document, list(_body(figures, pool, at))
+    amounts = {name: unit.of(getattr(figures, name)) for name in FIGURES}
+    document = {**pool.place, "numeraire": pool.numeraire, **unit.document, **_document(figures), **amounts}
+    return document, list(_body(figures, amounts, pool, at, unit))
 
 
 def profit_by_lots(
@@ -77,35 +85,38 @@ def profit_by_lots(
     *,
     now: datetime,
     prices: PricesGiven = no_prices,
+    currency: str | None = None,
 ) -> Report:
     """Profit and loss at a moment, and what it is made of by lots: realised, unrealised, fees and other income.
 
     total PnL = realised + unrealised − fees_cost + other income − baselines, to the digit; null where a cost is unknown.
-    Raises as `engine.cost_basis.basis_at`.
+    `currency`: to show figures in, each converted at the rate of the moment, so that the identity is not claimed. Raises as
+    `engine.cost_basis.basis_at`.
     """
     found = basis_at(database, names, method, moment, now=now)
     pool, basis, at = found.pool, found.basis, _valued_at(moment, now)
     marks = {**pool.state.marks, **prices(pool.books[0], at)}
-    plain, body = _valued(pool, marks, at)
+    unit = unit_of(currency, pool.numeraire, marks, at)
+    plain, body = _valued(pool, marks, at, unit)
     waiting = waiting_in(database, pool.books)
     by_asset = {asset: mark.price for asset, mark in marks.items()}
-    parts = {
+    amounts = {
         "realised": basis.realised,
         "unrealised": basis.unrealised(by_asset),
         "fees_cost": basis.fees.whole,
         "other_income": basis.other_income,
         "baselines": basis.baselines,
     }
-    earned, total_pnl = basis.earned(by_asset), plain["total_pnl"]
-    entries = average_entries(basis)
+    parts = {name: unit.of(amount) for name, amount in amounts.items()}
+    entries = average_entries(basis, unit)
     document = {
         **plain,
         "inbox": waiting_document(waiting),
         "method": method.name,
         "fees_view": "in-cost" if method.fees_in_cost else "apart",
         **parts,
-        "income": [{"reason": reason, "amount": sums.whole} for reason, sums in sorted(basis.income.items())],
-        "identity": "unproved" if earned is None or total_pnl is None else "holds" if earned == total_pnl else "broken",
+        "income": [{"reason": reason, "amount": unit.of(sums.whole)} for reason, sums in sorted(basis.income.items())],
+        "identity": "not claimed" if currency else _identity(basis.earned(by_asset), plain["total_pnl"]),
         "average_entries": entries.as_dicts(),
     }
     rows = [*_figure_table(document).rows, *((key, None, part) for key, part in parts.items())]
@@ -114,12 +125,19 @@ def profit_by_lots(
     return Report(document, body, csv_rows=Table(_FIGURE_COLUMNS, rows))
 
 
+def _identity(earned: Decimal | None, total_pnl: Decimal | None) -> str:
+    """Whether total PnL is what it is made of."""
+    if earned is None or total_pnl is None:
+        return "unproved"
+    return "holds" if earned == total_pnl else "broken"
+
+
 def _lot_lines(document: Mapping[str, Any], entries: Table) -> Iterator[Block]:
     yield f"by lots, {document['method']}:"
     named = {"realised": "realised", "unrealised": "unrealised", "fees_cost": "− fees", "other_income": "other income"}
     figures = [(text, or_unknown(document[key])) for key, text in named.items()]
-    if document["baselines"]:
-        figures.append(("− baselines", document["baselines"]))
+    if document["baselines"] != 0:
+        figures.append(("− baselines", or_unknown(document["baselines"])))
     yield Figures([*figures, ("= total pnl", or_unknown(document["total_pnl"]))])
     if document["identity"] == "unproved":
         yield "not proved: a cost or a mark is unknown; see `netbasis lots`"
@@ -171,13 +189,16 @@ def shown_figures(*figures: Pnl) -> list[str]:
     return [name for name in FIGURES if name != _SELDOM or any(part.transferred_profit for part in figures)]
 
 
-def _body(figures: Pnl, pool: Pool, now: datetime) -> Iterator[Block]:
-    yield pool.unit()
-    yield Figures(figure_items(figures))
+def _body(
+    figures: Pnl, amounts: Mapping[str, Decimal | None], pool: Pool, now: datetime, unit: Unit
+) -> Iterator[Block]:
+    yield pool.unit(currency=unit.currency)
+    yield Figures([(name.replace("_", " "), or_unknown(amounts[name])) for name in shown_figures(figures)])
+    yield from unit.remarks
     yield from _remarks(figures)
     yield from fee_lines(figures.fees)
     for asset, mark in sorted(figures.marks.items()):
-        yield f"mark: {asset} {_mark_text(mark, now)}"
+        yield f"mark: {asset} {_mark_text(mark, now, '' if unit.currency is None else f' {unit.numeraire}')}"
 
 
 def fee_lines(fees: Mapping[str, Any]) -> Iterator[str]:
@@ -197,8 +218,8 @@ def _remarks(figures: Pnl) -> Iterator[str]:
         yield f"not counted: {counted(figures.unknown_fees, 'fee')} not reported"
 
 
-def _mark_text(mark: Price, now: datetime) -> str:
-    return f"{shown(mark.price)} ({mark.source or 'no source'}, {_age(now, mark.at)})"
+def _mark_text(mark: Price, now: datetime, unit: str) -> str:
+    return f"{shown(mark.price)}{unit} ({mark.source or 'no source'}, {_age(now, mark.at)})"
 
 
 def _age(now: datetime, at: datetime) -> str:

@@ -90,6 +90,15 @@ def or_unknown(figure: Any) -> Any:
     return UNKNOWN if figure is None else figure
 
 
+def rate_notes(currency: str | None, unrated: Sequence[datetime]) -> list[str]:
+    """Which rates of a currency are missing, and the command that gives the first; empty where none is."""
+    if not unrated:
+        return []
+    more = "" if len(unrated) == 1 else f" and {counted(len(unrated) - 1, 'later time')}"
+    command = f"append mark --asset {currency} --price … --at {shown(unrated[0])}"
+    return [f"unknown for want of a rate of {currency} at {shown(unrated[0])}{more} ({command})"]
+
+
 def counted(count: int, noun: str) -> str:
     """`1 event`, `2 events`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

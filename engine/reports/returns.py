@@ -29,10 +29,12 @@ def returns(
     known_at: datetime | None = None,
     max_mark_age: timedelta = DAY,
     now: datetime | None = None,
+    currency: str | None = None,
 ) -> Report:
     """The returns of the period `start` ≤ `at` < `end`; None: from the first movement, up to now.
 
-    `max_mark_age`: a mark that is older does not value. Raises as
+    `max_mark_age`: a mark that is older does not value. `currency`: to show figures in, each valuation and each flow at the
+    rate of its own moment. Raises as
     `engine.pool.pool_at`.
     """
     now = now or utc_now()
@@ -41,13 +43,14 @@ def returns(
         books, versions = require_books(connection, names)
         names_found = [book.name for book in books]
         found = standing_events(connection, names_found, Moment(before=end, known_at=known_at), now=now)
-    fold = ReturnsFold(books[0].numeraire, start, until, max_mark_age, by_evidence=len(books) == 1)
+    fold = ReturnsFold(books[0].numeraire, start, until, max_mark_age, currency=currency, by_evidence=len(books) == 1)
     result = fold.run(found)
     rate, why = _money_weighted(result)
     sub_periods = Table(COLUMNS, [_row(each) for each in result.sub_periods])
     document: dict[str, Any] = {
         **place_of(books, versions),
         "numeraire": books[0].numeraire,
+        **({} if currency is None else {"in": currency}),
         "from": result.start,
         "to": until,
         "start_value": result.start_value,
@@ -62,7 +65,7 @@ def returns(
         "missing": [{"at": at, "assets": list(assets)} for at, assets in result.missing],
         "sub_periods": sub_periods.as_dicts(),
     }
-    return Report(document, list(_body(unit_line(books), document, result)), sub_periods)
+    return Report(document, list(_body(unit_line(books, currency=currency), document, result)), sub_periods)
 
 
 def rate_text(rate: Decimal | None) -> str | None:
