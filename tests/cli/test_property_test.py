@@ -134,17 +134,16 @@ def test_a_log_that_does_not_hold_itself_is_a_finding_without_a_sequence(cli: Cl
 # A failure. The command has no wrong invariant to offer, so one is planted in the library, and the outcome reported.
 
 
-class _NoMixedWithdrawal:
-    name = "no_mixed_withdrawal"
+class _NoReversal:
+    name = "no_reversal"
 
     def observe(self, step: Step) -> Iterator[Finding]:
-        """A finding for a withdrawal of profit and principal."""
-        evidence = getattr(step.event, "evidence", None)
-        if evidence is not None and evidence.profit > 0 and evidence.principal > 0:
-            yield Finding(self.name, step.stored.version, "both parts", "0", "1", "1")
+        """A finding for every reversal: it takes an event before it, so the shortest sequence has two."""
+        if step.sign < 0:
+            yield Finding(self.name, step.stored.version, "reversed", "0", "1", "1")
 
 
-PLANTED = {**INVARIANTS, _NoMixedWithdrawal.name: _NoMixedWithdrawal}
+PLANTED = {**INVARIANTS, _NoReversal.name: _NoReversal}
 
 
 @pytest.fixture
@@ -187,7 +186,7 @@ def test_a_failure_is_a_sequence_that_append_takes_and_a_finding_on_stderr(
     ran = _reported(failed, output, capsys)
     count = len(ran.lines)
     assert ran.code == 1
-    finding = f"no_mixed_withdrawal at version {1 + count}: both parts; expected 0, actual 1, difference 1"
+    finding = f"no_reversal at version {1 + count}: reversed; expected 0, actual 1, difference 1"
     assert ran.err.splitlines()[0] == finding
     assert f"after {count} events; before that, every invariant held in " in ran.err
 
@@ -201,8 +200,8 @@ def test_a_failure_is_a_sequence_that_append_takes_and_a_finding_on_stderr(
 def test_a_failure_in_json_is_one_document(failed: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     ran = _reported(failed, Output.JSON, capsys)
     assert (ran.code, ran.json["ok"]) == (1, False)
-    assert ran.json["findings"][0]["invariant"] == "no_mixed_withdrawal"
-    assert [event["type"] for event in ran.json["events"]][-1] == "withdrawal"
+    assert ran.json["findings"][0]["invariant"] == "no_reversal"
+    assert [event["type"] for event in ran.json["events"]][-1] == "reversal"
     assert ran.json["statistics"]["futures"] == failed.statistics.futures
 
 
