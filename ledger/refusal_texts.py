@@ -211,7 +211,9 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.INBOX_ENTRY_SETTLED: RefusalText(
         "entry {number} of the inbox does not wait any more", "an entry that `netbasis inbox` shows"
     ),
-    Refusal.INBOX_ANSWER_MISMATCH: RefusalText("entry {number} of the inbox needs another answer: {why}", "{what}"),
+    Refusal.INBOX_ANSWER_MISMATCH: RefusalText(
+        "entry {number} of the inbox needs another answer: {why}", advice="{what}"
+    ),
     Refusal.INBOX_STILL_WAITS: RefusalText(
         "it still cannot be recorded: {why} ({code})", advice="give --price, or state the basis with --basis"
     ),

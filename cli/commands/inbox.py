@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,17 +13,25 @@ from cli.shared.capital_options import ActorOption, NoteOption, PriceOption
 from cli.shared.options import Output, OutputOption, target
 from cli.shared.output import emit, emit_report
 from cli.shared.prices import parse_prices
+from cli.shared.usage import WrongUsage
 from ledger.times import parse_time
+
+if TYPE_CHECKING:
+    from engine.bookkeeper import Bookkeeper
+    from engine.importers.deciding import Answer
+    from engine.importers.pairing import Pairing
 
 Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="The entry's number, as `netbasis inbox` shows it.")]
 
 
 class Named(StrEnum):
-    """What a difference is."""
+    """What an entry is."""
 
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     ADJUSTMENT = "adjustment"
+    INTERNAL = "internal"
+    TRANSFER = "transfer"
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +76,21 @@ def resolve(
         bool, typer.Option("--basis-unknown", help="Of a deposit: its basis is not known.")
     ] = False,
     max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old a mark may be that values it.")] = "1h",
-    named_as: Annotated[Named | None, typer.Option("--as", help="Of a difference: what it is.")] = None,
+    named_as: Annotated[
+        Named | None,
+        typer.Option(
+            "--as",
+            help="Of a difference: deposit, withdrawal or adjustment. Of a movement with another side: internal, when it "
+            "moved between two accounts of this book; transfer, when the other side waits in another book.",
+        ),
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Option(metavar="[BOOK:]ID", help="The entry that is the other side, where no hash says so."),
+    ] = None,
+    other_version: Annotated[
+        int | None, typer.Option(metavar="VERSION", help="Of internal: the event that is the other side.", min=1)
+    ] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Of a difference: when it happened.")] = None,
     actor: ActorOption = None,
     source_note: NoteOption = None,
@@ -78,6 +100,9 @@ def resolve(
 
     What the import has not come to yet is kept, and recorded when the files are imported again, so that a withdrawal is
     classified where it belongs; one that others have passed is recorded as late.
+
+    --as internal settles both sides of a movement between two venues of one book: it is no capital. --as transfer records a
+    withdrawal and a deposit that wait in two books as one transfer, which keeps its basis.
 
     Example: netbasis --db live.db inbox resolve 1 --price XRP=1.33
     """
@@ -98,8 +123,14 @@ def resolve(
             actor=actor,
             note=source_note,
         )
+        if named_as in (Named.INTERNAL, Named.TRANSFER):
+            _emit_pairing(output, book.name, _paired(keeper, book.name, number, named_as, answer, other, other_version))
+            return
+        if other is not None or other_version is not None:
+            raise WrongUsage("--other and --other-version go with --as internal or --as transfer")
         when = None if at is None else parse_time(at)
-        done = run(keeper, book.name, number, answer, named=None if named_as is None else named_as.value, at=when)
+        named_value: Any = None if named_as is None else named_as.value
+        done = run(keeper, book.name, number, answer, named=named_value, at=when)
     stored = done.stored
     document: dict[str, Any] = {
         "book": book.name,
@@ -113,6 +144,55 @@ def resolve(
     else:
         text = f"entry {number} is the {stored.type} at version {stored.version}, key {stored.key}"
     emit(output, document, [text])
+
+
+def _paired(
+    keeper: Bookkeeper,
+    book: str,
+    number: int,
+    named_as: Named,
+    answer: Answer,
+    other: str | None,
+    other_version: int | None,
+) -> Pairing:
+    from engine.importers import pairing
+
+    side = None if other is None and other_version is None else pairing.Named(*_entry_named(other), other_version)
+    if named_as is Named.TRANSFER:
+        return pairing.resolve_transfer(keeper, book, number, answer, side)
+    return pairing.resolve_internal(keeper, book, number, side, actor=answer.actor)
+
+
+def _entry_named(other: str | None) -> tuple[str | None, int | None]:
+    """The book and the number of `[BOOK:]ID`."""
+    if other is None:
+        return None, None
+    book, _, number = other.rpartition(":")
+    if not number.isdecimal():
+        raise WrongUsage(f"--other: {other!r} is no entry; expected ID or BOOK:ID, such as bot:3")
+    return book or None, int(number)
+
+
+def _emit_pairing(output: Output, book: str, done: Pairing) -> None:
+    from ledger.amounts import ZERO, amount_text
+
+    document = {
+        "book": book,
+        "id": done.entry.id,
+        "status": done.entry.status,
+        "other": done.other,
+        "reversed": done.reversed,
+        "fee": done.fee,
+        "sent": done.sent,
+        "received": done.received,
+    }
+    fee = f", with a fee of {amount_text(done.fee)} {done.entry.asset}" if done.fee > ZERO else ""
+    lines = [f"entry {done.entry.id} and {done.other} moved between two accounts of {book}, no capital{fee}"]
+    if done.reversed is not None:
+        lines.append(f"what was recorded is reversed, at version {done.reversed}")
+    if done.sent is not None:
+        lines = [f"entry {done.entry.id} and {done.other} are a transfer, {done.sent} to {done.received}{fee}"]
+    emit(output, document, lines)
 
 
 def dismiss(

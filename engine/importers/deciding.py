@@ -14,6 +14,7 @@ from engine.capital.withdrawal import Lateness, plan_payout
 from engine.importers.facts import DEPOSIT, fields_of, type_of
 from engine.importers.items import Movement
 from engine.importers.pricing import MAX_MARK_AGE, Known, PriceFrom, fill_price_at, marks_at
+from engine.importers.sides import amount_of, may_be_one, sides_of
 from engine.importers.simulation import Simulation
 from engine.transaction import Transaction
 from ledger.amounts import ZERO, amount_text
@@ -25,7 +26,7 @@ from ledger.times import CLOCK_TOLERANCE, time_text
 from projections.marks import Price
 
 PRICE_REQUIRED, CLASSIFICATION_REQUIRED, LATE = "price_required", "classification_required", "late"
-OTHER_AMOUNT, LOOKS_RECORDED = "other_amount", "looks_recorded"
+OTHER_AMOUNT, LOOKS_RECORDED, OTHER_SIDE = "other_amount", "looks_recorded", "other_side"
 ANSWERED_BY = "inbox"
 NEAR = timedelta(days=3)
 
@@ -292,10 +293,10 @@ class Decider:
         there = self.transaction.find_movements(type_of(movement), tx_hash, movement.asset)
         free = [stored for stored in there if not self._is_taken(stored.version, stored.key, kind, key)]
         for stored in free:
-            if _amount(stored) == movement.amount:
+            if amount_of(stored) == movement.amount:
                 return stored.version
         if free:
-            others = ", ".join(f"version {stored.version} with {amount_text(_amount(stored))}" for stored in free)
+            others = ", ".join(f"version {stored.version} with {amount_text(amount_of(stored))}" for stored in free)
             raise Waits(
                 OTHER_AMOUNT,
                 f"the book has the {type_of(movement)} of {movement.asset} of this transaction already, {others}; "
@@ -309,6 +310,18 @@ class Decider:
         same = inbox.answered_for(self.transaction.connection, self.transaction.book.name, version)
         return any(entry.kind == kind and entry.key != key for entry in same)
 
+    def require_no_other_side(self, movement: Movement) -> None:
+        """Raises Waits when the book has the other side of the movement's transaction: it may be no capital at all."""
+        kind, name = type_of(movement), self.transaction.book.name
+        for side in sides_of(self.transaction.connection, [name], kind, movement.tx_hash, movement.asset):
+            arrived, left = (movement.amount, side.amount) if kind == DEPOSIT else (side.amount, movement.amount)
+            if may_be_one(left, arrived):
+                raise Waits(
+                    OTHER_SIDE,
+                    f"{side}, of {amount_text(side.amount)}, is of the same transaction: if both are accounts of this book, "
+                    "resolve it --as internal, and it is no capital",
+                )
+
     def require_unlike_proposals(self, movement: Movement, at: datetime) -> None:
         """Raises Waits when a person has named a difference as a movement that may be this one."""
         found = inbox.settled_proposals(
@@ -321,11 +334,6 @@ class Decider:
                     f"version {entry.version} records a {entry.type} of the same amount of {shown(movement.asset)} that was "
                     "named from a difference; is it this one?",
                 )
-
-
-def _amount(stored: Any) -> Decimal:
-    own = stored.effects.own
-    return ZERO if own is None else own.delta.copy_abs()
 
 
 def _only_the_movement(event: Any) -> Any:

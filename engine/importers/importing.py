@@ -58,6 +58,7 @@ class ImportReport:
     added:        by event type, how many events are new
     existed:      how many rows were in the book already
     same:         how many rows are movements that the book had under another key
+    internal:     how many rows moved between two accounts of the book, and are no capital
     repeated:     how many rows stand in the files more than once
     dismissed:    how many rows a person has dismissed before
     passed_over:  by reason, how many rows move nothing
@@ -78,6 +79,7 @@ class ImportReport:
     added: Counter[str]
     existed: int
     same: int
+    internal: int
     repeated: int
     dismissed: int
     passed_over: Counter[str]
@@ -173,6 +175,11 @@ class _Import:
         with self._keeper.database.reading() as connection:
             store.require_book(connection, self._name)
             progress = beginning(connection, self._name, self._keeper)
+        waiting = [entry for entry in progress.open.values() if entry.status == "waiting"]
+        progress.other_sides = self._spool.pairs(waiting)
+        # What will be paired holds nothing back.
+        for key in progress.other_sides:
+            progress.open.pop(key, None)
         if self._policy.is_dry:
             return self._report(self._dry(progress), is_written=False)
         if self._policy.is_strict:
@@ -268,6 +275,7 @@ def report_of(
         added=progress.added,
         existed=progress.existed,
         same=progress.same,
+        internal=progress.internal,
         repeated=tally.repeated,
         dismissed=progress.dismissed,
         passed_over=tally.passed_over,

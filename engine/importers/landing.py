@@ -12,7 +12,7 @@ committed, so that a batch can be repeated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from engine.importers.deciding import Answer, Decider, How, Waits
 from engine.importers.facts import decode_fact, event_from_stored, keys_of, require_sound, type_of
 from engine.importers.items import Movement, Quarantined
 from engine.importers.pricing import Known
+from engine.importers.sides import sides_of
 from engine.importers.simulation import Simulation
 from engine.importers.spool import SpooledRow
 from engine.inbox import Entry
@@ -75,6 +76,7 @@ class Progress:
     existed:      how many rows were in the book already
     dismissed:    how many rows a person has dismissed before
     same:         how many rows are movements that the book had under another key
+    internal:     how many rows moved between two accounts of the book, and are no capital
     quarantined:  rows that do not fit the book
     waiting:      the entries of the inbox that the import has met, by key
     stopped_at:   the entry behind which rows are held back; None while none are
@@ -83,6 +85,8 @@ class Progress:
     simulation:   balances as they would be with what is held back; None while nothing is
     markers:      the open entries of held rows, by the key of their last row
     open:         the other movements that wait in the inbox, by key
+    other_sides:  the other side of each movement that is paired within the book, by key; see `Spool.pairs`
+    paired:       the keys of rows that were found to be internal in this import
     """
 
     known: Known
@@ -90,6 +94,7 @@ class Progress:
     existed: int = 0
     dismissed: int = 0
     same: int = 0
+    internal: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
     waiting: dict[str, Entry] = field(default_factory=dict)
     stopped_at: Entry | None = None
@@ -97,6 +102,8 @@ class Progress:
     simulation: Simulation | None = None
     markers: dict[str, Entry] = field(default_factory=dict)
     open: dict[str, Entry] = field(default_factory=dict)
+    other_sides: Mapping[str, SpooledRow | Entry] = field(default_factory=dict)
+    paired: set[str] = field(default_factory=set)
 
     def copy(self) -> Progress:
         """A copy to work on in a transaction."""
@@ -109,10 +116,13 @@ class Progress:
             simulation=self.simulation.copy() if self.simulation else None,
             markers=dict(self.markers),
             open=dict(self.open),
+            paired=set(self.paired),
         )
 
 
 MARKER = "held:"
+# The cause of an entry that was settled because it moved between two accounts of the book.
+INTERNAL = "internal"
 
 
 @dataclass(slots=True)
@@ -253,7 +263,9 @@ class Landing:
             return
         if self._is_recorded(row, movement):
             return
-        if self._is_behind(row):
+        if self._is_internal(row, movement):
+            self._land_internal(row, others)
+        elif self._is_behind(row):
             self._hold_movement(row, movement, others)
         else:
             self._decide(row, movement, key, others)
@@ -274,6 +286,8 @@ class Landing:
             return True
         if entry is None or entry.is_open:
             return False
+        if entry.cause == INTERNAL:
+            return False  # what else the row has may not be in yet
         if entry.status == "dismissed":
             self.progress.dismissed += 1
         elif entry.sort == "same" and not self._stands(entry.version, movement):
@@ -306,6 +320,54 @@ class Landing:
         self.progress.open.pop(row.key, None)
         return True
 
+    def _is_internal(self, row: SpooledRow, movement: Movement) -> bool:
+        """Whether the movement has its other side in the book, so that it is no capital; settles both then."""
+        entry = self._entries.get(row.key)
+        if entry is not None and entry.status == "answered":
+            return False
+        if row.key in self.progress.paired or (entry is not None and entry.cause == INTERNAL):
+            return True
+        other = self._other_side(row, movement)
+        if other is None:
+            return False
+        for entry in (self._entry_of(row, movement, INTERNAL, ""), other):
+            detail = _between(f"{other.file}, {other.place}") if entry.key == row.key else _between(row.origin)
+            settled = replace(entry, cause=INTERNAL, detail=detail, status="resolved", settled_at=self._now)
+            self._entries[entry.key] = self._put(settled)
+            self.progress.waiting.pop(entry.key, None)
+            self.progress.open.pop(entry.key, None)
+            self.progress.paired.add(entry.key)
+        return True
+
+    def _other_side(self, row: SpooledRow, movement: Movement) -> Entry | None:
+        """The entry of the other side, which waits or is in these files; None for none that is still open."""
+        connection, name = self.transaction.connection, self._book.name
+        paired = self.progress.other_sides.get(row.key)
+        if isinstance(paired, SpooledRow):
+            there = inbox.find_keys(connection, name, [paired.key]).get(paired.key)
+            if there is not None:
+                return there if there.status == "waiting" else None
+            parsed = _parse(paired)
+            position = parsed.movements[0]
+            if len(parsed.movements) > 1 or store.find_keys(connection, name, [parsed.keys[position]]):
+                return None
+            other = decode_fact(parsed.facts[position])
+            assert isinstance(other, Movement)
+            return self._entry_of(paired, other, INTERNAL, "")
+        sides = sides_of(connection, [name], type_of(movement), movement.tx_hash, movement.asset)
+        waiting = (side.found for side in sides if isinstance(side.found, Entry) and side.amount == movement.amount)
+        return next((entry for entry in waiting if entry.status == "waiting"), None)
+
+    def _land_internal(self, row: SpooledRow, others: Sequence[Event]) -> None:
+        if row.key in self.progress.paired:
+            self.progress.internal += 1
+        elif not others:
+            self.progress.existed += 1
+        if others and self._is_behind(row):
+            self._hold(row, others)
+        else:
+            self._take(others, row)
+
     def _decide(self, row: SpooledRow, movement: Movement, key: str, others: list[Event]) -> None:
         entry = self._entries.get(row.key)
         answer = Answer.from_text(entry.answer) if entry else None
@@ -329,6 +391,7 @@ class Landing:
     def _require_clear(self, row: SpooledRow, movement: Movement) -> None:
         """Raises Waits when the book has a movement that is like this one but not surely the same."""
         self._decider.same_movement(movement, row.kind, row.key)
+        self._decider.require_no_other_side(movement)
         self._decider.require_unlike_proposals(movement, row.at)
 
     def _wait(self, row: SpooledRow, movement: Movement, waits: Waits, *, is_reached: bool = True) -> None:
@@ -451,6 +514,10 @@ class Landing:
 
     def _quarantine(self, row: SpooledRow, reason: str) -> None:
         self.progress.quarantined.append(Quarantined(row.origin, reason, row.facts.decode()[:200]))
+
+
+def _between(other: object) -> str:
+    return f"it moved between two accounts of this book; the other side is {other}"
 
 
 def _parse(row: SpooledRow) -> _Parsed:

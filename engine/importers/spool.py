@@ -17,13 +17,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
+import orjson
+
 from engine.aside import folder_aside
-from engine.importers.facts import content_of, encode_facts, micros
+from engine.importers.facts import DEPOSIT, content_of, encode_facts, micros
 from engine.importers.items import Contract, Item, Origin, PassedOver, Quarantined, Row
+from engine.inbox import Entry
+from ledger.amounts import amount_text
 from ledger.progress import OnProgress
+from ledger.texts import normal_tx_hash
 
 ROWS_AT_ONCE = 2000
 # More than this many are counted, not kept.
@@ -54,6 +59,24 @@ _NUMBERED = """
 UPDATE rows SET number = found.number FROM (
     SELECT seq, ROW_NUMBER() OVER (PARTITION BY kind, content, file ORDER BY seq) AS number FROM rows WHERE id IS NULL
 ) AS found WHERE rows.seq = found.seq
+"""
+
+
+# Movements that name their transaction, and pairs of them: the n-th that went out of one venue with the n-th that came in.
+_MOVES = """
+CREATE TABLE moves (key TEXT PRIMARY KEY, seq INTEGER, hash TEXT, asset TEXT, amount TEXT, is_in INTEGER, at INTEGER)
+"""
+_HASHED = """
+SELECT seq, at, kind, id, content, number, facts FROM rows
+WHERE instr(facts, '"type":"movement"') AND instr(facts, '"tx_hash"')
+"""
+_PAIRS = """
+WITH numbered AS (
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY hash, asset, amount, is_in ORDER BY at, seq, key) AS which FROM moves
+)
+SELECT sent.key, sent.seq, received.key, received.seq FROM numbered AS sent JOIN numbered AS received
+    ON (sent.hash, sent.asset, sent.amount, sent.which) = (received.hash, received.asset, received.amount, received.which)
+WHERE NOT sent.is_in AND received.is_in
 """
 
 
@@ -181,11 +204,50 @@ class Spool:
 
     def rows(self) -> Iterator[SpooledRow]:
         """The rows in the order of time, then of the venue, then of the files."""
+        return self._rows("ORDER BY at, ord, file, seq")
+
+    def pairs(self, waiting: Iterable[Entry]) -> dict[str, SpooledRow | Entry]:
+        """Movements out of one account and into another: the key of each side → the other side.
+
+        They have one hash, asset and amount. At least one of the two is a row of this import; the other may be an entry
+        of the inbox. `waiting`: the movements that wait there.
+        """
+        entries = {entry.key: entry for entry in waiting}
+        self._connection.execute(_MOVES)
+        moves = chain(self._moves(), (_move_of(entry) for entry in entries.values() if entry.tx_hash))
+        while chunk := list(islice(moves, ROWS_AT_ONCE)):
+            self._connection.executemany("INSERT OR IGNORE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?)", chunk)
+        found: dict[str, SpooledRow | Entry] = {}
+        for sent, sent_seq, received, received_seq in self._connection.execute(_PAIRS).fetchall():
+            if sent_seq is not None or received_seq is not None:
+                found[sent] = entries[received] if received_seq is None else self._row(received_seq)
+                found[received] = entries[sent] if sent_seq is None else self._row(sent_seq)
+        return found
+
+    def _moves(self) -> Iterator[tuple[object, ...]]:
+        for seq, at, kind, row_id, content, number, facts in self._connection.execute(_HASHED).fetchall():
+            for fact in orjson.loads(facts):
+                if fact["type"] == "movement" and fact.get("tx_hash"):
+                    key = row_key(kind, row_id, content, number)
+                    is_in = fact["direction"] == "in"
+                    yield key, seq, normal_tx_hash(fact["tx_hash"]), fact["asset"], fact["amount"], is_in, at
+
+    def _row(self, seq: int) -> SpooledRow:
+        return next(self._rows("WHERE seq = ?", seq))
+
+    def _rows(self, which: str, *values: int) -> Iterator[SpooledRow]:
         names = list(self._files)
-        query = "SELECT at, kind, id, content, number, file, place, facts FROM rows ORDER BY at, ord, file, seq"
-        for at, kind, row_id, content, number, file, place, facts in self._connection.execute(query):
+        query = f"SELECT at, kind, id, content, number, file, place, facts FROM rows {which}"  # noqa: S608 - constants
+        for at, kind, row_id, content, number, file, place, facts in self._connection.execute(query, values):
             key = row_key(kind, row_id, content, number)
             yield SpooledRow(key, kind, _EPOCH + timedelta(microseconds=at), facts, Origin(names[file], place))
+
+
+def _move_of(entry: Entry) -> tuple[object, ...]:
+    assert entry.amount is not None
+    is_in = entry.type == DEPOSIT
+    tx_hash = normal_tx_hash(entry.tx_hash or "")
+    return entry.key, None, tx_hash, entry.asset, amount_text(entry.amount), is_in, micros(entry.at)
 
 
 @contextmanager

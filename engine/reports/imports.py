@@ -34,6 +34,7 @@ def imports(done: ImportReport) -> Report:
         "added": dict(sorted(done.added.items())),
         "existed": done.existed,
         "same": done.same,
+        "internal": done.internal,
         "repeated": done.repeated,
         "dismissed": done.dismissed,
         "passed_over": dict(sorted(done.passed_over.items())),
@@ -56,6 +57,7 @@ def _body(done: ImportReport) -> Iterator[Block]:
     there = [
         f"{done.existed} existed" if done.existed else "",
         f"{done.same} were in the book under another key" if done.same else "",
+        f"{done.internal} moved between accounts of this book" if done.internal else "",
         f"{done.repeated} stand in the files more than once" if done.repeated else "",
         f"{done.dismissed} were dismissed before" if done.dismissed else "",
     ]

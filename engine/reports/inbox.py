@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Connection
 
 from engine import inbox
-from engine.inbox import MOVEMENTS, Entry, Waiting
+from engine.importers.sides import proposed_sides, sides_of
+from engine.inbox import Entry, Waiting
 from engine.reports.report import Report, Table, counted
 from ledger import store
 from ledger.book import Book
 from ledger.database.connections import Database
-from ledger.texts import normal_tx_hash
 
 COLUMNS = (
     "id",
@@ -33,7 +33,6 @@ COLUMNS = (
     "reason",
     "actor",
 )
-_OPPOSITE = {"deposit": "withdrawal", "withdrawal": "deposit"}
 _SHOWN = ("id", "status", "at", "type", "asset", "amount", "cause", "file", "place")
 
 
@@ -45,32 +44,36 @@ def inbox_report(database: Database, name: str, *, all_of_them: bool = False) ->
         found = inbox.entries(
             connection, name, sorts=(*sorts, "same") if all_of_them else sorts, all_of_them=all_of_them
         )
-        sides = {entry.id: list(_other_sides(connection, name, entry)) for entry in found if entry.is_open}
+        open_ones = [entry for entry in found if entry.is_open]
+        sides = {entry.id: list(_other_sides(connection, name, entry)) for entry in open_ones}
+        proposed = {entry.id: list(_proposed_sides(connection, entry)) for entry in open_ones}
     table = Table(COLUMNS, [_cells(entry, COLUMNS) for entry in found])
     body: list[Table | str] = []
     if found:
         body.append(Table(_SHOWN, [_cells(entry, _SHOWN) for entry in found]))
         body += list(_details(found))
         body += [f"{number}: the other side of its transaction is {side}" for number in sides for side in sides[number]]
+        body += [f"{number}: its other side may be {side}" for number in proposed for side in proposed[number]]
     else:
         body.append("nothing waits")
-    entries = [{**row, "other_sides": sides.get(row["id"], [])} for row in table.as_dicts()]
+    entries = [
+        {**row, "other_sides": sides.get(row["id"], []), "proposed_sides": proposed.get(row["id"], [])}
+        for row in table.as_dicts()
+    ]
     return Report({"book": name, "entries": entries}, body, table)
 
 
 def _other_sides(connection: Connection, book: str, entry: Entry) -> Iterator[str]:
     """Where the opposite movement of the same transaction stands or waits, in any book of the ledger."""
-    opposite, tx_hash = _OPPOSITE.get(entry.type), normal_tx_hash(entry.tx_hash or "")
-    if opposite is None or not tx_hash or entry.sort != "movement" or entry.asset is None:
-        return
-    for other in store.book_names(connection):
-        for stored in store.find_movements(connection, other, opposite, tx_hash, entry.asset):
-            if store.find_reversal(connection, other, stored.version) is None:
-                yield f"the {opposite} {other}:{stored.version}"
-        for waiting in inbox.entries(connection, other, sorts=MOVEMENTS):
-            is_same = normal_tx_hash(waiting.tx_hash or "") == tx_hash
-            if is_same and (waiting.type, waiting.asset) == (opposite, entry.asset):
-                yield f"the {opposite} that waits in {other} as entry {waiting.id}"
+    if entry.sort == "movement" and entry.asset is not None:
+        names = store.book_names(connection)
+        yield from map(str, sides_of(connection, names, entry.type, entry.tx_hash, entry.asset))
+
+
+def _proposed_sides(connection: Connection, entry: Entry) -> Iterator[str]:
+    """What may be the other side: of the same amount and near in time."""
+    if entry.sort == "movement":
+        yield from map(str, proposed_sides(connection, store.book_names(connection), entry))
 
 
 def waiting_in(database: Database, books: Iterable[Book]) -> Waiting:

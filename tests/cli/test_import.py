@@ -277,6 +277,40 @@ def test_the_inbox_is_the_same_on_both_engines_and_a_batch_that_fails_leaves_non
     assert cli.here("check").code == 0
 
 
+HASH = "AB" * 32
+
+
+def test_two_venues_of_one_book_and_two_books_of_a_ledger(cli: Cli) -> None:
+    """Internal: no capital; transfer: the capital and its basis move."""
+    assert cli.here("inject", "100", "--at", "2025-12-31T00:00:00Z", "--key", "k").code == 0
+    out = movement("withdrawal", 1, "2026-01-01T10:00:00Z", "RLUSD", "40", txid=HASH)
+    into = movement("deposit", 2, "2026-01-01T11:00:00Z", "RLUSD", "39.5", txid=HASH)
+    assert run(cli, "ccxt", write(cli, "out.json", [out]), write(cli, "in.json", [into]), code=1)["internal"] == 0
+    shown = cli.here("inbox", "-O", "json").json["entries"]
+    assert [entry["cause"] for entry in shown] == ["classification_required", "other_side", "held"]
+    assert shown[0]["other_sides"] == ["the deposit that waits in main as entry 2"]
+    assert_refused(cli.here("inbox", "resolve", "1", "--other", "2"), 2, "usage", "--as internal")
+    assert_refused(cli.here("inbox", "resolve", "1", "--as", "internal", "--other", "x:"), 2, "usage", "BOOK:ID")
+    assert_refused(cli.here("inbox", "resolve", "1", "--as", "transfer"), 1, "inbox_answer_mismatch", "--other")
+    done = cli.here("inbox", "resolve", "1", "--as", "internal")
+    assert done.out == (
+        "entry 1 and the deposit that waits in main as entry 2 moved between two accounts of main, no capital, "
+        "with a fee of 0.5 RLUSD\n"
+    )
+    assert balances(cli) == {"RLUSD": "99.5"}
+    run(cli, "ccxt", str(cli.folder / "out.json"), str(cli.folder / "in.json"))
+    assert cli.here("inbox").out == "nothing waits\n"
+
+    bot = ("--db", cli.location, "--book", "bot")
+    assert cli.here("init", target=bot).code == 0
+    there = write(cli, "there.json", [into | {"id": "m9", "txid": "CD" * 32}])
+    assert cli.here("import", "ccxt", there, target=bot).code == 0
+    run(cli, "ccxt", write(cli, "more.json", [out | {"id": "m8", "txid": "CD" * 32}]), code=1)
+    done = cli.here("inbox", "resolve", "4", "--as", "transfer", "-O", "json")
+    assert (done.json["sent"], done.json["received"], done.json["reversed"]) == ("main:4", "bot:4", 3)
+    assert cli.here("check").code == 0
+
+
 def test_a_copy_has_the_inbox_too(cli: Cli) -> None:
     path = write(cli, "a.json", WAITING)
     run(cli, "ccxt", path, code=1)
