@@ -25,6 +25,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.writers
+	$(BIN)/python -m bench.imports
 
 docs: $(READY)
 	$(BIN)/python -m docs.regenerate

@@ -39,7 +39,7 @@ def all_lines(folder: Path, count: int, seed: int) -> Iterator[Line]:
     fields = list(fills(count + APPENDS, seed))
     events = [event_from(each) for each in fields]
     ledger, floor = folder / "ledger.db", folder / "bare.db"
-    appended = _append_all(_new_ledger(ledger), events[:count])
+    appended = _append_all(new_ledger(ledger), events[:count])
     inserted = median(bare.insert_all(floor, bare.rows_of(ledger)) for _ in range(ROUNDS))
     large = _commands(folder / "large.ndjson", fields[:count])
     small = _commands(folder / "small.ndjson", fields[:SMALL])
@@ -54,7 +54,8 @@ def all_lines(folder: Path, count: int, seed: int) -> Iterator[Line]:
     yield from _start_ups(folder / "small.db")
 
 
-def _new_ledger(path: Path) -> Path:
+def new_ledger(path: Path) -> Path:
+    """A new ledger with an empty book, at `path`; the path."""
     with Bookkeeper.open(str(path), "create") as keeper:
         keeper.open_book(BOOK, Opened(mode="live"))
     return path
@@ -73,7 +74,7 @@ def _append_all(ledger: Path, events: Sequence[Event]) -> float:
 def _commands(file: Path, fields: Sequence[dict[str, str]]) -> dict[str, Child]:
     """What the commands for many events cost, on a ledger of their own beside `file`."""
     file.write_bytes(b"".join(orjson.dumps(each) + b"\n" for each in fields))
-    netbasis = NETBASIS, "--db", str(_new_ledger(file.with_suffix(".db")))
+    netbasis = NETBASIS, "--db", str(new_ledger(file.with_suffix(".db")))
     return {
         "append --file": children.run(*netbasis, "append", "--file", str(file)),
         "rebuild": children.run(*netbasis, "rebuild"),
