@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, update
 
 from ledger import store
-from ledger.appender import insert_book
+from ledger.appender import insert_book, insertion
 from ledger.book import GENESIS_HASH, TERMS, Book, Head
 from ledger.database.connections import Write, write_together
-from ledger.database.tables import books, events
+from ledger.database.tables import books
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.event_types import announce
-from ledger.mapper import encode_row
 from ledger.stored import StoredEvent, chain_hash, split_type
 
 
@@ -83,6 +82,6 @@ def adopt(connection: Connection, book: str, head: Head, sealed: Sequence[Stored
     if sealed:
         announce(connection, {split_type(orjson.loads(stored.body)["type"]) for stored in sealed})
         moved = {"head_version": head.version, "head_hash": head.hash, "head_recorded_at": head.recorded_at}
-        inserted = Write(insert(events), [encode_row(stored) for stored in sealed])
+        inserted = insertion(connection, sealed)
         write_together(connection, [inserted, Write(update(books).where(books.c.book == book), [moved])])
     return head

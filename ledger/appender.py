@@ -23,13 +23,14 @@ from ledger import store
 from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Write, write_together
+from ledger.database.driver import as_driver_row, encoders, insert_text
 from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
 from ledger.idempotency import default_key, find_repeated
-from ledger.mapper import encode_row, stored_event
+from ledger.mapper import row_values, stored_event
 from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent, chain_hash, encode_body
@@ -40,7 +41,6 @@ OnRecorded = Callable[[StoredEvent, Event], None]
 OnRefused = Callable[[NetbasisError], None]
 
 # Built once: building a statement takes longer than running it.
-_INSERT = insert(events)
 _MOVE_HEAD = update(books).where(books.c.book == bindparam("of_book"))
 
 EVENTS_AT_ONCE = 500
@@ -244,7 +244,7 @@ class Appender:
             return
         forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
         announced = Write(ANNOUNCE, announcements(forms - self.event_types), is_counted=False)
-        inserted = Write(_INSERT, [encode_row(stored) for stored in self._unwritten.values()])
+        inserted = insertion(self._connection, self._unwritten.values())
         moved = Write(_MOVE_HEAD, [{"of_book": self.book.name, **_head_columns(self.head)}])
         write_together(self._connection, [announced, inserted, moved])
         self.event_types |= forms
@@ -319,6 +319,13 @@ def seal(
         digest=chain_hash(head.hash, body),
         reversed_event=reversed_event,
     )
+
+
+def insertion(connection: Connection, sealed: Iterable[StoredEvent]) -> Write:
+    """What writes sealed events to the log."""
+    dialect = connection.dialect.name
+    encode = encoders(events, dialect)
+    return Write(insert_text(events, dialect), [as_driver_row(row_values(stored), encode) for stored in sealed])
 
 
 def open_book(

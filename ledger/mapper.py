@@ -19,6 +19,7 @@ from ledger.texts import normal_tx_hash
 _Types = tuple[type, ...]
 # Combinations of column types that were checked already, so that checking a row costs one lookup. There are few of them.
 _SOUND: set[tuple[str, _Types]] = set()
+_NAMES = tuple(column.name for column in events.columns)
 
 
 def stored_event(
@@ -40,7 +41,8 @@ def stored_event(
     assert event.key is not None
     assert event.at is not None
     fields = vars(event)
-    asset, price, reason, strategy = (fields.get(name) for name in ("asset", "price", "reason", "strategy"))
+    asset, price = fields.get("asset"), fields.get("price")
+    reason, strategy = fields.get("reason"), fields.get("strategy")
     if fields.get("transfer") is not None:
         reason = TRANSFER
     if reversed_event is not None:
@@ -70,39 +72,43 @@ def stored_event(
 
 
 def encode_row(stored: StoredEvent) -> dict[str, object]:
-    """A stored event as a row of `events`."""
+    """A stored event as a row of `events`, by column."""
+    return dict(zip(_NAMES, row_values(stored), strict=True))
+
+
+def row_values(stored: StoredEvent) -> list[object]:
+    """A stored event as a row of `events`: its values in the order of the columns."""
     effects = stored.effects
-    quote_asset, quote_delta = _split(effects.quote)
-    fee_asset, fee_delta = _split(effects.fee)
-    return {
-        "book": stored.book,
-        "version": stored.version,
-        "event_id": stored.event_id,
-        "key": stored.key,
-        "type": stored.type,
-        "at": stored.at,
-        "recorded_at": stored.recorded_at,
-        "session_id": stored.session_id,
-        "reverses": stored.reverses,
-        "effect_of": effects.effect_of,
-        "asset": stored.asset,
-        "asset_delta": effects.own.delta if effects.own else None,
-        "quote_asset": quote_asset,
-        "quote_delta": quote_delta,
-        "fee_asset": fee_asset,
-        "fee_delta": fee_delta,
-        "price": stored.price,
-        "net_deposits_delta": effects.net_deposits_delta,
-        "basis_delta": effects.basis_delta,
-        "starting_value_delta": effects.starting_value_delta,
-        "unknown_fees": effects.unknown_fees,
-        "unknown_bases": effects.unknown_bases,
-        "body": stored.body,
-        "hash": stored.hash,
-        "tx_hash": stored.tx_hash,
-        "reason": stored.reason,
-        "strategy": stored.strategy,
-    }
+    own, quote, fee = effects.own, effects.quote, effects.fee
+    return [
+        stored.book,
+        stored.version,
+        stored.event_id,
+        stored.key,
+        stored.type,
+        stored.at,
+        stored.recorded_at,
+        stored.session_id,
+        stored.reverses,
+        effects.effect_of,
+        stored.asset,
+        own.delta if own else None,
+        quote.asset if quote else None,
+        quote.delta if quote else None,
+        fee.asset if fee else None,
+        fee.delta if fee else None,
+        stored.price,
+        effects.net_deposits_delta,
+        effects.basis_delta,
+        effects.starting_value_delta,
+        effects.unknown_fees,
+        effects.unknown_bases,
+        stored.body,
+        stored.hash,
+        stored.tx_hash,
+        stored.reason,
+        stored.strategy,
+    ]
 
 
 def decode_row(row: Row[Any]) -> StoredEvent:
@@ -169,10 +175,6 @@ def _python_type(column_type: TypeEngine[Any]) -> type:
             return str
         case _:
             return int
-
-
-def _split(posting: Posting | None) -> tuple[str | None, Decimal | None]:
-    return (None, None) if posting is None else (posting.asset, posting.delta)
 
 
 def _posting(asset: str | None, delta: Decimal | None) -> Posting | None:

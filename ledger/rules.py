@@ -31,15 +31,18 @@ def complete(event: Event, book: Book) -> Event:
     if event.book is not None and event.book != book.name:
         refuse(Refusal.BOOK_DIFFERS, field="book", expected=book.name, actual=event.book)
     event = with_normal_hash(event)
+    fields = vars(event)
     for name in _ASSET_FIELDS:
-        _require_no_pair(name, getattr(event, name, None))
+        asset = fields.get(name)
+        if asset is not None and "/" in asset:
+            _require_no_pair(name, asset)
     rule = _RULES.get(event.kind)
     return rule(event, book) if rule else event
 
 
-def _require_no_pair(name: str, asset: str | None) -> None:
-    base, slash, quote = (asset or "").partition("/")
-    if slash and base and quote and "/" not in quote:
+def _require_no_pair(name: str, asset: str) -> None:
+    base, _, quote = asset.partition("/")
+    if base and quote and "/" not in quote:
         refuse(Refusal.ASSET_IS_PAIR, field=name, actual=asset, base=base, quote=quote)
 
 

@@ -102,7 +102,7 @@ def encode_body(
     fields = _plain(event)
     fields["type"] = f"{event.kind}/{type_version or event.TYPE_VERSION}"
     fields |= {"book": book, "version": version, "event_id": event_id, "recorded_at": time_text(recorded_at)}
-    return orjson.dumps(fields, default=json_value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
 
 def decode_body(body: bytes) -> DecodedBody:
@@ -146,8 +146,12 @@ def chain_hash(previous: bytes, body: bytes) -> bytes:
 
 
 def _plain(model: BaseModel) -> dict[str, object]:
-    """A model's fields by name, without those that are None."""
-    return {name: field for name, field in vars(model).items() if field is not None}
+    """A model's fields by name, as in canonical JSON, without those that are None."""
+    return {
+        name: field if type(field) is str else json_value(field)
+        for name, field in vars(model).items()
+        if field is not None
+    }
 
 
 def json_value(field: object) -> object:
@@ -157,7 +161,7 @@ def json_value(field: object) -> object:
     if isinstance(field, datetime):
         return time_text(field)
     if isinstance(field, BaseModel):
-        return {name: json_value(value) for name, value in _plain(field).items()}
+        return _plain(field)
     if isinstance(field, tuple):
         return [json_value(item) for item in field]
     return field

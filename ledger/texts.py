@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ledger.errors import Refusal, Refused
 from ledger.refusal_texts import refuse
@@ -56,6 +57,7 @@ def parse_asset(given: object) -> str:
     return asset
 
 
+@lru_cache(maxsize=256)  # asked several times for each event
 def normal_tx_hash(given: str) -> str:
     """A transaction hash in the form in which hashes are compared; "" for a blank one.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ledger.errors import Refusal, Refused
 from ledger.refusal_texts import refuse
@@ -87,6 +88,7 @@ def _in_utc(time: datetime, given: str) -> datetime:
         ) from error
 
 
+@lru_cache(maxsize=1024)  # an event's times are written into its body and into its row
 def time_text(time: datetime) -> str:
     """The canonical text of a UTC time: `2026-01-31T14:30:00.000000Z`, always with six decimals and `Z`."""
     return time.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -74,11 +74,10 @@ class Inventory(Mapping[str, Holding]):
 
     def moved(self, part: Part, postings: Iterable[Posting]) -> Inventory:
         """The inventory after postings to one part of the balances."""
-        after = Inventory()
-        after._holdings = self._holdings.copy()
+        holdings = self._holdings.copy()
         for posting in postings:
-            after._holdings[posting.asset] = after._holdings.get(posting.asset, NOTHING).moved(part, posting.delta)
-        return after
+            holdings[posting.asset] = holdings.get(posting.asset, NOTHING).moved(part, posting.delta)
+        return _inventory_of(holdings)
 
     def balance(self, asset: str) -> Decimal:
         """The balance of an asset; 0 for one that was never moved."""
@@ -95,6 +94,13 @@ class Inventory(Mapping[str, Holding]):
 
 
 EMPTY = Inventory()
+
+
+def _inventory_of(holdings: dict[str, Holding]) -> Inventory:
+    """An inventory around holdings that nobody else has; nothing is copied."""
+    made = Inventory.__new__(Inventory)
+    made._holdings = holdings
+    return made
 
 
 def apply(inventory: Inventory, effects: Effects) -> Inventory:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, CursorResult, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import postgres, sqlite
@@ -161,14 +161,20 @@ def together(connection: Connection) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A statement and the rows to run it for.
+    """A statement and the rows to run it for: by name for SQLAlchemy, or for a text as the driver takes them.
 
     is_counted:  each row must write exactly one row, or else somebody has altered the ledger
     """
 
-    statement: Executable
-    rows: Sequence[Mapping[str, Any]]
+    statement: Executable | str
+    rows: Sequence[Mapping[str, Any]] | Sequence[tuple[object, ...]]
     is_counted: bool = True
+
+    def execute(self, connection: Connection, rows: Any, **options: Any) -> CursorResult[Any]:
+        """Run it for one row, or for a list of them."""
+        if isinstance(self.statement, str):
+            return connection.exec_driver_sql(self.statement, rows, execution_options=options)
+        return connection.execute(self.statement, rows, execution_options=options)
 
 
 def write_together(connection: Connection, writes: Sequence[Write]) -> None:
@@ -179,13 +185,13 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     """
     if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_ROUND_TRIP:
         with together(connection):
-            done = [(write, [connection.execute(write.statement, row) for row in write.rows]) for write in writes]
+            done = [(write, [write.execute(connection, row) for row in write.rows]) for write in writes]
         # From the cursor: in a pipeline the count arrives after the result object was made.
         counts = [(write, sum(result.context.cursor.rowcount for result in results)) for write, results in done]
     else:
-        kept = {"preserve_rowcount": True}  # otherwise the cursor is closed, and its count lost
+        # With preserve_rowcount, since otherwise the cursor is closed, and its count lost.
         counts = [
-            (write, connection.execute(write.statement, list(write.rows), execution_options=kept).rowcount)
+            (write, write.execute(connection, list(write.rows), preserve_rowcount=True).rowcount)
             for write in writes
             if write.rows
         ]
