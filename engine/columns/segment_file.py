@@ -101,6 +101,10 @@ def arrow_schema() -> Any:
     fields = []
     for column in events.columns:
         match column.type:
+            case _ if (
+                column.name == "book"
+            ):  # the type that Arrow and pandas give to it when they read it from the path
+                kind = pa.dictionary(pa.int32(), pa.string())
             case UtcTime():
                 kind = pa.timestamp("us", tz="UTC")
             case LargeBinary():

@@ -68,6 +68,13 @@ def test_duckdb_reads_a_folder_of_segments_as_it_is(tmp_path: Path, log: list[St
     assert add(*found[0][5:]) == total(deltas)
 
 
+def test_arrow_reads_a_folder_of_segments_as_it_is(tmp_path: Path, log: list[StoredEvent]) -> None:
+    for part in (log[:4], log[4:]):
+        write_segment(tmp_path / "segments", part)
+    rows = parquet.read_table(tmp_path / "segments").sort_by("version").to_pylist()
+    assert [(row["book"], row["hash"]) for row in rows] == [(BOOK, stored.hash) for stored in log]
+
+
 @pytest.mark.parametrize("broken", ["a gap", "another book", "nothing", "killed"])
 def test_what_is_not_a_whole_range_leaves_no_file(tmp_path: Path, log: list[StoredEvent], broken: str) -> None:
     def killed() -> Iterator[StoredEvent]:
