@@ -42,8 +42,9 @@ def test_the_parts_add_up_to_the_amount_and_fit_their_columns(digits: int, zeros
 )
 def test_parts(amount: str, main: str, rest: str) -> None:
     parts = split_amount(Decimal(amount))
+    assert parts is not None
     assert parts == (Decimal(main), Decimal(rest))
-    assert "-0" not in {str(part) for part in parts or () if not part}
+    assert "-0" not in {str(part) for part in parts if not part}
 
 
 @pytest.mark.parametrize(
