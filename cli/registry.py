@@ -78,6 +78,7 @@ COMMANDS = {
     "head": Entry("check", "Show the newest event's version and hash, to be kept elsewhere."),
     "rebuild": Entry("rebuild", "Recompute the projections from the log and replace the stored ones."),
     "copy": Entry("copy", "Copy a book, or all books, into another database, byte for byte."),
+    "seal": Entry("seal", "Write old events as Parquet segments beside the log, of all books unless --book names one."),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
     "property-test": Entry(
         "property_test", "Invent possible futures of the book and check the invariants in each of them."

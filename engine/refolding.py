@@ -15,8 +15,8 @@ from ledger.integrity.raw_fold import raw_runs
 from ledger.integrity.raw_rows import any_text
 from ledger.progress import OnProgress
 from ledger.stored import StoredEvent
-from projections.fast_fold import after
-from projections.marks import Selection, Standing
+from projections.fast_fold import after as after_tally
+from projections.marks import Selection
 from projections.rows import Difference, Rows, differences, rows_of
 from projections.state import EMPTY, BookState, fold
 
@@ -56,34 +56,59 @@ def changes_of(connection: Connection, wanted: Rows, name: str) -> list[Differen
 
 def folded(connection: Connection, name: str, state: BookState, on_progress: OnProgress | None) -> BookState:
     """A state and the events of the log after it. `on_progress`: called with the version folded last, now and then."""
-    # Of a fold that goes on from an earlier state, the log is asked which mark is the newest that is left.
-    standing: Standing = MarksOfLog(connection, name)
     if state.version == 0:
-        standing = Selection(store.reversed_marks(connection, name))
-        if connection.dialect.name == "sqlite":
-            state = _folded_at_once(connection, name, standing, on_progress)
+        return fold_range(
+            connection, name, EMPTY, Selection(store.reversed_marks(connection, name)), on_progress=on_progress
+        )
+    # Of a fold that goes on from an earlier state, the log is asked which mark is the newest that is left.
     events = store.read_events(connection, name, after=state.version)
+    return fold(_counted(events, on_progress) if on_progress else events, state, MarksOfLog(connection, name))
+
+
+def fold_range(
+    connection: Connection,
+    name: str,
+    state: BookState,
+    standing: Selection,
+    *,
+    after: int = 0,
+    until: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> BookState:
+    """A state and the events with `after` < version ≤ `until` (None: up to the head).
+
+    `standing`: names the marks that do not count. `on_progress`: called with the version folded last, now and then.
+    Raises StorageError `event_unreadable`.
+    """
+    if connection.dialect.name == "sqlite":
+        state, after = _folded_at_once(connection, name, state, standing, after, until, on_progress)
+    events = store.read_events(connection, name, after=after, until=until)
     return fold(_counted(events, on_progress) if on_progress else events, state, standing)
 
 
 def _folded_at_once(
-    connection: Connection, name: str, standing: Selection, on_progress: OnProgress | None
-) -> BookState:
-    """The state after the log, or after as much of it as can be read raw; what is left of it is folded event by event.
+    connection: Connection,
+    name: str,
+    state: BookState,
+    standing: Selection,
+    after: int,
+    until: int | None,
+    on_progress: OnProgress | None,
+) -> tuple[BookState, int]:
+    """The state after the range, or after as much of it as can be read raw, and the version it has come to.
 
     Runs of rows that only the log's own reader can judge it reads, so that it raises what it raises of them.
     """
-    state = EMPTY
-    for first, last, tally in raw_runs(connection, name, standing.reversed_versions):
+    for first, last, tally in raw_runs(connection, name, standing.reversed_versions, after=after, until=until):
         if tally is None:
-            events = store.read_events(connection, name, after=first - 1, until=last)
-            state = fold(events, state, standing)
+            state = fold(store.read_events(connection, name, after=first - 1, until=last), state, standing)
         else:
-            state = after(state, tally)
+            state = after_tally(state, tally)
+        after = last
         if on_progress is not None:
             for version in range(first + -first % store.ROWS_AT_ONCE, last + 1, store.ROWS_AT_ONCE):
                 on_progress(version)
-    return state
+    return state, after
 
 
 def _counted(events: Iterable[StoredEvent], on_progress: OnProgress) -> Iterator[StoredEvent]:

@@ -145,6 +145,7 @@ class StorageFault(StrEnum):
     EVENT_TYPE_NEWER = "event_type_newer"
     EVENT_UNREADABLE = "event_unreadable"
     PROJECTIONS_BEHIND = "projections_behind"
+    SEGMENTS_UNREACHABLE = "segments_unreachable"
 
 
 def shown(value: object) -> str:

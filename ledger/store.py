@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy.sql.util import ClauseAdapter
 
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
@@ -200,10 +201,12 @@ def times_of_movements(
     return first, last
 
 
-def _is_reversed(book: str) -> ColumnElement[bool]:
-    """Whether an event of the book was reversed, as a condition on `events`."""
+def _is_reversed(book: str, where: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
+    """Whether an event of the book was reversed, by one that `where` selects (None: by any), as a condition on `events`."""
     reversal = events.alias("reversal")
     found = select(reversal.c.version).where(reversal.c.book == book, reversal.c.reverses == events.c.version)
+    if where is not None:
+        found = found.where(ClauseAdapter(reversal).traverse(where))
     return found.exists()
 
 
@@ -219,15 +222,22 @@ def reversed_marks(connection: Connection, book: str, *, where: ColumnElement[bo
 
 
 def newest_mark(
-    connection: Connection, book: str, asset: str, *, until: datetime | None = None, without: int | None = None
+    connection: Connection,
+    book: str,
+    asset: str,
+    *,
+    until: datetime | None = None,
+    without: int | None = None,
+    where: ColumnElement[bool] | None = None,
 ) -> StoredEvent | None:
     """The newest standing mark of an asset; None when there is none.
 
-    `until`: only marks with `at` ≤ `until`. `without`: a version to leave out.
+    `until`: only marks with `at` ≤ `until`. `without`: a version to leave out. `where`: a condition on `events`: other marks
+    and other reversals do not count.
     """
     query = (
         select(events)
-        .where(events.c.book == book, events.c.type == "mark", events.c.asset == asset, ~_is_reversed(book))
+        .where(events.c.book == book, events.c.type == "mark", events.c.asset == asset, ~_is_reversed(book, where))
         .order_by(events.c.at.desc(), events.c.version.desc())
         .limit(1)
     )
@@ -235,6 +245,8 @@ def newest_mark(
         query = query.where(events.c.at <= until)
     if without is not None:
         query = query.where(events.c.version != without)
+    if where is not None:
+        query = query.where(where)
     row = connection.execute(query).one_or_none()
     return None if row is None else decode_row(row)
 

@@ -4,7 +4,7 @@
 the scripts.
 """
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 
 # Every table that the migrations make, including Alembic's own.
 TABLES = (
@@ -20,4 +20,5 @@ TABLES = (
     "marks",
     "projection_heads",
     "projection_rebuilds",
+    "segments",
 )

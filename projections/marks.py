@@ -10,7 +10,7 @@ reversed versions before the fold begins; `engine.standing_marks` asks the log w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -57,11 +57,11 @@ class Standing(Protocol):
 class Selection:
     """The standing marks of a selection of events.
 
-    reversed_versions:  the marks that the selection reverses
+    reversed_versions:  the marks that the selection reverses, or that do not count for another reason
     until:              later marks do not count; None for no limit
     """
 
-    reversed_versions: frozenset[int] = frozenset()
+    reversed_versions: Container[int] = frozenset()
     until: datetime | None = None
 
     def counts(self, mark: StoredEvent) -> bool:

@@ -3,95 +3,130 @@
 The file has all columns of the table `events`, under the same names: texts and amounts as text, times as microseconds in
 UTC, the body and the hash as binary. Beside each amount `X` stand `X_decimal`, a `decimal(38,18)`, and `X_rest`, a
 `decimal(38,36)` with the digits beyond 18 (see `engine.columns.amounts`); both are null where there is no amount, or where
-a sum does not fit. pyarrow is imported only when a segment is written.
+a sum does not fit. Rows are taken as the database's driver gives them. pyarrow is imported only when a segment is written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from datetime import UTC, datetime
+from decimal import Decimal, DecimalException
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import LargeBinary
 from sqlalchemy.types import BigInteger, Integer
 
 from engine.columns.amounts import REST_SCALE, SCALE, WIDTH, split_amount
-from ledger.amounts import amount_text
+from engine.columns.stores import Store
+from ledger.amounts import ZERO, amount_text
 from ledger.database.columns import ExactDecimal, UtcTime
 from ledger.database.tables import events
-from ledger.mapper import encode_row
-from ledger.stored import StoredEvent
+from ledger.errors import StorageError, StorageFault, shown
+from ledger.integrity.raw_log import COLUMNS, PLACE_OF, RawRow
+from ledger.stored import chain_hash
 
 ROWS_IN_GROUP = 100_000
-_AMOUNTS = frozenset(column.name for column in events.columns if isinstance(column.type, ExactDecimal))
+AMOUNTS = tuple(column.name for column in events.columns if isinstance(column.type, ExactDecimal))
+_VERSION, _BOOK, _BODY, _HASH = (PLACE_OF[name] for name in ("version", "book", "body", "hash"))
 
 
 @dataclass(frozen=True)
 class SegmentFile:
-    """A segment that was written."""
+    """A segment that was written.
 
-    path: Path
-    first: int  # the version of its first event
-    last: int  # the version of its last event
-    size: int  # bytes
-    sha256: bytes  # of the file
-
-
-def segment_path(folder: Path, book: str, first: int, last: int) -> Path:
-    """Where a segment stands: `book=<name, escaped>/<first>-<last>.parquet`, a layout that engines take as a partition."""
-    return folder / f"book={quote(book, safe='')}" / f"{first}-{last}.parquet"
-
-
-def write_segment(folder: Path, stored: Iterable[StoredEvent], *, rows_in_group: int = ROWS_IN_GROUP) -> SegmentFile:
-    """Write a range of one book's log, in order and without a gap; at most `rows_in_group` events are in memory.
-
-    The file appears under its name when it is complete and on the disk: a run that is killed leaves at most a temporary
-    file, which nothing reads. Raises ValueError for no events, for a gap and for events of several books; OSError.
+    name:                 its file within the store
+    first, last:          the versions of its first and last event
+    size:                 bytes
+    sha256:               of the file
+    end_hash:             of the last event
+    least_at, greatest_at, recorded_until:  of its events, UTC
+    widest:               the greatest |amount| of any column, without its digits beyond 18
+    unfit:                how many amounts did not fit into the decimal columns
     """
-    groups = iter(_batches(stored, rows_in_group))
-    group = next(groups, None)
-    if group is None:
-        raise ValueError("a segment has at least one event")
-    book, first = group[0].book, group[0].version
-    parent = segment_path(folder, book, first, first).parent
-    parent.mkdir(parents=True, exist_ok=True)
-    temporary = parent / f".{first}.{os.getpid()}.tmp"
-    try:
-        last = _write(temporary, book, first, group, groups)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-            sha256 = _sha256(file)
-        path = segment_path(folder, book, first, last)
+
+    name: str
+    first: int
+    last: int
+    size: int
+    sha256: bytes
+    end_hash: bytes
+    least_at: datetime
+    greatest_at: datetime
+    recorded_until: datetime
+    widest: Decimal
+    unfit: int
+
+
+def folder_of(book: str) -> str:
+    """The folder of a book's segments, a layout that engines take as a partition: `book=<name, escaped>`."""
+    return f"book={quote(book, safe='')}"
+
+
+def book_of(folder: str) -> str:
+    """The book whose folder it is."""
+    return unquote(folder.removeprefix("book="))
+
+
+def segment_name(book: str, first: int, last: int) -> str:
+    """The file of a segment within a store."""
+    return f"{folder_of(book)}/{first}-{last}.parquet"
+
+
+def write_segment(
+    store: Store,
+    book: str,
+    rows: Iterable[Sequence[RawRow]],
+    *,
+    first: int,
+    start_hash: bytes,
+    rows_in_group: int = ROWS_IN_GROUP,
+) -> SegmentFile:
+    """Write a range of one book's log, in order from version `first`; at most `rows_in_group` rows are in memory.
+
+    The file appears under its name when it is complete: a run that is killed leaves at most a temporary file, which nothing
+    reads. `rows`: batches of rows. `start_hash`: of the event before the first. Raises ValueError for no rows; StorageError
+    `event_unreadable` for a gap, a row of another book, a hash that does not follow, and a value of another kind; OSError.
+    """
+    written = _Columns(book, first, start_hash)
+    with store.writing(folder_of(book)) as temporary:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            _write(file, written, rows, rows_in_group)
+        with temporary.open("rb") as whole:
+            sha256 = hashlib.file_digest(whole, "sha256").digest()
         size = temporary.stat().st_size
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(parent)
-    return SegmentFile(path, first, last, size, sha256)
+        name = segment_name(book, first, written.version)
+        store.publish(temporary, name)
+    return SegmentFile(
+        name, first, written.version, size, sha256, written.hash, *written.times(), written.widest, written.unfit
+    )
 
 
-def _write(
-    path: Path, book: str, first: int, group: list[StoredEvent] | None, groups: Iterator[list[StoredEvent]]
-) -> int:
-    """Write the groups of rows; the last version."""
+def _write(file: Any, columns: _Columns, rows: Iterable[Sequence[RawRow]], rows_in_group: int) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    schema = arrow_schema()
-    version = first
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        while group is not None:
-            for event in group:
-                if (event.book, event.version) != (book, version):
-                    raise ValueError(f"expected version {version} of {book!r}, got {event.version} of {event.book!r}")
-                version += 1
-            writer.write_table(_table(group, schema), row_group_size=len(group))
-            group = next(groups, None)
-    return version - 1
+    batches = iter(rows)
+    group = list(_up_to(batches, columns, rows_in_group))
+    if not group:
+        raise ValueError("a segment has at least one event")
+    with parquet.ParquetWriter(file, arrow_schema(), compression="zstd") as writer:
+        while group:
+            table = pa.Table.from_batches(group)
+            writer.write_table(table, row_group_size=table.num_rows)
+            group = list(_up_to(batches, columns, rows_in_group))
+
+
+def _up_to(batches: Iterator[Sequence[RawRow]], columns: _Columns, most: int) -> Iterator[Any]:
+    """Record batches with together at most about `most` rows."""
+    count = 0
+    while count < most and (batch := next(batches, None)) is not None:
+        if batch:
+            count += len(batch)
+            yield columns.take(batch)
 
 
 def arrow_schema() -> Any:
@@ -101,10 +136,6 @@ def arrow_schema() -> Any:
     fields = []
     for column in events.columns:
         match column.type:
-            case _ if (
-                column.name == "book"
-            ):  # the type that Arrow and pandas give to it when they read it from the path
-                kind = pa.dictionary(pa.int32(), pa.string())
             case UtcTime():
                 kind = pa.timestamp("us", tz="UTC")
             case LargeBinary():
@@ -116,47 +147,115 @@ def arrow_schema() -> Any:
             case _:
                 kind = pa.string()
         fields.append(pa.field(column.name, kind, nullable=column.nullable))
-        if column.name in _AMOUNTS:
+        if column.name in AMOUNTS:
             fields.append(pa.field(f"{column.name}_decimal", pa.decimal128(WIDTH, SCALE)))
             fields.append(pa.field(f"{column.name}_rest", pa.decimal128(WIDTH, REST_SCALE)))
     return pa.schema(fields)
 
 
-def _table(group: list[StoredEvent], schema: Any) -> Any:
-    import pyarrow as pa
+class _Columns:
+    """Turns rows into record batches, and keeps what the manifest says of them."""
 
-    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for event in group:
-        for name, value in encode_row(event).items():
-            if name not in _AMOUNTS:
-                columns[name].append(value)
-                continue
-            assert value is None or not isinstance(value, str)
-            _add_amount(columns, name, value)
-    return pa.table(columns, schema=schema)
+    def __init__(self, book: str, first: int, start_hash: bytes) -> None:
+        self.version = first - 1
+        self.hash = start_hash
+        self.widest = ZERO
+        self.unfit = 0
+        self._book = book
+        self._schema = arrow_schema()
+        self._times: dict[str, tuple[datetime, datetime]] = {}
+
+    def times(self) -> tuple[datetime, datetime, datetime]:
+        """The least and the greatest `at`, and the greatest `recorded_at`."""
+        return (*self._times["at"], self._times["recorded_at"][1])
+
+    def take(self, rows: Sequence[RawRow]) -> Any:
+        """The next rows as a record batch."""
+        import pyarrow as pa
+
+        self._follow(rows)
+        columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
+        arrays: dict[str, Any] = {}
+        for name, values in columns.items():
+            try:
+                self._add(arrays, name, values)
+            except (pa.ArrowException, DecimalException, TypeError, ValueError) as error:
+                first = columns["version"][0]
+                raise _unsound(
+                    f"a column {name} from version {first} on does not hold what it should", str(error)
+                ) from error
+        return pa.RecordBatch.from_arrays([arrays[name] for name in self._schema.names], schema=self._schema)
+
+    def _follow(self, rows: Sequence[RawRow]) -> None:
+        """The rows are the next ones of the chain: a segment of a broken chain would have to be passed over."""
+        for row in rows:
+            self.version += 1
+            if (row[_BOOK], row[_VERSION]) != (self._book, self.version):
+                raise _unsound(f"version {self.version} of the book {shown(self._book)} is missing", str(row[_VERSION]))
+            if not isinstance(row[_BODY], bytes) or chain_hash(self.hash, row[_BODY]) != row[_HASH]:
+                raise _unsound(f"the hash at version {self.version} does not follow from its predecessor's")
+            self.hash = row[_HASH]
+
+    def _add(self, arrays: dict[str, Any], name: str, values: Sequence[Any]) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as compute
+
+        field = self._schema.field(name)
+        if name in AMOUNTS:
+            self._add_amounts(arrays, name, values)
+            return
+        if pa.types.is_timestamp(field.type):
+            texts = all(isinstance(value, str) for value in values)
+            arrays[name] = pa.array(values, pa.string()).cast(field.type) if texts else pa.array(values, field.type)
+            if name in ("at", "recorded_at"):
+                self._observe_times(name, compute.min_max(arrays[name]))
+            return
+        arrays[name] = pa.array(values, field.type)
+
+    def _observe_times(self, name: str, bounds: Any) -> None:
+        least, greatest = (bounds[end].as_py().astimezone(UTC) for end in ("min", "max"))
+        before = self._times.get(name, (least, greatest))
+        self._times[name] = min(before[0], least), max(before[1], greatest)
+
+    def _add_amounts(self, arrays: dict[str, Any], name: str, values: Sequence[Any]) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as compute
+
+        texts = [amount_text(value) if isinstance(value, Decimal) else value for value in values]
+        parts = [_NOTHING if text is None else _parts(text) for text in texts]
+        arrays[name] = pa.array(texts, pa.string())
+        for place, suffix in enumerate(("decimal", "rest")):
+            column = f"{name}_{suffix}"
+            arrays[column] = pa.array([part and part[place] for part in parts], self._schema.field(column).type)
+        self._observe_unfit([text for text, part in zip(texts, parts, strict=True) if part is None])
+        bounds = compute.min_max(arrays[f"{name}_decimal"])
+        for bound in (bounds["min"].as_py(), bounds["max"].as_py()):
+            self.widest = self.widest if bound is None else max(self.widest, bound.copy_abs())
+
+    def _observe_unfit(self, texts: Sequence[str]) -> None:
+        self.unfit += len(texts)
+        self.widest = max([self.widest, *(Decimal(text).copy_abs() for text in texts)])
 
 
-def _add_amount(columns: dict[str, list[Any]], name: str, amount: Any) -> None:
-    parts = None if amount is None else split_amount(amount)
-    columns[name].append(None if amount is None else amount_text(amount))
-    columns[f"{name}_decimal"].append(parts and parts.main)
-    columns[f"{name}_rest"].append(parts and parts.rest)
+_NOTHING = (None, None)
 
 
-def _sha256(file: Any) -> bytes:
-    return hashlib.file_digest(file, "sha256").digest()
+def _parts(text: str) -> tuple[Decimal, Decimal] | None:
+    """The two parts of a canonical text; None where it does not fit. Raises for a text that is no amount."""
+    amount = Decimal(text)
+    if text != amount_text(amount):
+        raise ValueError(f"not the canonical text of an amount: {text!r}")
+    whole, _, decimals = text.partition(".")
+    if len(decimals) <= SCALE and len(whole) <= WIDTH - SCALE:  # as nearly always
+        return amount, ZERO
+    parts = split_amount(amount)
+    return None if parts is None else (parts.main, parts.rest)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the file's new name durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _batches(stored: Iterable[StoredEvent], size: int) -> Iterator[list[StoredEvent]]:
-    remaining = iter(stored)
-    while batch := list(islice(remaining, size)):
-        yield batch
+def _unsound(what: str, actual: str | None = None) -> StorageError:
+    return StorageError(
+        StorageFault.EVENT_UNREADABLE,
+        what,
+        actual=actual,
+        advice="run `netbasis check`, and restore a backup; nothing of this range was sealed",
+    )

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 import migrations
 from engine import schema
 from engine.bookkeeper import utc_now
+from engine.columns.manifest import segments
 from engine.cost_basis import DEFAULT_METHOD, standing_events
 from engine.inbox import inbox
 from engine.projection_store import read_rows
@@ -201,7 +202,7 @@ def _check_orphans(connection: Connection, there: Collection[str], only: Collect
     if CHAIN in only and events.name in there:
         yield from check_orphans(connection)
     if PROJECTIONS_MATCH in only:
-        for table in (*projection_tables.TABLES, projection_tables.rebuilds, inbox):
+        for table in (*projection_tables.TABLES, projection_tables.rebuilds, inbox, segments):
             if table.name in there:
                 yield from check_orphans(connection, table, PROJECTIONS_MATCH)
 

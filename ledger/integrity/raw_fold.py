@@ -10,7 +10,7 @@ enough that there are some. Only on SQLite, where a row is texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from sqlalchemy import Connection
@@ -22,8 +22,9 @@ from ledger.integrity.tally import Column, Columns, Tally
 _READ = tuple(name for name in COLUMNS if name not in ("book", "body", "hash"))
 _QUERY = (
     f"SELECT {', '.join(_READ)}, typeof(body) = 'blob' AND typeof(hash) = 'blob',"  # noqa: S608 - names of columns
-    " CASE WHEN type = 'mark' THEN body END FROM events WHERE book = ? AND version > 0 ORDER BY version"
+    " CASE WHEN type = 'mark' THEN body END FROM events WHERE book = ? AND version BETWEEN ? AND ? ORDER BY version"
 )
+_LAST = 2**63 - 1
 _NAMES = (*_READ, "has_bytes", "mark_body")
 _TYPE, _VERSION = _READ.index("type"), _READ.index("version")
 _AMOUNTS = re.compile(f"(?:{COLUMN_AMOUNT.pattern},)*")
@@ -38,14 +39,15 @@ _NO_CAPITAL = {"net_deposits_delta": "0", "basis_delta": "0", "starting_value_de
 
 
 def raw_runs(
-    connection: Connection, book: str, passed_over: Collection[int]
+    connection: Connection, book: str, passed_over: Container[int], *, after: int = 0, until: int | None = None
 ) -> Iterator[tuple[int, int, Tally | None]]:
     """A book's log as runs of rows of one type: first and last version, and what the run adds up to.
 
-    None for a run that is left to the log's own reader. `passed_over`: the versions of the marks that no longer stand. It
-    ends where the driver cannot read on, or where a version is not a whole number.
+    Of the versions with `after` < version ≤ `until` (None: up to the head). None for a run that is left to the log's own
+    reader. `passed_over`: the versions of the marks that no longer stand. It ends where the driver cannot read on, or where
+    a version is not a whole number.
     """
-    for rows in driven_rows(connection, _QUERY, book):
+    for rows in driven_rows(connection, _QUERY, (book, after + 1, _LAST if until is None else until)):
         for kind, run in groupby(rows, key=_type_of):
             alike = list(run)
             first, last = alike[0][_VERSION], alike[-1][_VERSION]
@@ -58,7 +60,7 @@ def _type_of(row: RawRow) -> object:
     return row[_TYPE]
 
 
-def _tally(kind: object, rows: Sequence[RawRow], passed_over: Collection[int]) -> Tally | None:
+def _tally(kind: object, rows: Sequence[RawRow], passed_over: Container[int]) -> Tally | None:
     take = _TAKE.get(kind) if isinstance(kind, str) else None
     if take is None:
         return None
@@ -92,7 +94,7 @@ def _are_amounts(column: Column) -> bool:
     return joined.count(",") == len(column) and _AMOUNTS.fullmatch(joined) is not None
 
 
-def _fills(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool:
+def _fills(tally: Tally, columns: Columns, passed_over: Container[int]) -> bool:
     fee_deltas, fee_assets = columns["fee_delta"], columns["fee_asset"]
     fees = [delta for delta in fee_deltas if delta is not None]
     unknown = columns["unknown_fees"]
@@ -113,7 +115,7 @@ def _fills(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool
     return True
 
 
-def _deposits(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool:
+def _deposits(tally: Tally, columns: Columns, passed_over: Container[int]) -> bool:
     prices = [price for price in columns["price"] if price is not None]
     worths = columns["net_deposits_delta"]
     # A transfer has a reason, and its profit a term of its own.
@@ -126,7 +128,7 @@ def _deposits(tally: Tally, columns: Columns, passed_over: Collection[int]) -> b
     return True
 
 
-def _adjustments(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool:
+def _adjustments(tally: Tally, columns: Columns, passed_over: Container[int]) -> bool:
     if not _is(columns, {**_NO_QUOTE, **_NO_FEE, **_NO_CAPITAL, "price": None}) or not _are_amounts(
         columns["asset_delta"]
     ):
@@ -136,7 +138,7 @@ def _adjustments(tally: Tally, columns: Columns, passed_over: Collection[int]) -
     return True
 
 
-def _marks(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool:
+def _marks(tally: Tally, columns: Columns, passed_over: Container[int]) -> bool:
     """A mark's price and source are read from its bytes."""
     if not _is(columns, {**_NO_QUOTE, **_NO_FEE, **_NO_CAPITAL, "asset_delta": None}):
         return False
@@ -147,7 +149,7 @@ def _marks(tally: Tally, columns: Columns, passed_over: Collection[int]) -> bool
     return True
 
 
-_TAKE: Mapping[str, Callable[[Tally, Columns, Collection[int]], bool]] = {
+_TAKE: Mapping[str, Callable[[Tally, Columns, Container[int]], bool]] = {
     "fill": _fills,
     "deposit": _deposits,
     "adjustment": _adjustments,

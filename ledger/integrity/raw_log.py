@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from ledger import store
 from ledger.database.tables import events
@@ -24,17 +24,30 @@ PLACE_OF = {name: place for place, name in enumerate(COLUMNS)}
 _NamedRow = namedtuple("_NamedRow", COLUMNS)  # type: ignore[misc]
 _LIST = ", ".join(f'"{name}"' for name in COLUMNS)
 _SQLITE = f"SELECT {_LIST} FROM events WHERE book = ? ORDER BY version"  # noqa: S608 - names of columns
+_SQLITE_RANGE = f"SELECT {_LIST} FROM events WHERE book = ? AND version BETWEEN ? AND ? ORDER BY version"  # noqa: S608
 
 
 def raw_log(connection: Connection, book: str) -> Iterator[Sequence[RawRow]]:
     """All rows of a book in order, `store.ROWS_AT_ONCE` at once, all columns in the table's order. Memory stays flat."""
+    return _raw_rows(connection, _SQLITE, (book,), events.c.book == book)
+
+
+def raw_range(connection: Connection, book: str, first: int, last: int) -> Iterator[Sequence[RawRow]]:
+    """As `raw_log`, of the rows from one version to another, both included."""
+    of_range = and_(events.c.book == book, events.c.version.between(first, last))
+    return _raw_rows(connection, _SQLITE_RANGE, (book, first, last), of_range)
+
+
+def _raw_rows(
+    connection: Connection, query: str, given: tuple[Any, ...], where: ColumnElement[bool]
+) -> Iterator[Sequence[RawRow]]:
     stopped_at: int | None = 0
     if connection.dialect.name == "sqlite":
-        stopped_at = yield from driven_rows(connection, _SQLITE, book)
+        stopped_at = yield from driven_rows(connection, query, given)
     if stopped_at is None:
         return
-    query = select(*raw_columns(events)).where(events.c.book == book).order_by(events.c.version).offset(stopped_at)
-    with store.stream(connection, query) as result:
+    rest = select(*raw_columns(events)).where(where).order_by(events.c.version).offset(stopped_at)
+    with store.stream(connection, rest) as result:
         for partition in result.partitions(store.ROWS_AT_ONCE):
             yield [tuple(row) for row in partition]
 
@@ -44,8 +57,10 @@ def named(row: RawRow) -> Any:
     return _NamedRow(*row)
 
 
-def driven_rows(connection: Connection, query: str, book: str) -> Generator[list[RawRow], None, int | None]:
-    """What the driver's own cursor of a SQLite file reads of a book, `store.ROWS_AT_ONCE` at once.
+def driven_rows(
+    connection: Connection, query: str, given: tuple[Any, ...]
+) -> Generator[list[RawRow], None, int | None]:
+    """What the driver's own cursor of a SQLite file reads by a query and what it is given, `store.ROWS_AT_ONCE` at once.
 
     Returns how many rows that was where it could not read on, None at the end.
     """
@@ -55,7 +70,7 @@ def driven_rows(connection: Connection, query: str, book: str) -> Generator[list
     cursor = driver.cursor()
     read = 0
     try:
-        cursor.execute(query, (book,))
+        cursor.execute(query, given)
         while True:
             driver.text_factory = str  # `any_text`'s is made for damaged rows, and slow
             try:

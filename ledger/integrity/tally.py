@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, localcontext
 from typing import Any
@@ -80,7 +80,7 @@ class Tally:
             if reason in FEE_REASONS:
                 self.fees[asset] = subtract(self.fees.get(asset, ZERO), Decimal(delta))
 
-    def add_marks(self, columns: Columns, sources: Column, passed_over: Collection[int]) -> None:
+    def add_marks(self, columns: Columns, sources: Column, passed_over: Container[int]) -> None:
         """Marks, but for the versions that are passed over because they no longer stand."""
         marks = zip(columns["asset"], columns["at"], columns["version"], columns["price"], sources, strict=True)
         for asset, at, version, price, source in marks:

@@ -19,6 +19,7 @@ from sqlalchemy import MetaData, inspect, text
 import migrations
 from engine import inbox, schema
 from engine.bookkeeper import Bookkeeper
+from engine.columns import manifest
 from ledger.database import tables, triggers
 from ledger.database.connections import Database
 from ledger.errors import StorageError
@@ -28,7 +29,7 @@ from tests.ledger.database.store_support import append_sample, content, fingerpr
 from tests.script_server import run_program
 from tests.support import BOOK, ROOT, ledger_file, open_keeper
 
-METADATA = (tables.metadata, projection_tables.metadata, inbox.metadata)
+METADATA = (tables.metadata, projection_tables.metadata, inbox.metadata, manifest.metadata)
 
 
 def shape(path: Path) -> dict[str, object]:
@@ -197,8 +198,7 @@ Bookkeeper.open(sys.argv[1], "create").close()
 """
 # One per table (of the log, of the projections, Alembic's own), index and trigger, and the row with the revision.
 FIRST_STEPS = 1 + 2 + 7 + 3 + 3 + 1
-# The second one makes the triggers anew, two indexes and one table.
-# The third one makes the inbox, the fourth the table of the basis anew.
+STEPS = FIRST_STEPS + 3 + 2 + 1 + 1 + 1 + 1
 STEPS = FIRST_STEPS + 3 + 2 + 1 + 1 + 1
 
 

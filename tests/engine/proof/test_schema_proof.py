@@ -135,6 +135,14 @@ def test_rows_of_a_book_that_does_not_exist_are_found(ledger: str, table: str) -
                 " row_count) VALUES ('nowhere', 1, 'movement', 'waiting', 'x', 'k', 'deposit', 'c', 'd',"
                 " '2026-01-05T09:00:00.000000Z', '2026-01-05T09:00:00.000000Z', 1, 0)"
             )
+        elif table == "segments":
+            times, hashes = ", ".join(["'2026-01-05T09:00:00.000000Z'"] * 3), ", ".join(["CAST('x' AS BLOB)"] * 3)
+            raw.execute(
+                "INSERT INTO segments (book, first_version, last_version, size, unfit, widest, sums, state, sealed_at,"
+                " least_at, greatest_at, recorded_until, sha256, start_hash, end_hash) VALUES ('nowhere', 1, 2, 3, 0, '0',"
+                f" '{{}}', '{{}}', '2026-01-05T09:00:00.000000Z', {times},"
+                f" {hashes.replace('BLOB', 'BYTEA') if is_url(ledger) else hashes})"
+            )
         else:
             raw.execute(f"UPDATE {table} SET book = 'nowhere'")
     told = [
