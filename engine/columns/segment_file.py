@@ -3,7 +3,9 @@
 The file has all columns of the table `events`, under the same names: texts and amounts as text, times as microseconds in
 UTC, the body and the hash as binary. Beside each amount `X` stand `X_decimal`, a `decimal(38,18)`, and `X_rest`, a
 `decimal(38,36)` with the digits beyond 18 (see `engine.columns.amounts`); both are null where there is no amount, or where
-a sum does not fit. Rows are taken as the database's driver gives them. pyarrow is imported only when a segment is written.
+a sum does not fit. `segment` is the segment's first version, `previous_hash` the hash of the event before: with them a row
+is proved by itself, and a segment without its neighbours. Rows are taken as the database's driver gives them. pyarrow is
+imported only when a segment is written.
 """
 
 from __future__ import annotations
@@ -150,6 +152,7 @@ def arrow_schema() -> Any:
         if column.name in AMOUNTS:
             fields.append(pa.field(f"{column.name}_decimal", pa.decimal128(WIDTH, SCALE)))
             fields.append(pa.field(f"{column.name}_rest", pa.decimal128(WIDTH, REST_SCALE)))
+    fields += [pa.field("segment", pa.int64(), nullable=False), pa.field("previous_hash", pa.binary(), nullable=False)]
     return pa.schema(fields)
 
 
@@ -162,6 +165,7 @@ class _Columns:
         self.widest = ZERO
         self.unfit = 0
         self._book = book
+        self._first = first
         self._schema = arrow_schema()
         self._times: dict[str, tuple[datetime, datetime]] = {}
 
@@ -173,6 +177,7 @@ class _Columns:
         """The next rows as a record batch."""
         import pyarrow as pa
 
+        previous = self.hash
         self._follow(rows)
         columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
         arrays: dict[str, Any] = {}
@@ -184,6 +189,8 @@ class _Columns:
                 raise _unsound(
                     f"a column {name} from version {first} on does not hold what it should", str(error)
                 ) from error
+        arrays["segment"] = pa.array([self._first] * len(rows), pa.int64())
+        arrays["previous_hash"] = pa.array([previous, *columns["hash"][:-1]], pa.binary())
         return pa.RecordBatch.from_arrays([arrays[name] for name in self._schema.names], schema=self._schema)
 
     def _follow(self, rows: Sequence[RawRow]) -> None:
@@ -242,6 +249,8 @@ _NOTHING = (None, None)
 
 def _parts(text: str) -> tuple[Decimal, Decimal] | None:
     """The two parts of a canonical text; None where it does not fit. Raises for a text that is no amount."""
+    if text == "0":  # as half of them
+        return ZERO, ZERO
     amount = Decimal(text)
     if text != amount_text(amount):
         raise ValueError(f"not the canonical text of an amount: {text!r}")

@@ -81,7 +81,7 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "adjustment": {"amount": _SIGNED, "asset": _ASSET, "group?": _KEY, "reason": _KEY},
 }
 # The newest version of each type that the patterns know; a newer one is left to the prover.
-_VERSIONS = {"fill": "[12]", "deposit": "[12]", "mark": "1", "adjustment": "[12]"}
+VERSIONS = {"fill": "[12]", "deposit": "[12]", "mark": "1", "adjustment": "[12]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _form(kind: str) -> Form:
     for marked in sorted(fields, key=lambda field: field.rstrip("?!")):
         name = marked.rstrip("?!")
         if name == "type":
-            parts.append(f'"type":"{kind}/({_VERSIONS[kind]})",')
+            parts.append(f'"type":"{kind}/({VERSIONS[kind]})",')
             names.append("type_version")
             continue
         quote = "" if marked.endswith("!") else '"'

@@ -198,8 +198,9 @@ Bookkeeper.open(sys.argv[1], "create").close()
 """
 # One per table (of the log, of the projections, Alembic's own), index and trigger, and the row with the revision.
 FIRST_STEPS = 1 + 2 + 7 + 3 + 3 + 1
+# The second one makes the triggers anew, two indexes and one table.
+# The third one makes the inbox, the fourth the table of the basis anew, the fifth that of the segments.
 STEPS = FIRST_STEPS + 3 + 2 + 1 + 1 + 1 + 1
-STEPS = FIRST_STEPS + 3 + 2 + 1 + 1 + 1
 
 
 def killed_after(path: Path, steps: int) -> int:

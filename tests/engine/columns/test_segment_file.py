@@ -66,13 +66,15 @@ def test_a_segment_has_every_column_of_its_events(store: Store, log: Log) -> Non
     assert parquet.ParquetFile(path).num_row_groups == -(-len(stored) // 4)
     rows = parquet.ParquetFile(path).read().to_pylist()
     assert [_without_parts(row) for row in rows] == [_as_texts(encode_row(each)) for each in stored]
+    assert {row["segment"] for row in rows} == {2}
+    assert [row["previous_hash"] for row in rows] == [each.hash for each in log[0][:-1]]
     parts = [(row[f"{name}_decimal"], row[f"{name}_rest"], text) for row in rows for name, text in _amounts(row)]
     assert all(add(main, rest) == Decimal(text) for main, rest, text in parts if main is not None)
     assert any(rest for _, rest, _ in parts)  # digits beyond 18
     too_wide = [text for main, rest, text in parts if main is None and rest is None]
     widest = stored[-1].effects.starting_value_delta
     assert too_wide == [amount_text(widest)]
-    assert (written.unfit, written.widest, written.end_hash) == (1, abs(widest), stored[-1].hash)
+    assert (written.unfit, written.widest, written.end_hash) == (1, widest.copy_abs(), stored[-1].hash)
     times = [each.at for each in stored]
     assert (written.least_at, written.greatest_at) == (min(times), max(times))
     assert written.recorded_until == stored[-1].recorded_at
@@ -195,7 +197,8 @@ def _amounts(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _without_parts(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if not name.endswith(("_decimal", "_rest"))}
+    beside = ("_decimal", "_rest", "segment", "previous_hash")
+    return {name: value for name, value in row.items() if not name.endswith(beside)}
 
 
 def _as_texts(row: dict[str, Any]) -> dict[str, Any]:
