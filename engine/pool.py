@@ -21,7 +21,7 @@ from sqlalchemy import Connection, and_
 
 from engine.bookkeeper import utc_now
 from engine.pairing import transfer_of
-from engine.views import NOW, Moment, view_within
+from engine.views import NOW, FoldOf, Moment, fold_of_rows, view_within
 from ledger import store
 from ledger.amounts import add
 from ledger.book import Book
@@ -101,18 +101,30 @@ def require_books(connection: Connection, names: Iterable[str]) -> tuple[list[Bo
     return books, [head.version for _, head in found]
 
 
-def pool_at(database: Database, names: Iterable[str], moment: Moment = NOW, *, now: datetime | None = None) -> Pool:
-    """The books at a moment. Raises as `engine.views.view_at`, and Refused `pool_mixed`."""
+def pool_at(
+    database: Database,
+    names: Iterable[str],
+    moment: Moment = NOW,
+    *,
+    now: datetime | None = None,
+    fold_of: FoldOf = fold_of_rows,
+) -> Pool:
+    """The books at a moment. Raises as `engine.views.view_at`, and Refused `pool_mixed`.
+
+    `fold_of`: how the past of one book is folded; that of several is always folded from rows.
+    """
     with database.reading() as connection:
-        return pool_within(connection, names, moment, now=now or utc_now())
+        return pool_within(connection, names, moment, now=now or utc_now(), fold_of=fold_of)
 
 
-def pool_within(connection: Connection, names: Iterable[str], moment: Moment, *, now: datetime) -> Pool:
+def pool_within(
+    connection: Connection, names: Iterable[str], moment: Moment, *, now: datetime, fold_of: FoldOf = fold_of_rows
+) -> Pool:
     """As `pool_at`, within a transaction of the caller."""
     books, _ = require_books(connection, names)
     if len(books) == 1 or moment.is_now:
         # At the heads every transfer has both sides, and their sums cancel.
-        views = [view_within(connection, book.name, moment, now=now) for book in books]
+        views = [view_within(connection, book.name, moment, now=now, fold_of=fold_of) for book in books]
         states = [view.state for view in views]
     else:
         states = [_state_at(connection, book.name, moment, books, now) for book in books]
@@ -228,16 +240,18 @@ def pnl_of_period(
     prices: Marks,
     *,
     now: datetime | None = None,
+    fold_of: FoldOf = fold_of_rows,
 ) -> Period:
     """Profit and loss of the events with `start` ≤ `at` < `end`, each end valued at the newest marks before it.
 
     `start`: None for the beginning. `end`: None for no limit. `prices`: take precedence over the marks at the end.
-    `known_at`: see `engine.views.Moment`. `now`, and what is raised: see `pool_at`.
+    `known_at`: see `engine.views.Moment`. `now`, `fold_of` and what is raised: see `pool_at`.
     """
     now, named = now or utc_now(), list(names)
     with database.reading() as connection:
-        first = pool_within(connection, named, Moment(before=start or BEGINNING, known_at=known_at), now=now)
-        last = pool_within(connection, named, Moment(before=end, known_at=known_at), now=now)
+        until_start = Moment(before=start or BEGINNING, known_at=known_at)
+        first = pool_within(connection, named, until_start, now=now, fold_of=fold_of)
+        last = pool_within(connection, named, Moment(before=end, known_at=known_at), now=now, fold_of=fold_of)
     at_start = pnl(first.state, first.state.marks, first.numeraire)
     at_end = pnl(last.state, {**last.state.marks, **prices}, last.numeraire)
     return Period(last, at_start, at_end, change(at_start, at_end))

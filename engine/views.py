@@ -7,7 +7,7 @@ time folds the selected events in the order of their versions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,11 +25,12 @@ from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.errors import Refusal, Refused
 from ledger.events import MOVES_BASIS
+from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
 from projections.audit import AuditRow, audit_rows
 from projections.marks import Selection
-from projections.register import RegisterRow, register_rows
-from projections.state import fold
+from projections.register import RegisterRow, Skipped, register_rows
+from projections.state import BookState, fold
 
 _MOVES_BASIS = events.c.effect_of.in_(MOVES_BASIS)
 
@@ -73,31 +74,46 @@ class Moment:
 NOW = Moment()
 
 
-def view_at(database: Database, name: str, moment: Moment = NOW, *, now: datetime | None = None) -> View:
+# How the events of a moment are folded: from rows, or from segments where they are (`engine.columns.choosing`).
+FoldOf = Callable[[Connection, Book, Head, Moment, datetime], BookState]
+
+
+def fold_of_rows(connection: Connection, book: Book, head: Head, moment: Moment, until: datetime) -> BookState:
+    """The events that a moment chooses, folded one by one. `until`: later marks do not count."""
+    condition = moment.condition()
+    reversed_marks = store.reversed_marks(connection, book.name, where=condition)
+    standing = Selection(reversed_marks, until=until)
+    return fold(store.read_events(connection, book.name, where=condition), standing=standing)
+
+
+def view_at(
+    database: Database,
+    name: str,
+    moment: Moment = NOW,
+    *,
+    now: datetime | None = None,
+    fold_of: FoldOf = fold_of_rows,
+) -> View:
     """The book at a moment: from the stored projections for the present, folded from the log otherwise.
 
     `View.head` is always the end of the log; `View.state.version` is the newest event that counts. The marks are the newest
     standing ones among the events that count, without those ahead of the clock. `now`: the current time; None for the
-    system's clock. Raises Refused `book_unknown`, `version_unknown`; StorageError.
+    system's clock. `fold_of`: how a past moment is folded. Raises Refused `book_unknown`, `version_unknown`; StorageError.
     """
     with database.reading() as connection:
-        return view_within(connection, name, moment, now=now or utc_now())
+        return view_within(connection, name, moment, now=now or utc_now(), fold_of=fold_of)
 
 
-def view_within(connection: Connection, name: str, moment: Moment, *, now: datetime) -> View:
+def view_within(
+    connection: Connection, name: str, moment: Moment, *, now: datetime, fold_of: FoldOf = fold_of_rows
+) -> View:
     """As `view_at`, within a transaction of the caller, which may read more of the same state."""
     book, head = _require(connection, name, moment)
-    return _view(connection, book, head, moment, now)
-
-
-def _view(connection: Connection, book: Book, head: Head, moment: Moment, now: datetime) -> View:
     if moment.is_now:
         state = stored_state(load_rows(connection, book.name), book, head)
         return View(book, head, replace(state, marks=marks_now(connection, book.name, state.marks, now)))
-    condition = moment.condition()
-    reversed_marks = store.reversed_marks(connection, book.name, where=condition)
-    standing = Selection(reversed_marks, until=min(now, moment.known_at or now) + CLOCK_TOLERANCE)
-    return View(book, head, fold(store.read_events(connection, book.name, where=condition), standing=standing))
+    until = min(now, moment.known_at or now) + CLOCK_TOLERANCE
+    return View(book, head, fold_of(connection, book, head, moment, until))
 
 
 def _as_a_time(digits: str) -> str | None:
@@ -180,16 +196,33 @@ class RegisterFilter:
         )
 
 
+# The events of a register in order, of those that no row is shown of at least their sums.
+EventsOf = Callable[[Connection, Book, Head, Moment, RegisterFilter], Iterator[StoredEvent | Skipped]]
+
+
+def events_of_rows(
+    connection: Connection, book: Book, head: Head, moment: Moment, shown: RegisterFilter
+) -> Iterator[StoredEvent | Skipped]:
+    """Every event that a moment chooses, read from its row."""
+    yield from store.read_events(connection, book.name, where=moment.condition())
+
+
 @contextmanager
 def register(
-    database: Database, name: str, moment: Moment = NOW, shown: RegisterFilter | None = None
+    database: Database,
+    name: str,
+    moment: Moment = NOW,
+    shown: RegisterFilter | None = None,
+    *,
+    events_of: EventsOf = events_of_rows,
 ) -> Iterator[tuple[Book, Head, Iterator[RegisterRow]]]:
     """The book's terms, its head, and a stream of its postings with the running balance of their asset.
 
-    `shown`: which rows; None for all that have a posting. Raises as `view_at`.
+    `shown`: which rows; None for all that have a posting. `events_of`: where events are read. Raises as `view_at`.
     """
     with database.reading() as connection:
         book, head = _require(connection, name, moment)
         reversals = store.reversals(connection, name, where=moment.condition())
-        rows = register_rows(store.read_events(connection, name, where=moment.condition()), reversals)
-        yield book, head, filter((shown or RegisterFilter()).shows, rows)
+        chosen = shown or RegisterFilter()
+        rows = register_rows(events_of(connection, book, head, moment, chosen), reversals)
+        yield book, head, filter(chosen.shows, rows)

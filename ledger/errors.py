@@ -89,6 +89,7 @@ class Refusal(StrEnum):
     # A decision of the engine
     SHORT_LOT = "short_lot"
     COPY_DIFFERS = "copy_differs"
+    SEGMENTS_MISSING = "segments_missing"
     INBOX_PENDING = "inbox_pending"
     TRANSFER_SAME_BOOK = "transfer_same_book"
     TRANSFER_TERMS_DIFFER = "transfer_terms_differ"

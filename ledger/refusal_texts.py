@@ -150,6 +150,9 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "enough of the asset",
         "leave out --no-shorts, or append what is missing before it",
     ),
+    Refusal.SEGMENTS_MISSING: RefusalText(
+        "the book has no segments", "segments", "write them with `netbasis seal`, or leave out --engine columns"
+    ),
     Refusal.INBOX_PENDING: RefusalText(
         "{waits} in the inbox{held}: this would be decided without what is not in yet",
         "an empty inbox",

@@ -68,7 +68,19 @@ class RegisterRow:
         return self.delta is not None
 
 
-def register_rows(events: Iterable[StoredEvent], reversals: Mapping[int, int]) -> Iterator[RegisterRow]:
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Events of which no row is wanted, by what they add up to.
+
+    balances:        by asset, in its own unit
+    starting_value:  in the numeraire
+    """
+
+    balances: Mapping[str, Decimal]
+    starting_value: Decimal
+
+
+def register_rows(events: Iterable[StoredEvent | Skipped], reversals: Mapping[int, int]) -> Iterator[RegisterRow]:
     """A row for each posting, and for each event without postings. `events`: in order from the book's first.
 
     `reversals`: by the version of a reversed event, the version that reverses it.
@@ -76,6 +88,10 @@ def register_rows(events: Iterable[StoredEvent], reversals: Mapping[int, int]) -
     balances: dict[str, Decimal] = {}
     starting_value = ZERO
     for stored in events:
+        if isinstance(stored, Skipped):
+            starting_value = add(starting_value, stored.starting_value)
+            balances |= {asset: add(balances.get(asset, ZERO), delta) for asset, delta in stored.balances.items()}
+            continue
         starting_value = add(starting_value, stored.effects.starting_value_delta)
         reversed_by = reversals.get(stored.version)
         postings = False

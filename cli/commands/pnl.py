@@ -21,7 +21,7 @@ from cli.shared.moment import (
     pooled_at,
     zone_of,
 )
-from cli.shared.options import AllBooksOption, Output, OutputOption, target
+from cli.shared.options import AllBooksOption, Engine, EngineOption, Output, OutputOption, of_one_book, target
 from cli.shared.output import emit_report
 from cli.shared.prices import InOption, parse_currency, parse_prices
 from cli.shared.usage import WrongUsage
@@ -65,6 +65,7 @@ def pnl(
     end: ToOption = None,
     by: ByOption = None,
     zone: ZoneOption = None,
+    engine: EngineOption = Engine.AUTO,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show total value, net deposits, net basis, PnL and profit.
@@ -76,6 +77,7 @@ def pnl(
 
     Example: netbasis --db live.db pnl --from 2026-11 --to 2026-11
     """
+    from engine.columns.choosing import fold_of
     from engine.reports.periods import profit_by_period
     from engine.reports.profit import profit, profit_by_lots, profit_of_period
 
@@ -83,6 +85,8 @@ def pnl(
     is_period, by_lots = start is not None or end is not None or by is not None, lots or method is not None
     unit = parse_currency(currency)
     _require_one_question(is_period=is_period, by_lots=by_lots, as_of=as_of, fees=fees, by=by, price=price)
+    if engine is Engine.COLUMNS and (by_lots or by is not None):
+        raise WrongUsage("--engine columns is about sums: --lots, --method and --by are folded from rows")
     if is_period and unit is not None:
         raise WrongUsage("--in is about a moment here: see `returns --in` and `gains --in` for a period")
     how = cost_method(named, method, fees) if by_lots else None
@@ -90,15 +94,16 @@ def pnl(
     given, prices = price or (), partial(parse_prices, price or ())
     with named.open("read") as keeper:
         names, database = pooled_at(named, keeper, moment, all_books=all_books), keeper.database
+        fold = fold_of(database, of_one_book(engine, names))
         span = {"start": period.start, "end": period.end, "known_at": period.known_at}
         if by is not None:
             in_zone = zone_of(named, zone) or UTC
             report = profit_by_period(database, names, by.value, **span, now=named.now, zone=in_zone)
         elif is_period:
             at_end = parse_prices(given, keeper.terms(names[0]), min(period.end or named.now, named.now))
-            report = profit_of_period(database, names, **span, now=named.now, prices=at_end)
+            report = profit_of_period(database, names, **span, now=named.now, prices=at_end, fold_of=fold)
         elif how is None:
-            report = profit(database, names, moment, now=named.now, prices=prices, currency=unit)
+            report = profit(database, names, moment, now=named.now, prices=prices, currency=unit, fold_of=fold)
         else:
             report = profit_by_lots(database, names, how, moment, now=named.now, prices=prices, currency=unit)
     emit_report(output, report)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.shared.options import Output, OutputOption, target
+from cli.shared.options import Engine, EngineOption, Output, OutputOption, target
 from cli.shared.output import emit, progress, text_table
 from engine.reports.report import Table, counted
 
@@ -22,6 +22,7 @@ def rebuild(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change; exit 1 when something would.")
     ] = False,
+    engine: EngineOption = Engine.AUTO,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Recompute the projections from the log and replace the stored ones.
@@ -35,7 +36,7 @@ def rebuild(
     named = target(context)
     with named.open("read" if dry_run else "write") as keeper, progress("folding") as on_progress:
         name = keeper.resolve(named.book)
-        rebuilt = run(keeper.database, name, dry_run=dry_run, on_progress=on_progress)
+        rebuilt = run(keeper.database, name, dry_run=dry_run, on_progress=on_progress, engine=engine.value)
     if rebuilt.changes and not dry_run:
         named.stays = "the rebuilt projections are committed"
     document = {

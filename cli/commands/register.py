@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.shared.moment import AsOfOption, FromOption, KnownAtOption, ToOption, ZoneOption, bounds_of, moment_of
-from cli.shared.options import Output, OutputOption, StrategyOption, target
+from cli.shared.options import Engine, EngineOption, Output, OutputOption, StrategyOption, target
 from cli.shared.output import emit_stream
 from cli.shared.usage import WrongUsage
 
@@ -36,6 +36,7 @@ def show(
     as_of: AsOfOption = None,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
+    engine: EngineOption = Engine.AUTO,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show every posting with the running balance of its asset. (Short: reg.)
@@ -45,6 +46,7 @@ def show(
 
     Example: netbasis --db live.db register --asset XRP --from 2026-03
     """
+    from engine.columns.choosing import events_of
     from engine.reports.postings import postings
     from engine.views import RegisterFilter
     from ledger.events import EVENT_TYPES
@@ -58,6 +60,13 @@ def show(
     every_column = output is not Output.TEXT
     with (
         named.open("read") as keeper,
-        postings(keeper.database, keeper.resolve(named.book), moment, wanted, every_column=every_column) as found,
+        postings(
+            keeper.database,
+            keeper.resolve(named.book),
+            moment,
+            wanted,
+            every_column=every_column,
+            events_of=events_of(keeper.database, engine.value),
+        ) as found,
     ):
         emit_stream(output, "rows", found)

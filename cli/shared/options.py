@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -43,6 +43,32 @@ OutputOption: TypeAlias = Annotated[
     Output,
     typer.Option("-O", "--output", help="text for people; for programs json, csv or ndjson, decimals as strings"),
 ]
+
+
+class Engine(StrEnum):
+    """What a sealed range of a log is read from."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+    AUTO = "auto"
+
+
+EngineOption: TypeAlias = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="What sealed ranges are read from: rows, columns (segments, see `seal`), or auto: segments where they are.",
+    ),
+]
+
+
+def of_one_book(engine: Engine, names: Sequence[str]) -> Literal["rows", "columns", "auto"]:
+    """The engine for books looked at as one. Raises WrongUsage for columns where there are several."""
+    if engine is Engine.COLUMNS and len(names) > 1:
+        raise WrongUsage("--engine columns is about one book: the past of several is folded from rows")
+    return engine.value
+
+
 StrategyOption: TypeAlias = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="Only the fills of this strategy.")
 ]

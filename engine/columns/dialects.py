@@ -6,6 +6,7 @@ values of a statement stand in its text, as literals.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Select
@@ -51,6 +52,12 @@ def compiled(query: Select[Any]) -> str:
 
 def text_for(engine: Engine, query: Select[Any]) -> str:
     """A statement in an engine's words. Raises StorageError `extra_missing`."""
+    return _translated(engine, compiled(query))
+
+
+# The same statement is asked of one segment after the other, and to translate it takes longer than to run it.
+@lru_cache(maxsize=32)
+def _translated(engine: Engine, text: str) -> str:
     try:
         import sqlglot
         from sqlglot import exp
@@ -63,7 +70,7 @@ def text_for(engine: Engine, query: Select[Any]) -> str:
         arguments = [argument.transform(spelled) for argument in node.expressions]
         return sqlglot.parse_one(_spelling(engine, str(node.this).lower(), arguments), read=engine)
 
-    tree = sqlglot.parse_one(compiled(query), read="postgres")
+    tree = sqlglot.parse_one(text, read="postgres")
     return str(tree.transform(spelled).sql(dialect=engine))
 
 

@@ -11,12 +11,15 @@ import tempfile
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
+from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import Select
 
 from engine.columns.dialects import text_for
 from engine.columns.stores import Store, extra_missing
+from ledger.database.log_columns import RUN_COLUMNS, Run
 
 MEMORY = "512MB"
 
@@ -46,12 +49,28 @@ class Duck:
                 source = "files_of_store"
             self._connection.execute(f"CREATE OR REPLACE TEMP VIEW log AS SELECT * FROM {source}")  # noqa: S608
 
-    def rows(self, query: Select[Any]) -> list[Any]:
-        """A statement's rows, whose values are known by the names of their columns. Raises EngineFailed."""
+    def let_runs(self, runs: Sequence[Run]) -> None:
+        """Let the table `runs` be these; see `ledger.database.log_columns.in_runs`."""
         with _failing():
-            cursor = self._connection.execute(text_for("duckdb", query))
+            kinds = ", ".join(f"{name} {'VARCHAR' if name == 'book' else 'BIGINT'}" for name in RUN_COLUMNS)
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE runs ({kinds})")
+            self._connection.executemany("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", [astuple(run) for run in runs])
+
+    def rows(self, query: Select[Any] | str) -> list[Any]:
+        """A statement's rows, whose values are known by the names of their columns. Raises EngineFailed.
+
+        `query`: a text is one of `text_for`, made once for many segments.
+        """
+        with _failing():
+            cursor = self._connection.execute(query if isinstance(query, str) else text_for("duckdb", query))
             row = namedtuple("row", [column[0] for column in cursor.description])  # type: ignore[misc]
             return [row(*values) for values in cursor.fetchall()]
+
+
+def require_extra() -> None:
+    """Raises StorageError `extra_missing` unless all that reads segments is installed; imports none of it."""
+    if any(find_spec(name) is None for name in ("duckdb", "pyarrow", "sqlglot")):
+        raise extra_missing("segments")
 
 
 @contextmanager

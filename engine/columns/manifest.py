@@ -12,7 +12,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    insert,
+    select,
+)
 
 from ledger.amounts import amount_text
 from ledger.database.columns import EXACT_TEXT, UtcTime, exact_sum
@@ -42,6 +53,9 @@ segments = Table(
     Column("sealed_at", UtcTime, nullable=False),
     sqlite_with_rowid=False,
 )
+
+
+_ANY = select(segments.c.first_version).where(segments.c.book == bindparam("of_book")).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,11 @@ def _plain(value: Any) -> Any:
 def segments_of(connection: Connection, book: str) -> list[Segment]:
     """The segments of a book, in order. Raises StorageError `event_unreadable` for a row that was damaged."""
     return list(_read(connection, book))
+
+
+def has_segments(connection: Connection, book: str) -> bool:
+    """Whether the manifest names a segment of a book."""
+    return connection.execute(_ANY, {"of_book": book}).first() is not None
 
 
 def _read(connection: Connection, book: str) -> Iterator[Segment]:

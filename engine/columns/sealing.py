@@ -24,7 +24,7 @@ from engine.columns.standing import with_standing
 from engine.columns.stores import Store, open_store, told
 from engine.refolding import fold_range
 from ledger import store as log
-from ledger.book import GENESIS_HASH, Book
+from ledger.book import GENESIS_HASH, TERMS, Book
 from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.errors import StorageError, StorageFault
@@ -190,7 +190,7 @@ def _write_manifest(store: Store, book: Book, found: list[Segment]) -> None:
     """Write `_manifest.json` beside the segments: what a reader without the database has to know of them."""
     if not found:
         return
-    terms = {"mode": book.mode, "numeraire": book.numeraire, "base_asset": book.base_asset}
+    terms = {term: getattr(book, term) for term in TERMS}
     document = {"book": book.name, "terms": terms, "segments": [each.as_document() for each in found]}
     folder = folder_of(book.name)
     with store.writing(folder) as temporary:

@@ -8,16 +8,23 @@ from datetime import datetime
 from engine.pool import pool_at
 from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.report import Block, Report, Table, counted
-from engine.views import NOW, Moment
+from engine.views import NOW, FoldOf, Moment, fold_of_rows
 from ledger.database.connections import Database
 from projections.inventory import Inventory
 
 PARTS = ("fills", "capital", "adjustments")
 
 
-def balances(database: Database, names: Iterable[str], moment: Moment = NOW, *, now: datetime | None = None) -> Report:
-    """The balances of a book or a pool at a moment, in each asset's own unit. `now` and errors: see `pool_at`."""
-    pool = pool_at(database, names, moment, now=now)
+def balances(
+    database: Database,
+    names: Iterable[str],
+    moment: Moment = NOW,
+    *,
+    now: datetime | None = None,
+    fold_of: FoldOf = fold_of_rows,
+) -> Report:
+    """The balances of a book or a pool at a moment, in each asset's own unit. `now`, `fold_of`, errors: see `pool_at`."""
+    pool = pool_at(database, names, moment, now=now, fold_of=fold_of)
     table = balance_table(pool.state.inventory)
     unknown_fees = pool.state.fees.unknown
     waiting = waiting_in(database, pool.books)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 
 from engine.reports.report import Report, Table
-from engine.views import NOW, Moment, RegisterFilter, register
+from engine.views import NOW, EventsOf, Moment, RegisterFilter, events_of_rows, register
 from ledger.database.connections import Database
 from projections.register import RegisterRow
 
@@ -32,6 +32,7 @@ def postings(
     wanted: RegisterFilter | None = None,
     *,
     every_column: bool = True,
+    events_of: EventsOf = events_of_rows,
 ) -> Iterator[Report]:
     """The postings of a book as a stream, which must be read inside the context; memory stays flat.
 
@@ -42,6 +43,6 @@ def postings(
     of_type = _SHOWN.get(chosen.type, _POSTING)
     shown = ("version", "at", "type", *of_type, "session_id", "strategy", "key", "reverses", "reversed_by")
     columns = _ALL if every_column else shown
-    with register(database, name, moment, chosen) as (book, head, rows):
+    with register(database, name, moment, chosen, events_of=events_of) as (book, head, rows):
         table = Table(columns, ([getattr(row, column) for column in columns] for row in rows))
         yield Report({"book": book.name, "version": moment.version_of(head)}, [table], table)

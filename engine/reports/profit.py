@@ -13,7 +13,7 @@ from engine.reports.currency import Unit, unit_of
 from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.lots import average_entries
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
-from engine.views import NOW, Moment
+from engine.views import NOW, FoldOf, Moment, fold_of_rows
 from ledger.book import Book
 from ledger.database.connections import Database
 from projections.marks import Marks, Price
@@ -50,12 +50,13 @@ def profit(
     now: datetime,
     prices: PricesGiven = no_prices,
     currency: str | None = None,
+    fold_of: FoldOf = fold_of_rows,
 ) -> Report:
     """Profit and loss at a moment, valued with the newest marks and with `prices`, which come first.
 
-    `currency`: to show figures in, at the rate of the moment. Raises as `pool_at`.
+    `currency`: to show figures in, at the rate of the moment. `fold_of`, and what is raised: see `pool_at`.
     """
-    pool = pool_at(database, names, moment, now=now)
+    pool = pool_at(database, names, moment, now=now, fold_of=fold_of)
     at = _valued_at(moment, now)
     marks = {**pool.state.marks, **prices(pool.books[0], at)}
     document, body = _valued(pool, marks, at, unit_of(currency, pool.numeraire, marks, at))
@@ -241,12 +242,13 @@ def profit_of_period(
     known_at: datetime | None = None,
     now: datetime,
     prices: Marks | None = None,
+    fold_of: FoldOf = fold_of_rows,
 ) -> Report:
     """Profit and loss at the start and the end of a period, and what changed; `prices` count at the end.
 
     Raises as `pnl_of_period`.
     """
-    found = pnl_of_period(database, names, start, end, known_at, prices or {}, now=now)
+    found = pnl_of_period(database, names, start, end, known_at, prices or {}, now=now, fold_of=fold_of)
     document = {
         **found.pool.place,
         "numeraire": found.pool.numeraire,

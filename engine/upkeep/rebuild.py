@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from engine.columns.choosing import Engine, fold_log
 from engine.projection_store import count_rebuild, replace_rows
 from engine.refolding import changes_of, folded, require_head
 from engine.retrying import always, retry
@@ -33,21 +34,30 @@ class RebuildReport:
 
 
 def rebuild(
-    database: Database, name: str, *, dry_run: bool = False, on_progress: OnProgress | None = None
+    database: Database,
+    name: str,
+    *,
+    dry_run: bool = False,
+    on_progress: OnProgress | None = None,
+    engine: Engine = "rows",
 ) -> RebuildReport:
     """Fold the book's log anew and swap the projections in; the dry run only says what would change.
 
-    `on_progress` is called with the number of events folded so far. Raises Refused `book_unknown`; StorageError.
+    `on_progress` is called with the number of events folded so far. `engine`: whether sealed ranges are folded from their
+    segments. Raises Refused `book_unknown`, `segments_missing`; StorageError.
     """
-    work = partial(_rebuild, database, name, dry_run=dry_run, on_progress=on_progress)
+    work = partial(_rebuild, database, name, dry_run=dry_run, on_progress=on_progress, engine=engine)
     return retry(work, safe_to_repeat=always)
 
 
-def _rebuild(database: Database, name: str, *, dry_run: bool, on_progress: OnProgress | None) -> RebuildReport:
+def _rebuild(
+    database: Database, name: str, *, dry_run: bool, on_progress: OnProgress | None, engine: Engine
+) -> RebuildReport:
     started = time.perf_counter()
     with database.reading() as connection:
         book, head = store.require_book(connection, name)
-        state = folded(connection, name, EMPTY, on_progress)
+        of_segments = fold_log(database, connection, book, head, engine, on_progress)
+        state = folded(connection, name, EMPTY, on_progress) if of_segments is None else of_segments
         require_head(state, head)
         if dry_run:
             changes = changes_of(connection, rows_of(state, book), name)

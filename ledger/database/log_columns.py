@@ -33,7 +33,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    values,
+    table,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.ext.compiler import compiles
@@ -185,6 +185,8 @@ def _segments() -> Table:
 
 
 SEGMENTS = LogColumns(_segments(), is_split=True)
+# The same log once more in one statement, to look reversals up in.
+LATER = LogColumns(SEGMENTS.table.alias("later"), is_split=True)
 
 
 def of_server(book: str) -> LogColumns:
@@ -211,12 +213,13 @@ class Run:
     last: int
 
 
-def in_runs(log: LogColumns, runs: Sequence[Run]) -> LogColumns:
-    """The rows of a log that are in one of the runs, with the column `run` beside theirs."""
-    names = ("book", "segment", "run", "first", "last")
-    columns: list[Any] = [column("book", Text), *(column(name, BigInteger) for name in names[1:])]
-    rows = [(each.book, each.segment, each.run, each.first, each.last) for each in runs]
-    of_runs = values(*columns, name="runs").data(rows)
+# A table that the engine is given: see `Duck.let_runs`, `Spark.let_runs`.
+RUN_COLUMNS = ("book", "segment", "run", "first", "last")
+
+
+def in_runs(log: LogColumns) -> LogColumns:
+    """The rows of a log that are in one of the runs of the table `runs`, with the column `run` beside theirs."""
+    of_runs = table("runs", column("book", Text), *(column(name, BigInteger) for name in RUN_COLUMNS[1:]))
     is_in = and_(
         of_runs.c.book == log["book"],
         of_runs.c.segment == log["segment"],

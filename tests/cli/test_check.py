@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.proof.check import NAMES
+from engine.proof.request import NAMES
 from tests.cli_support import Cli, Ran, assert_refused, deposit
 from tests.engines import intruding, raw_access
 

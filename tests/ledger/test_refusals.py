@@ -28,6 +28,7 @@ from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
 from engine.policy.classification import classify_withdrawal_basis
 from engine.pool import pool_at
+from engine.upkeep.rebuild import rebuild
 from engine.views import Moment, view_at
 from ledger.adoption import begin_copy
 from ledger.amounts import parse_amount
@@ -298,6 +299,7 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.INITIAL_BASIS_KEY_FIXED: lambda keeper: backfill_basis(keeper, BOOK, "1", key="mine"),
     Refusal.SHORT_LOT: _short_lots,
     Refusal.COPY_DIFFERS: _copied_over,
+    Refusal.SEGMENTS_MISSING: lambda keeper: rebuild(keeper.database, BOOK, engine="columns"),
     Refusal.NOT_YAML: lambda _: parse_strategy(b"strategy: [", name="paper.yaml"),
     Refusal.SETTING_RETIRED: lambda _: parse_strategy(f"strategy: {{{RETIRED}: 1}}".encode(), name="paper.yaml"),
     Refusal.SIZE_EXCEEDS_LIMIT: lambda _: parse_strategy(

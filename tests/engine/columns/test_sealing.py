@@ -69,7 +69,8 @@ def _state(segment: Segment, keeper: Bookkeeper) -> BookState:
     return state
 
 
-@pytest.mark.parametrize("events", [1, 4, 7])
+@pytest.mark.both_engines
+@pytest.mark.parametrize("events", [4, 7])
 def test_the_manifest_says_what_the_fold_gives(sample: Bookkeeper, tmp_path: Path, events: int) -> None:
     log = log_of(sample)
     sealed = seal(sample.database, BOOK, how(tmp_path, events))
@@ -191,6 +192,7 @@ def test_the_command(cli: Cli, tmp_path: Path) -> None:
     assert cli.here("check").code == 0
 
 
+@pytest.mark.both_engines
 def test_a_server_has_no_folder_beside_it(keeper: Bookkeeper) -> None:
     if keeper.database.dialect == "sqlite":
         assert seal(keeper.database, BOOK, Sealing(None, lambda: START, 1)).sealed_until == 1

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import NAMES, CheckReport, ExpectedHead, check
+from engine.proof.check import CheckReport, check
+from engine.proof.request import NAMES, ExpectedHead
 from engine.upkeep.rebuild import rebuild
 from ledger.book import GENESIS_HASH
 from ledger.database.tables import books, events

@@ -19,7 +19,8 @@ import pytest
 from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
-from engine.proof.check import CheckRequest, ExpectedHead, _Run
+from engine.proof.book_pass import Pass
+from engine.proof.request import CheckRequest, ExpectedHead
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Database
 from ledger.database.tables import books, events
@@ -78,7 +79,7 @@ def outcome(connection: Connection, is_fast: bool, expected: ExpectedHead | None
     progress: list[int] = []
     known = frozenset(read_event_types(connection))
     wanted = CheckRequest(expected_head=expected, on_progress=progress.append, now=NOW, is_fast=is_fast)
-    run = _Run(connection, BOOK, wanted, known)
+    run = Pass(connection, BOOK, wanted, known)
     lane = None
     if run._lane is not None:
         run._lane = lane = _Counting(run._lane._terms)

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import CheckReport, CheckRequest, check, check_ledger
+from engine.proof.check import CheckReport, check, check_ledger
+from engine.proof.request import CheckRequest
 from engine.schema_proof import check_schema, expected_facts
 from ledger.database.connections import Database
 from ledger.database.postgres import is_url

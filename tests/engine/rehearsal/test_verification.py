@@ -13,7 +13,8 @@ import pytest
 import projections.engine_state
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject, withdraw
-from engine.proof.check import ExpectedHead, check
+from engine.proof.check import check
+from engine.proof.request import ExpectedHead
 from engine.rehearsal.verification import Delta, Verification, verify_injection
 from ledger.amounts import amount_text
 from ledger.effects import Effects

@@ -1,0 +1,291 @@
+"""One pass of a check over a book's log: its rows, or the segments that stand in for them, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from engine.bookkeeper import utc_now
+from engine.cost_basis import DEFAULT_METHOD, standing_events
+from engine.projection_store import read_rows
+from engine.proof.figure_texts import figure_text
+from engine.proof.invariants import INVARIANTS, Step
+from engine.proof.notes import Notes
+from engine.proof.passed import Passed
+from engine.proof.request import (
+    COST_BASIS,
+    COST_BASIS_EVENTS,
+    NAMES,
+    PROJECTIONS_MATCH,
+    SEGMENTS,
+    CheckRequest,
+    ExpectedHead,
+)
+from engine.proof.transfers import TRANSFERS, Transfers
+from engine.standing_marks import marks_now
+from engine.views import NOW
+from ledger import store
+from ledger.amounts import amount_text, subtract
+from ledger.book import Book, Head
+from ledger.errors import StorageError
+from ledger.event_types import EventType
+from ledger.events import Event
+from ledger.integrity.fast_lane import HASH_PLACE, KINDS, TYPE_PLACE, VERSION_PLACE, FastLane, Taken, Terms
+from ledger.integrity.findings import Finding
+from ledger.integrity.log_rules import LOG_RULES, LogRules
+from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover
+from ledger.integrity.raw_log import RawRow
+from ledger.integrity.raw_rows import shown_raw
+from ledger.stored import StoredEvent
+from ledger.times import BEGINNING
+from projections import fast_fold
+from projections.cost_basis import CostBasisFold
+from projections.lots import METHODS
+from projections.marks import Selection
+from projections.pnl import pnl
+from projections.rows import differences, rows_of
+from projections.state import EMPTY, BookState, apply
+
+if TYPE_CHECKING:
+    from engine.proof.columns_lane import ColumnsLane
+    from engine.proof.sealed import SealedPart
+
+
+class Pass:
+    """One pass over a book's log; `state` is what the proved events add up to so far."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        wanted: CheckRequest,
+        known: frozenset[EventType] | None,
+        sealed: SealedPart | None = None,
+    ) -> None:
+        self.prover = Prover(connection, name)
+        self.state = EMPTY
+        self._is_sound = True
+        self._connection = connection
+        self._wanted = wanted
+        self._expected_stands = wanted.expected_head is None
+        reversed_marks = store.reversed_marks(connection, name)
+        self._standing = Selection(reversed_marks)
+        self._now = wanted.now or utc_now()
+        self.notes = Notes(self._now, reversed_marks)
+        self._rules = LogRules(connection, self.prover, known) if LOG_RULES in wanted.only else None
+        self._transfers = Transfers(connection) if TRANSFERS in wanted.only else None
+        self._invariants = [INVARIANTS[name]() for name in INVARIANTS if name in wanted.only]
+        self._terms = terms = Terms(name, known, self.notes.limit, reversed_marks)
+        # None: what is left is gone over row by row.
+        self._lane = FastLane(terms) if wanted.is_fast else None
+        self._sealed = sealed
+        self._segments = None if sealed is None else sealed.proof
+        # None: every row is read.
+        self._columns = None if sealed is None else sealed.lane
+
+    def lines(self) -> list[str]:
+        """The notes, once all findings were told."""
+        of_transfers = () if self._transfers is None else self._transfers.notes
+        of_segments = () if self._segments is None else self._segments.notes
+        unread = () if self._columns is None else self._columns.notes()
+        return [*self.notes.lines(self.state), *of_transfers, *of_segments, *unread]
+
+    def findings(self) -> Iterator[Finding]:
+        """All that does not hold."""
+        if self._columns is None:
+            for rows in self.prover.rows():
+                yield from self._read(rows)
+        else:
+            yield from self._go_over(self._columns)
+        yield from self._step(self.prover.prove_end())
+        if self._rules is not None:
+            yield from self._rules.at_end(reads_rows=self._columns is None)
+        if self._segments is not None and SEGMENTS in self._wanted.only:
+            yield from self._segments.files()
+        if self._transfers is not None:
+            yield from self._transfers.findings()
+        expected = self._wanted.expected_head
+        if expected is not None and not self._expected_stands:
+            yield _head_is_gone(expected, self.prover.head)
+        if COST_BASIS in self._wanted.only and self._may_be_folded_by_lots():
+            yield from _check_cost_basis(self._connection, self.prover.book, self.state, self._now)
+        if PROJECTIONS_MATCH in self._wanted.only:
+            yield from _compare_projections(self._connection, self.prover.book, self.state)
+
+    def _may_be_folded_by_lots(self) -> bool:
+        """Of a log that holds nothing that is found already: what is wrong with it would be told twice."""
+        is_named = len(self._wanted.only) < len(NAMES)
+        return self._is_sound and (is_named or self.prover.head.version <= COST_BASIS_EVENTS)
+
+    def _read(self, rows: Sequence[RawRow]) -> Iterator[Finding]:
+        """Go over rows, and hold at the ends of segments what their manifest says."""
+        ends = frozenset[int]() if self._segments is None else self._segments.ends
+        for part in _cut(rows, ends):
+            for is_common, alike in groupby(part, key=_is_common):
+                yield from self._pass(list(alike), is_common)
+            yield from self._reach()
+
+    def _reach(self) -> Iterator[Finding]:
+        if self._segments is not None and SEGMENTS in self._wanted.only and self._is_sound:
+            yield from self._segments.reached(self.prover.head.version, self.state)
+
+    def _go_over(self, columns: ColumnsLane) -> Iterator[Finding]:
+        """Go over the log where its sealed rows are proved in their segments."""
+        assert self._sealed is not None
+        with self._sealed.open_source(self._terms) as source:
+            for item in columns.items(source):
+                if not isinstance(item, Passed):
+                    yield from self._read(item)
+                elif self._is_next(item) and self._fold(item.taken):
+                    self._show(item.taken.head.version)
+                    yield from self._reach()
+                else:
+                    for rows in columns.rows_of(item):
+                        yield from self._read(rows)
+            expected = self._wanted.expected_head
+            if expected is not None and not self._expected_stands:
+                self._expected_stands = columns.stands(source, expected.hash, expected.version)
+
+    def _is_next(self, passed: Passed) -> bool:
+        head = self.prover.head
+        return (head.version + 1, head.hash) == (passed.first, passed.start_hash)
+
+    def _pass(self, rows: Sequence[RawRow], is_common: bool) -> Iterator[Finding]:
+        """Go over rows: all at once where the fast lane takes them, else in halves, down to the one that it does not."""
+        if is_common and self._lane is not None:
+            if self._overtake(rows, self._lane):
+                return
+            if len(rows) > 1:
+                yield from self._pass(rows[: len(rows) // 2], is_common)
+                yield from self._pass(rows[len(rows) // 2 :], is_common)
+                return
+        for row in rows:
+            yield from self._step(self.prover.prove(row))
+
+    def _overtake(self, rows: Sequence[RawRow], lane: FastLane) -> bool:
+        """Fold rows that the fast lane takes, where all invariants hold over them; False, and nothing is done, where not."""
+        taken = self.prover.overtake(lane, rows)
+        if taken is None or not self._fold(taken):
+            return False
+        if not self._expected_stands:
+            heads = (Head(row[VERSION_PLACE], row[HASH_PLACE], BEGINNING) for row in rows)
+            self._expected_stands = any(_stands_at(self._wanted.expected_head, head) for head in heads)
+        for row in rows:
+            self._show_progress(row[VERSION_PLACE])
+        return True
+
+    def _fold(self, taken: Taken) -> bool:
+        """Fold rows by their sums, where all invariants hold over them; False, and nothing is done, where not."""
+        state = fast_fold.after(self.state, taken.tally)
+        if not all(invariant.holds_over(taken.tally, state) for invariant in self._invariants):
+            return False
+        for invariant in self._invariants:
+            invariant.pass_over(taken.tally)
+        self.prover.pass_over(taken)
+        self.state = state
+        return True
+
+    def _step(self, proved: ProvedRow) -> Iterator[Finding]:
+        yield from self._judge(proved)
+        self._expected_stands = self._expected_stands or _stands_at(self._wanted.expected_head, self.prover.head)
+        if proved.stored is not None:
+            self._show_progress(proved.version)
+
+    def _show(self, version: int) -> None:
+        if self._wanted.on_progress is not None:
+            self._wanted.on_progress(version)
+
+    def _show_progress(self, version: int) -> None:
+        if self._wanted.on_progress is not None and version % store.ROWS_AT_ONCE == 0:
+            self._wanted.on_progress(version)
+
+    def _judge(self, proved: ProvedRow) -> Iterator[Finding]:
+        """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
+        if CHAIN in self._wanted.only:
+            yield from proved.findings
+        self._is_sound = self._is_sound and not proved.findings
+        for finding in self._follow(proved):
+            self._is_sound = False
+            # What a row leaves unequal may stay so for all that come after it, and each of them is to tell.
+            self._lane = None
+            yield finding
+
+    def _follow(self, proved: ProvedRow) -> Iterator[Finding]:
+        try:
+            if self._rules is not None:
+                yield from self._rules.observe(proved)
+            if proved.stored is not None:
+                yield from self._watch(proved.stored, proved.event)
+        except UNREADABLE as error:
+            yield Finding(CHAIN, proved.version, f"the event cannot be followed: {shown_raw(error)}")
+
+    def _watch(self, stored: StoredEvent, event: Event | None) -> Iterator[Finding]:
+        """Fold one event, and hold the invariants against what it did."""
+        before = self.state
+        self.notes.observe(stored, event)
+        if self._transfers is not None:
+            self._transfers.observe(stored, event)
+        try:
+            self.state = apply(before, stored, self._standing)
+        except StorageError:
+            return  # a mark whose bytes cannot be read: found by the prover
+        step = Step(self.prover.book, stored, event, before, self.state)
+        for invariant in self._invariants:
+            yield from invariant.observe(step)
+
+
+def _check_cost_basis(connection: Connection, book: Book, state: BookState, now: datetime) -> Iterator[Finding]:
+    """Total PnL is what its parts by lots add up to, as far as costs and marks are known."""
+    events_in_time = standing_events(connection, [book.name], NOW, now=now)
+    basis = CostBasisFold(book.numeraire, METHODS[DEFAULT_METHOD]).run(events_in_time)
+    marks = marks_now(connection, book.name, state.marks, now)
+    earned = basis.earned({asset: mark.price for asset, mark in marks.items()})
+    total_pnl = pnl(state, marks, book.numeraire).total_pnl
+    if earned is None or total_pnl is None or earned == total_pnl:
+        return
+    detail = "total PnL is not realised + unrealised − fees + other income − baselines"
+    figures = amount_text(total_pnl), amount_text(earned), amount_text(subtract(earned, total_pnl))
+    yield Finding(COST_BASIS, None, detail, *figures)
+
+
+def _cut(rows: Sequence[RawRow], ends: Collection[int]) -> Iterator[Sequence[RawRow]]:
+    """Rows, cut behind each of some versions."""
+    start = 0
+    for place, row in enumerate(rows if ends else (), 1):
+        if row[VERSION_PLACE] in ends:
+            yield rows[start:place]
+            start = place
+    if start < len(rows):
+        yield rows[start:]
+
+
+def _is_common(row: RawRow) -> bool:
+    return row[TYPE_PLACE] in KINDS
+
+
+def _stands_at(expected: ExpectedHead | None, head: Head) -> bool:
+    return expected is not None and head.hash == expected.hash and expected.version in (None, head.version)
+
+
+def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
+    place = "the chain" if expected.version is None else f"the chain at version {expected.version}"
+    detail = f"the head that was kept elsewhere does not stand in {place}: the log was cut or rewritten"
+    return Finding(CHAIN, expected.version, detail, expected.hash.hex(), f"head {head}")
+
+
+def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:
+    for change in differences(read_rows(connection, book.name), rows_of(state, book)):
+        both = all(isinstance(figure, Decimal) and figure.is_finite() for figure in (change.stored, change.rebuilt))
+        yield Finding(
+            PROJECTIONS_MATCH,
+            state.version,
+            f"the stored projection {change.projection} {change.key} is not what the log adds up to",
+            figure_text(change.rebuilt),
+            figure_text(change.stored),
+            amount_text(subtract(change.stored, change.rebuilt)) if both else None,
+        )

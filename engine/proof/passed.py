@@ -1,0 +1,50 @@
+"""What an engine says of segments to a check that does not read their rows, and what the check passes over on its word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.columns.manifest import Segment
+from ledger.database.log_columns import Run
+from ledger.integrity.fast_lane import Taken
+from ledger.integrity.raw_log import RawRow
+
+
+class Source(Protocol):
+    """An engine's answers about one segment at a time. All of it raises EngineFailed.
+
+    most_unproved:  where more of a segment's rows than this share are not proved, all of its rows are read
+    """
+
+    most_unproved: float
+
+    def unproved(self, segment: Segment) -> Sequence[Any]:
+        """The rows of `ledger.integrity.chain_statement.unproved`."""
+
+    def sums(self, segment: Segment, runs: Sequence[Run]) -> Sequence[Any]:
+        """The sums of alike events, by run."""
+
+    def marks(self, segment: Segment, runs: Sequence[Run]) -> Sequence[Any]:
+        """The newest standing marks, by run."""
+
+    def stands(self, segment: Segment, digest: bytes, version: int | None) -> bool:
+        """Whether a hash stands in a segment, at a version where one is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Rows that were proved in a segment, and so were not read.
+
+    first:       the first of them; the last is `taken.head`'s
+    taken:       what they add up to
+    start_hash:  of the event before the first
+    """
+
+    first: int
+    taken: Taken
+    start_hash: bytes
+
+
+Item = Passed | Sequence[RawRow]

@@ -1,0 +1,231 @@
+"""`check` proves the segments again; with `--engine columns` it finds what it finds by rows, and reads few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from engine.bookkeeper import Bookkeeper
+from engine.columns.figures import encode_state
+from engine.columns.manifest import segments_of
+from engine.columns.sealing import Sealing, seal
+from engine.proof.check import CheckReport, check_ledger
+from engine.proof.request import NAMES, CheckRequest, ExpectedHead
+from ledger.errors import Refusal, Refused
+from ledger.events import Opened
+from projections.state import EMPTY, fold
+from tests.cli_support import Cli
+from tests.engine.columns.test_views import DAMAGES
+from tests.engine.proof.test_fast_lane import NOW
+from tests.engines import intruding
+from tests.ledger.database.store_support import fill
+from tests.support import BOOK, START, event, it_is, log_of
+
+pytest.importorskip("duckdb", reason="the extra netbasis[columns] is not installed")
+parquet = pytest.importorskip("pyarrow.parquet", reason="the extra netbasis[columns] is not installed")
+
+ENGINES: tuple[Any, ...] = ("rows", "columns")
+
+
+COMMON = 12
+SELDOM = ("opened", "deposit", "reversal")
+
+
+def sealed(keeper: Bookkeeper, folder: Path, events: int = 10) -> None:
+    """Ten events of seldom types, 36 common ones with one of a seldom type among them, and a tail that is not sealed."""
+    it_is(keeper, START.replace(year=2027))
+    at = {"at": START.isoformat()}
+    seldom = [event("deposit", asset="XRP", amount="90", price="1.25", **at, key=f"d:{index}") for index in range(8)]
+    common = [
+        [
+            fill(f"f:{index}", **at),
+            event("mark", asset="XRP", price=f"1.{index + 1}", **at, key=f"m:{index}"),
+            event("adjustment", asset="XRP", amount="-0.25", reason="fee", **at, key=f"a:{index}"),
+        ]
+        for index in range(COMMON)
+    ]
+    common[4].append(event("deposit", asset="RLUSD", amount="5", **at, key="d:9"))
+    keeper.append_all(BOOK, [*seldom, event("reversal", reverses=7, key="r:1", **at), *chain.from_iterable(common)])
+    keeper.append(BOOK, event("reversal", reverses=15, key="r:2", **at))
+    seal(keeper.database, BOOK, Sealing(str(folder / "segments"), lambda: START, events))
+
+
+def checked(keeper: Bookkeeper, engine: Any, **more: Any) -> CheckReport:
+    ledger = check_ledger(keeper.database, None, CheckRequest(engine=engine, now=NOW, **more))
+    assert ledger.findings == []
+    return ledger.books[0]
+
+
+def told(report: CheckReport) -> list[tuple[str, int | None]]:
+    return [(finding.invariant, finding.version) for finding in report.findings]
+
+
+@pytest.mark.both_engines
+@pytest.mark.parametrize("events", [7, 23])
+def test_a_sound_ledger_is_found_sound_and_few_rows_are_read(keeper: Bookkeeper, tmp_path: Path, events: int) -> None:
+    sealed(keeper, tmp_path, events)
+    by_rows = checked(keeper, "rows")
+    progress: list[int] = []
+    by_columns = checked(keeper, "columns", on_progress=progress.append)
+    assert by_rows.findings == by_columns.findings == []
+    assert by_rows.head.hash == by_columns.head.hash
+    *notes, unread = by_columns.notes
+    assert notes == by_rows.notes
+    # All sealed rows but those of seldom types, whose segments are read from the rows.
+    log = log_of(keeper)
+    whole = [log[start : start + events] for start in range(0, len(log) - events + 1, events)]
+    used = [part for part in whole if sum(each.type in SELDOM for each in part) <= 1 + 0.05 * events]
+    assert int(unread.split()[0]) == sum(each.type not in SELDOM for part in used for each in part) > 0
+    assert progress == sorted(progress)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_segment_is_a_finding_and_a_missing_one_a_note(
+    keeper: Bookkeeper, tmp_path: Path, damage: str
+) -> None:
+    sealed(keeper, tmp_path)
+    do, is_finding = DAMAGES[damage]
+    do(keeper, tmp_path)
+    for engine in ENGINES if damage in ("flipped", "lost", "no state") else ENGINES[:1]:
+        report = checked(keeper, engine)
+        assert {name for name, _ in told(report)} == ({"segments"} if is_finding else set()), engine
+        assert any("11–20 is passed over" in note for note in report.notes) == (not is_finding)
+
+
+Edit = Callable[[Bookkeeper], dict[str, Any]]
+
+
+def _edited_state(keeper: Bookkeeper) -> dict[str, Any]:
+    log = log_of(keeper)[:20]
+    book = keeper.view(BOOK).book
+    richer = fold([*log, log[1]], EMPTY)
+    return {"state": encode_state(replace(richer, version=20), book)}
+
+
+EDITS: dict[str, Edit] = {
+    "state": _edited_state,
+    "sums": lambda keeper: {"sums": segments_of_book(keeper)[0].sums.replace('"version":10', '"version":20')},
+    "least_at": lambda keeper: {"least_at": "2020-01-01T00:00:00.000000Z"},
+    "greatest_at": lambda keeper: {"greatest_at": "2030-01-01T00:00:00.000000Z"},
+    "recorded_until": lambda keeper: {"recorded_until": "2030-01-01T00:00:00.000000Z"},
+}
+
+
+def segments_of_book(keeper: Bookkeeper) -> list[Any]:
+    with keeper.database.reading() as connection:
+        return list(segments_of(connection, BOOK))
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_manifest_is_found(keeper: Bookkeeper, tmp_path: Path, edit: str) -> None:
+    """A state that was edited is found though it is well-formed and its file is what was sealed."""
+    sealed(keeper, tmp_path)
+    values = EDITS[edit](keeper)
+    with keeper.database.writing() as connection:
+        for column, value in values.items():
+            query = text(f"UPDATE segments SET {column} = :value WHERE first_version = 11")
+            connection.execute(query, {"value": value})
+    for engine in ENGINES if edit == "state" else ENGINES[:1]:
+        report = checked(keeper, engine)
+        assert set(told(report)) == {("segments", 20)}, engine
+        assert edit in report.findings[0].detail
+
+
+def test_a_forged_file_with_its_forged_hash_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
+    """Columns that were changed in the file, and the manifest's hash with it: rows and file add up to different figures."""
+    import hashlib
+
+    sealed(keeper, tmp_path)
+    path = tmp_path / "segments" / "book=main" / "21-30.parquet"
+    table = parquet.read_table(path, partitioning=None)
+    rows = table.to_pylist()
+    place = next(index for index, row in enumerate(rows) if row["type"] == "fill")
+    rows[place]["asset_delta_decimal"] += 1
+    parquet.write_table(table.from_pylist(rows, schema=table.schema), path)
+    with keeper.database.writing() as connection:
+        query = text("UPDATE segments SET sha256 = :hash WHERE first_version = 21")
+        connection.execute(query, {"hash": hashlib.sha256(path.read_bytes()).digest()})
+    for engine in ENGINES:
+        report = checked(keeper, engine)
+        assert ("segments", 30) in told(report), engine
+
+
+def test_a_changed_row_is_found_by_rows_and_its_place_is_named_where_it_was_not_read(
+    keeper: Bookkeeper, tmp_path: Path, location: str
+) -> None:
+    sealed(keeper, tmp_path)
+    version = next(each.version for each in log_of(keeper) if each.type == "fill" and each.version > 20)
+    with intruding(location) as raw:
+        raw.execute(f"UPDATE events SET strategy = 'another' WHERE version = {version}")
+    assert ("chain", version) in told(checked(keeper, "rows"))
+    by_columns = checked(keeper, "columns")
+    assert by_columns.findings == []
+    assert "were not read" in by_columns.notes[-1]
+
+
+def test_what_is_not_sealed_is_read_and_found(keeper: Bookkeeper, tmp_path: Path, location: str) -> None:
+    """The tail; and rows of types that are always left to the prover."""
+    sealed(keeper, tmp_path)
+    log = log_of(keeper)
+    versions = [3, next(each.version for each in log if each.type == "deposit" and each.version > 20), len(log)]
+    with intruding(location) as raw:
+        for version in versions:
+            raw.execute(f"UPDATE events SET strategy = 'x' WHERE version = {version}")
+    found = told(checked(keeper, "columns"))
+    assert {("chain", version) for version in versions} <= set(found)
+    assert set(found) <= set(told(checked(keeper, "rows")))
+
+
+def test_a_head_that_was_kept_elsewhere_stands_in_a_segment(keeper: Bookkeeper, tmp_path: Path) -> None:
+    sealed(keeper, tmp_path)
+    log = log_of(keeper)
+    for each, version, stands in (
+        (log[24], None, True),
+        (log[34], 35, True),
+        (log[24], 24, False),
+        (log[-1], len(log), True),
+    ):
+        head = ExpectedHead(each.hash, version)
+        assert checked(keeper, "columns", only=["chain"], expected_head=head).ok == stands
+    assert not checked(keeper, "columns", only=["chain"], expected_head=ExpectedHead(bytes(32))).ok
+
+
+def test_only_segments_can_be_checked_and_a_book_without_them_is_refused(keeper: Bookkeeper, tmp_path: Path) -> None:
+    assert "segments" in NAMES
+    with pytest.raises(Refused) as caught:
+        checked(keeper, "columns")
+    assert caught.value.refusal is Refusal.SEGMENTS_MISSING
+    sealed(keeper, tmp_path)
+    keeper.open_book("zoo", Opened(mode="paper"))
+    ledger = check_ledger(keeper.database, None, CheckRequest(engine="columns", now=NOW))
+    assert [(book.book, book.ok, book.notes[-1:] != []) for book in ledger.books] == [
+        (BOOK, True, True),
+        ("zoo", True, False),
+    ]
+    DAMAGES["flipped"][0](keeper, tmp_path)
+    assert told(checked(keeper, "rows", only=["segments"])) == [("segments", 11)]
+    assert told(checked(keeper, "rows", only=["chain"])) == []
+
+
+def test_the_commands_take_an_engine(cli: Cli, tmp_path: Path) -> None:
+    for index in range(4):
+        cli.here("append", "deposit", "--asset", "RLUSD", "--amount", "1", "--key", f"d:{index}")
+    assert cli.here("balance", "--as-of", "3", "--engine", "columns").code == 1
+    assert cli.here("seal", "--events", "2").code == 0
+    for command in (
+        ("balance", "--as-of", "3"),
+        ("pnl", "--as-of", "2", "-O", "json"),
+        ("register",),
+        ("rebuild", "--dry-run"),
+        ("check",),
+        ("pnl", "--from", "2026", "--to", "2027", "-O", "json"),
+    ):
+        by_rows, by_columns = (cli.here(*command, "--engine", engine) for engine in ("rows", "columns"))
+        assert (by_rows.code, by_columns.code) == (0, 0), command
+        assert by_rows.out.split("folded")[0] == by_columns.out.split("folded")[0], command
