@@ -19,7 +19,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from cli.registry import Commands
-from cli.shared.options import BOOK_VARIABLE, Clock, Target, system_clock
+from cli.shared.options import BOOK_VARIABLE, DB_VARIABLE, Clock, Target, system_clock
 from cli.shared.output import answer_was_lost, harmless, lose_answers, shown
 from cli.shared.signals import end_in_order, signal_that_came
 from cli.shared.usage import EXIT_USAGE
@@ -38,7 +38,6 @@ app = typer.Typer(
     help="An accounting core for trading bots: an immutable, hash-chained log where no deposit looks like profit.",
     epilog="Exit codes: 0 done; 1 refused, bad data, or a check found something; 2 wrong command line; "
     "3 somebody else wrote first; 4 the storage cannot be trusted or reached. Try `netbasis demo` first.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -53,14 +52,14 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _target(
     context: typer.Context,
     db: Annotated[
         str | None,
         typer.Option(
             "--db",
-            envvar="NETBASIS_DB",
+            envvar=DB_VARIABLE,
             metavar="PATH_OR_URL",
             help="The ledger: a SQLite file, or a server's database; by default the one in netbasis.toml.",
             show_envvar=True,
@@ -79,7 +78,25 @@ def _target(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    context.ensure_object(Target).name(db or None, book or ())
+    named = context.ensure_object(Target)
+    named.name(db or None, book or ())
+    if context.invoked_subcommand is None:
+        from cli.shared.whereabouts import say_whereabouts
+
+        say_whereabouts(named, _source_of_db(context, db), "--book" if book else _variable(BOOK_VARIABLE))
+
+
+def _source_of_db(context: typer.Context, given: str | None) -> str | None:
+    """Where the ledger's place comes from: the flag, or the variable of the environment; None where neither has it."""
+    if not given:
+        return None
+    source = context.get_parameter_source("db")
+    return DB_VARIABLE if source is not None and source.name == "ENVIRONMENT" else "--db"
+
+
+def _variable(name: str) -> str | None:
+    """The name of a variable of the environment that is set; else None."""
+    return name if os.environ.get(name) else None
 
 
 @cache
@@ -102,8 +119,7 @@ def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
     """Run one command line; returns its exit code. `arguments`: without the program's name. `clock`: the time in UTC."""
     target = Target(clock=clock)
     try:
-        words = list(arguments) or ["--help"]
-        result = command().main(args=words, prog_name="netbasis", standalone_mode=False, obj=target)
+        result = command().main(args=list(arguments), prog_name="netbasis", standalone_mode=False, obj=target)
     except NetbasisError as error:
         _say(harmless(str(error)))
         return exit_code(error)

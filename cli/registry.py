@@ -47,10 +47,14 @@ COMMANDS = {
     "transfer": Entry("transfer", "Move capital to another book of the ledger, with its basis; PnL moves in neither."),
     "backfill-basis": Entry("backfill_basis", "Commit the initial basis of a book that is older than its basis, once."),
     "reverse": Entry("reverse", "Take an earlier event back, by an event that negates its effects."),
+    "books": Entry("books", "List the books of the ledger, each with its balances, and the totals of the desk."),
     "balance": Entry("balance", "Show each asset's balance and its parts."),
     "bal": Entry("balance", None),
     "register": Entry("register", "Show every posting with the running balance of its asset."),
     "reg": Entry("register", None),
+    "show": Entry(
+        "show", "Show one event whole: its fields, what it moved, what reverses and corrects it, its bytes and hash."
+    ),
     "pnl": Entry("pnl", "Show total value, net deposits, net basis, PnL and profit."),
     "lots": Entry(
         "lots", "Show the open lots: asset, quantity, cost, price, when and by which event they were opened."

@@ -63,6 +63,7 @@ class Refusal(StrEnum):
     BOOK_REQUIRED = "book_required"
     POOL_MIXED = "pool_mixed"
     VERSION_UNKNOWN = "version_unknown"
+    KEY_UNKNOWN = "key_unknown"
     KEY_REQUIRED = "key_required"
     POLICY_UNKNOWN = "policy_unknown"
     BOOK_DIFFERS = "book_differs"

@@ -86,6 +86,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.PRICE_MUST_BE_POSITIVE: RefusalText("must be more than 0", "a price > 0"),
     Refusal.PRICE_MUST_NOT_BE_NEGATIVE: RefusalText("must not be negative", "a price ≥ 0"),
     # Fields against each other and against the book
+    Refusal.KEY_UNKNOWN: RefusalText("no event of the book has this key", advice="see `netbasis register`"),
     Refusal.BOOK_DIFFERS: RefusalText("the event names another book than the one it is appended to"),
     Refusal.BOOK_ALREADY_OPEN: RefusalText(
         "a book is opened once, by its first event", advice="open another book with `netbasis --book NAME init`"

@@ -27,12 +27,16 @@ _SHOWN_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class FileSettings:
-    """The settings in the file; None for each that it leaves out."""
+    """The settings in the file; None for each that it leaves out.
+
+    place: the file itself; None for none
+    """
 
     db: str | None = None
     book: str | None = None
     zone: str | None = None
     method: str | None = None
+    place: Path | None = None
 
 
 def read_settings(folder: Path) -> FileSettings:
@@ -50,7 +54,7 @@ def read_settings(folder: Path) -> FileSettings:
         raise WrongUsage(f"{found}: 'db': expected a path, but it has a NUL")
     if db is not None and "://" not in db and not Path(db).is_absolute():
         db = os.path.relpath(found.parent / db, folder)  # short, since it is shown
-    return FileSettings(db, values.get("book"), values.get("zone"), values.get("method"))
+    return FileSettings(db, values.get("book"), values.get("zone"), values.get("method"), found)
 
 
 def _values(file: Path) -> dict[str, Any]:

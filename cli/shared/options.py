@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ledger.database.faults import Access
 
 DEFAULT_BOOK = "main"
+DB_VARIABLE = "NETBASIS_DB"
 BOOK_VARIABLE = "NETBASIS_BOOK"
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -142,9 +143,19 @@ class Target:
         """The method of cost basis in `netbasis.toml`; None for none."""
         return self._file.method
 
+    @property
+    def settings_file(self) -> Path | None:
+        """The nearest `netbasis.toml`; None for none."""
+        return self._file.place
+
+    @property
+    def location_or_none(self) -> str | None:
+        """The database's path or URL; None when none was given."""
+        return self._db or self._file.db
+
     def location(self) -> str:
         """The database's path or URL. Raises WrongUsage when none was given."""
-        location = self._db or self._file.db
+        location = self.location_or_none
         if location is None:
             raise WrongUsage(
                 'no database given: use netbasis --db PATH_OR_URL …, set NETBASIS_DB, or write db = "…" into netbasis.toml'

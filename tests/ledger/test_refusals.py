@@ -28,6 +28,7 @@ from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
 from engine.policy.classification import classify_withdrawal_basis
 from engine.pool import pool_at
+from engine.reports.event import event_report
 from engine.upkeep.rebuild import rebuild
 from engine.views import Moment, view_at
 from ledger.adoption import begin_copy
@@ -283,6 +284,7 @@ CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
     Refusal.POOL_MIXED: _pool_of_two_modes,
     Refusal.POLICY_UNKNOWN: lambda keeper: keeper.open_book("other", Opened(mode="live", withdrawal_policy="fifo/1")),
     Refusal.VERSION_UNKNOWN: lambda keeper: view_at(keeper.database, BOOK, Moment(as_of=2)),
+    Refusal.KEY_UNKNOWN: lambda keeper: event_report(keeper.database, BOOK, "nobody"),
     Refusal.BASIS_INCOMPLETE: _withdraw_after("1", "RLUSD", small("deposit", basis_unknown=True)),
     Refusal.INSUFFICIENT_BALANCE: _withdraw_after("50.000001", "RLUSD", small("deposit")),
     Refusal.MARK_MISSING: _withdraw_after("1", "RLUSD", small("deposit"), small("deposit", asset="XRP", price="1")),
