@@ -57,7 +57,7 @@ PAGES: dict[str, Page] = {
     "opened": Page(
         "Nothing. It is always version 1 of its book, is appended by `netbasis init`, and cannot be reversed.",
         {"type": "opened", "mode": "live", "numeraire": "RLUSD", "base_asset": "XRP"},
-        refused=[{"mode": "demo"}, {"key": "opened again"}, {"numeraire": "US DOLLAR"}],
+        refused=[{"mode": "demo"}, {"numeraire": "US DOLLAR"}],
     ),
     "fill": Page(
         "Buying: base +, quote −. Selling: base −, quote +. The fee, where it is known, − in its own asset (a rebate +). "

@@ -40,6 +40,7 @@ from ledger.database.sqlite import OnWait
 from ledger.errors import Refusal, Refused, shown
 from ledger.event_types import EventType, require_readable
 from ledger.events import Event, Opened
+from ledger.given import FileEvent, Given, event_of
 from ledger.idempotency import StoredLog, find_repeated, has_key
 from ledger.integrity.file_damage import require_sound_file
 from ledger.stored import StoredEvent
@@ -231,7 +232,7 @@ class Bookkeeper:
     def append_all(
         self,
         name: str,
-        events: Iterable[Event],
+        events: Iterable[Given],
         *,
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,
@@ -252,7 +253,7 @@ class Bookkeeper:
 
         if not isinstance(events, Sequence | Replayable):
             return work()
-        return retry(work, safe_to_repeat=lambda: all(has_key(event) for event in events))
+        return retry(work, safe_to_repeat=lambda: all(has_key(event_of(given)) for given in events))
 
     @contextmanager
     def transaction(self, name: str) -> Iterator[Transaction]:
@@ -310,10 +311,12 @@ class Bookkeeper:
         )
         return Transaction(connection, appender, projector)
 
-    def find_repeated(self, name: str, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
+    def find_repeated(self, name: str, given: Given, *, refuse_reversed: bool = False) -> StoredEvent | None:
         """The stored event that `given` duplicates; see `ledger.idempotency.find_repeated`."""
         with self.database.reading() as connection:
-            return find_repeated(given, StoredLog(connection, name), refuse_reversed=refuse_reversed)
+            log = StoredLog(connection, name)
+            event = given.resolved(log) if isinstance(given, FileEvent) else given
+            return find_repeated(event, log, refuse_reversed=refuse_reversed)
 
     def terms(self, name: str | None = None) -> Book:
         """A book's terms, without loading its projections. `name`: None for the ledger's only book.

@@ -13,6 +13,7 @@ from ledger.appender import Appender, OnRefused, Outcome
 from ledger.book import Book, Head
 from ledger.event_types import EventType
 from ledger.events import Event
+from ledger.given import Given
 from ledger.idempotency import find_repeated
 from ledger.stored import StoredEvent
 from projections.state import BookState
@@ -53,7 +54,7 @@ class Transaction:
 
     def append_all(
         self,
-        events: Iterable[Event],
+        events: Iterable[Given],
         *,
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,

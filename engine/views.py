@@ -108,7 +108,7 @@ def view_within(
     connection: Connection, name: str, moment: Moment, *, now: datetime, fold_of: FoldOf = fold_of_rows
 ) -> View:
     """As `view_at`, within a transaction of the caller, which may read more of the same state."""
-    book, head = _require(connection, name, moment)
+    book, head = require_at(connection, name, moment)
     if moment.is_now:
         state = stored_state(load_rows(connection, book.name), book, head)
         return View(book, head, replace(state, marks=marks_now(connection, book.name, state.marks, now)))
@@ -127,7 +127,8 @@ def _as_a_time(digits: str) -> str | None:
             return None
 
 
-def _require(connection: Connection, name: str, moment: Moment) -> tuple[Book, Head]:
+def require_at(connection: Connection, name: str, moment: Moment) -> tuple[Book, Head]:
+    """A book's terms and head. Raises Refused `book_unknown`, and `version_unknown` for a moment that it does not have."""
     book, head = store.require_book(connection, name)
     if isinstance(moment.as_of, int) and not 1 <= moment.as_of <= head.version:
         raise Refused(
@@ -159,7 +160,7 @@ class Audit:
 def audit_basis(database: Database, name: str, moment: Moment = NOW) -> Audit:
     """Every movement of the book's basis that counts at a moment. Raises as `view_at`."""
     with database.reading() as connection:
-        book, head = _require(connection, name, moment)
+        book, head = require_at(connection, name, moment)
         condition = and_(_MOVES_BASIS, moment.condition())
         reversals = store.reversals(connection, name, where=condition)
         rows = list(audit_rows(store.read_events(connection, name, where=condition), reversals))
@@ -221,7 +222,7 @@ def register(
     `shown`: which rows; None for all that have a posting. `events_of`: where events are read. Raises as `view_at`.
     """
     with database.reading() as connection:
-        book, head = _require(connection, name, moment)
+        book, head = require_at(connection, name, moment)
         reversals = store.reversals(connection, name, where=moment.condition())
         chosen = shown or RegisterFilter()
         rows = register_rows(events_of(connection, book, head, moment, chosen), reversals)

@@ -29,6 +29,7 @@ from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
+from ledger.given import FileEvent, Given, keys_of
 from ledger.idempotency import default_key, find_repeated
 from ledger.mapper import row_values, stored_event
 from ledger.refusal_texts import refuse
@@ -102,7 +103,7 @@ class Appender:
 
     def append(
         self,
-        given: Iterable[Event],
+        given: Iterable[Given],
         *,
         expected_version: int | None = None,
         refuse_reversed: bool = False,
@@ -122,7 +123,7 @@ class Appender:
         recorded_at = max(self._clock(), self.head.recorded_at)
         numbered = enumerate(given)
         while chunk := list(islice(numbered, EVENTS_AT_ONCE)):
-            self._look_up(event.key for _, event in chunk)
+            self._look_up(key for _, event in chunk for key in keys_of(event))
             for index, event in chunk:
                 try:
                     outcome = self._append_one(event, recorded_at, passed, refuse_reversed=refuse_reversed)
@@ -136,14 +137,17 @@ class Appender:
             self._write()
 
     def _append_one(
-        self, given: Event, recorded_at: datetime, passed: VersionPassed | None, *, refuse_reversed: bool
+        self, from_caller: Given, recorded_at: datetime, passed: VersionPassed | None, *, refuse_reversed: bool
     ) -> Outcome:
+        of_file = from_caller if isinstance(from_caller, FileEvent) else None
+        given = of_file.resolved(self) if of_file is not None else from_caller
+        assert isinstance(given, Event)
         there = find_repeated(given, self, refuse_reversed=refuse_reversed)
         if there is not None:
             return Outcome(there, existed=True)
         if passed is not None:
             raise passed
-        if isinstance(given, Mark | Reversal):
+        if isinstance(given, Mark | Reversal) and not (of_file is not None and of_file.is_taken_back):
             require_not_ahead(given.at, self._clock())
         event = complete(given, self.book)
         if event.key is None:
@@ -182,9 +186,9 @@ class Appender:
         )
         return stored, event
 
-    def _look_up(self, keys: Iterable[str | None]) -> None:
+    def _look_up(self, keys: Iterable[str]) -> None:
         """Look up a list of keys in one query, and remember the answer for each."""
-        wanted = [key for key in keys if key is not None]
+        wanted = list(keys)
         there = store.find_keys(self._connection, self.book.name, wanted)
         self._keys = {key: there.get(key) for key in wanted}
 

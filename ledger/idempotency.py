@@ -161,8 +161,8 @@ def _fitting(key: str, whose: str) -> str:
 
 
 def has_key(event: Event) -> bool:
-    """Whether the event is recognised when it is appended again: it has a key, or a transaction hash that gives it one."""
-    return event.key is not None or _of_transaction(event) is not None
+    """Whether the event is recognised when it is appended again: by its key, by a transaction hash, or as the opening."""
+    return event.key is not None or isinstance(event, Opened) or _of_transaction(event) is not None
 
 
 def next_key(corrected: StoredEvent) -> str:
@@ -190,7 +190,10 @@ def require_same(given: Event, stored: StoredEvent) -> None:
             continue
         stored_value = getattr(sealed.event, name)
         if _comparable(name, given_value) != _comparable(name, stored_value):
-            raise KeyConflict(stored.key, stored.version, name, json_value(stored_value), json_value(given_value))
+            conflict = KeyConflict(stored.key, stored.version, name, json_value(stored_value), json_value(given_value))
+            if isinstance(given, Opened):
+                conflict.advice = "the terms of a book never change: give the events to a book that was opened on these"
+            raise conflict
 
 
 def _comparable(name: str, value: object) -> object:

@@ -55,8 +55,18 @@ _DECODER = json.JSONDecoder(
 def parse_line(line: bytes) -> Event:
     """The event on one line of NDJSON (UTF-8).
 
-    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`, `type_unknown`, and
-    whatever the event's fields raise.
+    Raises Refused: `type_unknown`, whatever the event's fields raise, and as `fields_of_line`.
+    """
+    try:
+        return event_from(fields_of_line(line))
+    except RecursionError as error:
+        raise nested_too_deeply() from error
+
+
+def fields_of_line(line: bytes) -> dict[str, object]:
+    """The fields of the object on one line of NDJSON (UTF-8).
+
+    Raises Refused: `line_too_long` (more than 1 MiB), `not_json`, `field_duplicate`, `not_an_object`.
     """
     if len(line) > LINE_BYTES:
         refuse(Refusal.LINE_TOO_LONG, actual=f"{len(line)} bytes or more", most=LINE_BYTES)
@@ -72,10 +82,7 @@ def parse_line(line: bytes) -> Event:
             expected='an object such as {"type": "fill", …}',
             actual=type(fields).__name__,
         )
-    try:
-        return event_from(fields)
-    except RecursionError as error:
-        raise _nested_too_deeply() from error
+    return fields
 
 
 def parse_json(text: str) -> object:
@@ -88,10 +95,11 @@ def parse_json(text: str) -> object:
     except json.JSONDecodeError as error:
         _refuse_json(error)
     except RecursionError as error:
-        raise _nested_too_deeply() from error
+        raise nested_too_deeply() from error
 
 
-def _nested_too_deeply() -> Refused:
+def nested_too_deeply() -> Refused:
+    """The refusal of a line whose brackets are nested too deeply to be read."""
     return Refused(Refusal.NOT_JSON, "nested too deeply", expected="one flat JSON object")
 
 

@@ -25,8 +25,9 @@ from engine.retrying import Replayable
 from ledger.appender import EVENTS_AT_ONCE
 from ledger.errors import NetbasisError, Refusal, Refused
 from ledger.events import Event
+from ledger.given import FileEvent, key_that_is_reversed, parse_file_line, taken_back
 from ledger.idempotency import has_key
-from ledger.parsing import LINE_BYTES, parse_line
+from ledger.parsing import LINE_BYTES
 from ledger.progress import OnProgress
 from ledger.rules import complete
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 QUIET_S = 1.0
 READ_BYTES = 1 << 16
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some programs begin UTF-8 files with it; it has no meaning
-Numbered = tuple[int, Event]
+Numbered = tuple[int, FileEvent]
 NumberedLine = tuple[int, bytes]
 
 
@@ -51,13 +52,15 @@ def append_file(
     """
     with _opened(file) as given, target.open("write") as keeper, _seekable(given) as source:
         book = keeper.terms(target.book)
+        reversed_keys = _reversed_keys(line for _, line in numbered_lines(source))
+        source.seek(0)
         if rejects is None:
             with progress("validating") as on_progress:
                 for count, _ in enumerate(_validated(numbered_lines(source), keeper, book), 1):
                     if on_progress is not None and count % 1000 == 0:
                         on_progress(count)
         with progress("appending") as on_progress, _naming_lines(source):
-            events = _EventsOf(source, keeper, book, on_progress, rejects)
+            events = _EventsOf(source, keeper, book, on_progress, rejects, reversed_keys)
             on_refused = None if rejects is None else events.reject
             appended = keeper.append_all(book.name, events, expected_version=expected_version, on_refused=on_refused)
     _answer(output, appended, rejects.count if rejects else None)
@@ -87,10 +90,12 @@ def append_stream(target: Target, file: str, batch: int, output: Output, rejects
 def _append_batch(
     keeper: Bookkeeper, book: Book, lines: list[NumberedLine], output: Output, rejects: Rejects | None
 ) -> None:
-    given: list[tuple[NumberedLine, Event]] = []
+    given: list[tuple[NumberedLine, FileEvent]] = []
+    reversed_keys = _reversed_keys(line for _, line in lines)
     rejected_before = rejects.count if rejects else 0
     for number, line in lines:
-        given += [((number, line), event) for _, event in _validated([(number, line)], keeper, book, rejects)]
+        for _, event in _validated([(number, line)], keeper, book, rejects):
+            given.append(((number, line), taken_back(event, reversed_keys)))
 
     refused: dict[int, NetbasisError] = {}  # by the event's position, since a batch may be retried
 
@@ -146,8 +151,8 @@ def _validated(
         if not line.strip():
             continue
         try:
-            event = parse_line(line)
-            _require_key(event)
+            event = parse_file_line(line)
+            _require_key(event.event)
             _require_allowed(event, keeper, book)
         except Refused as refused:
             refused.where = f"line {number}"
@@ -156,6 +161,11 @@ def _validated(
             rejects.add(refused, line)
         else:
             yield number, event
+
+
+def _reversed_keys(lines: Iterable[bytes]) -> frozenset[str]:
+    """The keys of the events that these lines reverse: a time that was wrong is no reason to refuse what is taken back."""
+    return frozenset(key for line in lines if (key := key_that_is_reversed(line)) is not None)
 
 
 def _require_key(event: Event) -> None:
@@ -168,13 +178,13 @@ def _require_key(event: Event) -> None:
         )
 
 
-def _require_allowed(event: Event, keeper: Bookkeeper, book: Book) -> None:
+def _require_allowed(given: FileEvent, keeper: Bookkeeper, book: Book) -> None:
     """Raises Refused for a new event that the book's rules do not allow."""
     try:
-        complete(event, book)
+        complete(given.event, book)
     except Refused:
         try:
-            is_there = keeper.find_repeated(book.name, event) is not None
+            is_there = keeper.find_repeated(book.name, given) is not None
         except NetbasisError:  # for example, it is there with different content; the rule takes precedence
             is_there = False
         if not is_there:
@@ -203,8 +213,10 @@ class _EventsOf(Replayable):
         book: Book,
         on_progress: OnProgress | None,
         rejects: Rejects | None,
+        reversed_keys: frozenset[str],
     ) -> None:
         self._source = source
+        self._reversed_keys = reversed_keys
         self._keeper = keeper
         self._book = book
         self._on_progress = on_progress
@@ -212,7 +224,7 @@ class _EventsOf(Replayable):
         # The events that the log has not answered yet: their position among the file's events, and their line.
         self._unanswered: deque[tuple[int, NumberedLine]] = deque(maxlen=2 * EVENTS_AT_ONCE)
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[FileEvent]:
         self._source.seek(0)
         self._unanswered.clear()
         if self._rejects is not None:
@@ -222,7 +234,7 @@ class _EventsOf(Replayable):
             for _, event in _validated([(number, line)], self._keeper, self._book, self._rejects):
                 self._unanswered.append((count, (number, line)))
                 count += 1
-                yield event
+                yield taken_back(event, self._reversed_keys)
                 if self._on_progress is not None and count % 1000 == 0:
                     self._on_progress(count)
 

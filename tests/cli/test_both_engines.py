@@ -68,6 +68,8 @@ STORY = [
     "income -O csv",
     "returns -O json",
     "sessions",
+    "export ndjson",
+    "export ndjson --type fill",
     "audit basis",
     "audit basis -O json",
     "summary",

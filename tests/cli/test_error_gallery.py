@@ -16,6 +16,7 @@ from tests.support import ROOT
 # Errors that need a server, a full minute or another user; each has a test that provokes the real thing.
 ELSEWHERE = {
     "access_denied": "tests/ledger/database/test_postgres_trouble.py",
+    "book_already_open": "tests/ledger/database/store_contract.py",  # a file's `opened` line is compared with the terms
     "database_busy": "tests/ledger/database/test_store_sqlite.py",
     "database_full": "tests/ledger/database/test_sqlite.py",
     "database_moved": "tests/ledger/database/test_file.py",
