@@ -50,6 +50,10 @@ COMMANDS = {
     "books": Entry("books", "List the books of the ledger, each with its balances, and the totals of the desk."),
     "balance": Entry("balance", "Show each asset's balance and its parts."),
     "bal": Entry("balance", None),
+    "status": Entry(
+        "status",
+        "Show what a desk watches, of all books unless --book names one: head, ages, balances, profit, what waits.",
+    ),
     "register": Entry("register", "Show every posting with the running balance of its asset."),
     "reg": Entry("register", None),
     "show": Entry(

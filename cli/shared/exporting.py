@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,15 +92,15 @@ def part_of(file: str) -> Iterator[IO[bytes]]:
     Raises WrongUsage for a place that cannot be written.
     """
     wanted = Path(file)
+    part = wanted.with_name(f".{wanted.name[:50]}.{uuid.uuid4().hex}")  # with the permissions that a new file gets
     try:
-        number, name = tempfile.mkstemp(dir=wanted.parent, prefix=f".{wanted.name[:50]}.")
+        opened = part.open("xb")
     except (OSError, ValueError) as error:
         raise WrongUsage(f"{file!r} cannot be written: {error}") from error
-    written = Path(name)
     try:
-        with os.fdopen(number, "wb") as part:
-            yield part
-        written.replace(wanted)
+        with opened:
+            yield opened
+        part.replace(wanted)
     except BaseException:
-        written.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise

@@ -12,7 +12,7 @@ from engine.pool import Period, Pool, pnl_of_period, pool_at
 from engine.reports.currency import Unit, unit_of
 from engine.reports.inbox import waiting_document, waiting_in, waiting_lines
 from engine.reports.lots import average_entries
-from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown, signed_or_unknown
+from engine.reports.report import Block, Figures, Report, Table, age, counted, or_unknown, shown, signed_or_unknown
 from engine.views import NOW, FoldOf, Moment, fold_of_rows
 from ledger.book import Book
 from ledger.database.connections import Database
@@ -220,17 +220,7 @@ def _remarks(figures: Pnl) -> Iterator[str]:
 
 
 def _mark_text(mark: Price, now: datetime, unit: str) -> str:
-    return f"{shown(mark.price)}{unit} ({mark.source or 'no source'}, {_age(now, mark.at)})"
-
-
-def _age(now: datetime, at: datetime) -> str:
-    seconds = int((now - at).total_seconds())
-    if seconds < 0:
-        return f"dated {shown(at)}"
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} old"
-    return f"{seconds} seconds old"
+    return f"{shown(mark.price)}{unit} ({mark.source or 'no source'}, {age(now, mark.at)})"
 
 
 def profit_of_period(

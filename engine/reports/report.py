@@ -102,3 +102,14 @@ def rate_notes(currency: str | None, unrated: Sequence[datetime]) -> list[str]:
 def counted(count: int, noun: str) -> str:
     """`1 event`, `2 events`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def age(now: datetime, at: datetime) -> str:
+    """How long ago something was: `3 hours old`; what is ahead shows its time."""
+    seconds = int((now - at).total_seconds())
+    if seconds < 0:
+        return f"dated {shown(at)}"
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} old"
+    return f"{seconds} seconds old"

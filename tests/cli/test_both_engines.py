@@ -68,6 +68,9 @@ STORY = [
     "income -O csv",
     "returns -O json",
     "sessions",
+    "status",
+    "status -O json",
+    "status -O prometheus",
     "export ndjson",
     "export ndjson --type fill",
     "audit basis",
@@ -146,6 +149,7 @@ def masked(cli: Cli, ran: Ran) -> tuple[int, str, str]:
         text = text.replace(str(cli.folder), "FOLDER")
         text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID", text)
         text = re.sub(r"\b([0-9a-f]{64}|[0-9a-f]{12})\b", "HASH", text)
+        text = re.sub(r"(hash_prefix\{.*\}) \d+", r"\1 HASH", text)
         text = re.sub(r'\d+\.\d+ s\b|"seconds":"[0-9.]+"', "SECONDS", text)
         return re.sub(r" {2,}|-{3,}", "  ", text)
 
