@@ -87,6 +87,9 @@ COMMANDS = {
     "rebuild": Entry("rebuild", "Recompute the projections from the log and replace the stored ones."),
     "copy": Entry("copy", "Copy a book, or all books, into another database, byte for byte."),
     "seal": Entry("seal", "Write old events as Parquet segments beside the log, of all books unless --book names one."),
+    "follow": Entry(
+        "follow", "Print each event of a book as it comes, a line of NDJSON each, in the order of their versions."
+    ),
     "export": Entry("export", "Write a book for other programs: events, tables, journals, tax tools."),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
     "property-test": Entry(

@@ -114,6 +114,11 @@ class Database:
                 error.leave_outcome_unknown()
             raise
 
+    def require_in_place(self) -> None:
+        """For a reader: raises StorageError `database_moved` unless a SQLite file is still at its path."""
+        if self._file is not None:
+            self._file.require_in_place(is_reading=True)
+
     def backup_to(self, copy: sqlite3.Connection) -> None:
         """Copy the whole database, as one consistent state, into another SQLite database."""
         with self.reading() as connection:

@@ -49,16 +49,21 @@ class File:
         self._opened = self._opened or self._standing()
         self.require_in_place()
 
-    def require_in_place(self) -> None:
-        """Raises StorageError `database_moved` unless the file that was opened is still at its path."""
+    def require_in_place(self, *, is_reading: bool = False) -> None:
+        """Raises StorageError `database_moved` unless the file that was opened is still at its path.
+
+        `is_reading`: nobody writes, which the message says.
+        """
         found = self._standing()
         if found == self._opened:
             return
         what = "was removed or moved away" if found is None else "was replaced by another file"
         raise StorageError(
             StorageFault.DATABASE_MOVED,
-            f"the file {self._path} {what} during the write",
-            advice="nothing was written; what was committed before is in the original file: put it back, "
+            f"the file {self._path} {what} {'while it was read' if is_reading else 'during the write'}",
+            advice="put the original file back, or begin anew with the one that is there"
+            if is_reading
+            else "nothing was written; what was committed before is in the original file: put it back, "
             "or restore a backup if it was removed, and append what is missing: keys make that safe",
         )
 
