@@ -90,6 +90,7 @@ COMMANDS = {
     "follow": Entry(
         "follow", "Print each event of a book as it comes, a line of NDJSON each, in the order of their versions."
     ),
+    "schema": Entry("schema", "Print a JSON Schema of the events that `append --file` takes."),
     "export": Entry("export", "Write a book for other programs: events, tables, journals, tax tools."),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
     "property-test": Entry(

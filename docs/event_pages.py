@@ -19,6 +19,7 @@ from uuid import UUID
 from cli.shared.output import jsonable
 from engine.bookkeeper import Bookkeeper
 from ledger.errors import NetbasisError
+from ledger.event_schema import event_schema
 from ledger.events import EVENT_TYPES, Event, Evidence, Late, MarkUsed, Opened, TransferSide, event_from
 from ledger.stored import StoredEvent
 
@@ -182,6 +183,7 @@ PAGES: dict[str, Page] = {
 def pages() -> Iterator[tuple[Path, str]]:
     """Each page's path and text."""
     yield FOLDER / "README.md", _index()
+    yield FOLDER / "event.schema.json", json.dumps(event_schema(), indent=1, ensure_ascii=False) + "\n"
     for kind, model in EVENT_TYPES.items():
         yield FOLDER / f"{kind}.md", "\n".join(_page(kind, model, PAGES[kind]))
 
@@ -193,6 +195,9 @@ def _index() -> str:
         "Made by `make docs`; do not edit. An event is one JSON object; every number in it is a text in quotes.",
         "",
         *(f"- [`{kind}`]({kind}.md): {model.__doc__}" for kind, model in EVENT_TYPES.items()),
+        "",
+        "For programs: [event.schema.json](event.schema.json), a JSON Schema of the events that `append --file` takes "
+        "(`netbasis schema`).",
     ]
     return "\n".join(lines) + "\n"
 

@@ -68,6 +68,7 @@ STORY = [
     "income -O csv",
     "returns -O json",
     "sessions",
+    "schema",
     "follow --from 1 --once",
     "follow --from 99 --once",
     "follow --once",
