@@ -16,7 +16,7 @@ A cost that is unknown is None, and so is all that hangs on it; it never becomes
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -128,6 +128,14 @@ class CostBasis:
         return total(gains)
 
 
+# Called for each lot, or part of one, that an event opens (True) or closes (False), with what did it.
+OnLotMoved = Callable[[Lot, bool, Origin], None]
+
+
+def _nobody(lot: Lot, is_opened: bool, by: Origin) -> None:
+    """Nobody wants to know how lots move."""
+
+
 class CostBasisFold:
     """Folds events one after the other; `result` is what they add up to so far.
 
@@ -135,11 +143,19 @@ class CostBasisFold:
     method:         which lots are closed first (`projections.lots.METHODS`)
     fees_in_cost:   the accountant's view of fees instead of the desk's
     rates:          of a currency, to have costs, proceeds and income in it as well
+    on_moved:       told of each lot that is opened or closed
     """
 
     def __init__(
-        self, numeraire: str, method: Method, *, fees_in_cost: bool = False, rates: Rates | None = None
+        self,
+        numeraire: str,
+        method: Method,
+        *,
+        fees_in_cost: bool = False,
+        rates: Rates | None = None,
+        on_moved: OnLotMoved = _nobody,
     ) -> None:
+        self._on_moved = on_moved
         self._numeraire = numeraire
         self._method = method
         self._fees_in_cost = fees_in_cost
@@ -288,6 +304,7 @@ class CostBasisFold:
         if lots and lots.is_short == (delta > 0):
             taken, rest = lots.close(left)
             for lot in taken:
+                self._on_moved(lot, False, origin)
                 size = lot.quantity.copy_abs()
                 part = worth if worth is None or size == left else share(worth, size, left)
                 worth, left = minus(worth, part), subtract(left, size)
@@ -297,7 +314,9 @@ class CostBasisFold:
             self._open(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin)
 
     def _open(self, asset: str, quantity: Decimal, cost: Decimal | None, origin: Origin) -> None:
-        self._of(asset).open(Lot(asset, quantity, cost, origin, self._in(cost, origin)))
+        lot = Lot(asset, quantity, cost, origin, self._in(cost, origin))
+        self._of(asset).open(lot)
+        self._on_moved(lot, True, origin)
 
     def _taken(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> Iterator[Decimal | None]:
         """Lots are closed at their cost, without a gain, and the rest opens a lot at its share of the worth.
@@ -312,6 +331,7 @@ class CostBasisFold:
         if lots and lots.is_short == (delta > 0):
             taken, left = lots.close(size)
             for lot in taken:
+                self._on_moved(lot, False, origin)
                 yield negated(lot.cost)
         if left:
             part = worth if worth is None or left == size else share(worth, left, size)

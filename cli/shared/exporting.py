@@ -96,7 +96,8 @@ def part_of(file: str) -> Iterator[IO[bytes]]:
     try:
         opened = part.open("xb")
     except (OSError, ValueError) as error:
-        raise WrongUsage(f"{file!r} cannot be written: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise WrongUsage(f"{file!r} cannot be written: {reason}") from error
     try:
         with opened:
             yield opened

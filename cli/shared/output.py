@@ -113,7 +113,7 @@ def emit(
         case Output.NDJSON:
             print_for_programs(_ndjson(rows))
         case Output.CSV:
-            print_for_programs(_csv(csv_table or rows))
+            print_for_programs(csv_lines(csv_table or rows))
         case Output.TEXT:
             # Escaped here, since the code that made a line may have forgotten that a book, an asset or a path is user input.
             print_lines(line if isinstance(line, _Header) else harmless(line) for line in text)
@@ -210,7 +210,8 @@ class _Line:
         self.text = text
 
 
-def _csv(table: Table) -> Iterator[str]:
+def csv_lines(table: Table) -> Iterator[str]:
+    """A table as lines of CSV, the columns' names first."""
     line = _Line()
     writer = csv.writer(line, lineterminator="")
     writer.writerow(table.columns)
@@ -221,13 +222,13 @@ def _csv(table: Table) -> Iterator[str]:
 
 
 def _csv_cell(cell: Any) -> str:
-    value = jsonable(cell)
-    if value is None:
+    if cell is None:
         return ""
-    if isinstance(value, list | dict):
-        return _NOT_TO_BE_SHOWN.sub(lambda match: json.dumps(match[0])[1:-1], orjson.dumps(_whole(value)).decode())
     if isinstance(cell, str):
         return f"'{harmless(cell)}" if cell.lstrip().startswith(_FORMULA) else harmless(cell)
+    value = jsonable(cell)
+    if isinstance(value, list | dict):
+        return _NOT_TO_BE_SHOWN.sub(lambda match: json.dumps(match[0])[1:-1], orjson.dumps(_whole(value)).decode())
     return str(value)
 
 

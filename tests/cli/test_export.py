@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli_support import Cli, Ran, assert_refused, deposit, ndjson
@@ -155,5 +159,64 @@ def test_a_file_takes_the_place_of_another_when_it_is_whole(desk: Cli, tmp_path:
     assert file.read_text() == "before"
     ran = desk.here("export", "ndjson", "-o", str(file))
     assert (ran.out, file.read_text()) == ("", exported(desk))
-    assert desk.here("export", "ndjson", "-o", str(tmp_path / "no" / "such" / "folder")).code == 2
+    ran = desk.here("export", "ndjson", "-o", str(tmp_path / "no" / "such" / "folder"))
+    assert_refused(ran, 2, "usage", "/folder' cannot be written: No such file or directory;")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_table_for_a_spreadsheet_and_one_for_analytic_programs(desk: Cli, tmp_path: Path) -> None:
+    ran = desk.here("export", "csv", "--type", "fill")
+    assert ran.code == 0, ran.err
+    assert ran.err == "note: the filters leave out 3 events\n"
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [(row["version"], row["asset_delta"], row["reversed_by"]) for row in rows] == [
+        ("1", "", ""),
+        ("3", "10", "4"),
+        ("4", "-10", ""),
+        ("5", "10", ""),
+    ]
+    file = tmp_path / "events.parquet"
+    ran = desk.here("export", "parquet", "-o", str(file), "--to", "2026-01")
+    assert (ran.code, ran.out) == (0, "")
+    assert [row["version"] for row in pq.read_table(file).to_pylist()] == [1, 2, 3, 4, 5]
+    assert_refused(desk.here("export", "parquet"), 2, "usage", "--output-file")
+
+
+def test_without_pyarrow_a_parquet_file_is_refused_and_the_one_that_is_there_stays(
+    desk: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "events.parquet"
+    file.write_text("before")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    ran = desk.here("export", "parquet", "-o", str(file))
+    assert_refused(ran, 2, "usage", "pip install 'netbasis[columns]'")
+    assert file.read_text() == "before"
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_the_columns_that_tax_tools_take(desk: Cli) -> None:
+    ran = desk.here("export", "koinly")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0].startswith("Date,Sent Amount,Sent Currency,Received Amount")
+    received = [(row["Received Amount"], row["Sent Amount"]) for row in csv.DictReader(io.StringIO(ran.out))]
+    assert received == [("100", ""), ("10", "13.4"), ("", "10")]
+
+
+def test_journals_with_lots_and_without(desk: Cli) -> None:
+    for program, lot, whole, gains in (
+        ("hledger", "assets:main:XRP:5  10 XRP @@ 13.4 RLUSD", "assets:main:XRP  10 XRP @@ 13.4 RLUSD", "type: G"),
+        (
+            "beancount",
+            '10 XRP {1.34 RLUSD, 2026-01-05, "5"}',
+            "Assets:Main:XRP  10 XRP @@ 13.4 RLUSD",
+            "Equity:Capital",
+        ),
+    ):
+        ran = desk.here("export", program)
+        assert (ran.code, ran.err) == (0, "")
+        assert lot in ran.out
+        assert gains in ran.out
+        for words in (("--no-lots",), ("--method", "average")):
+            assert whole in desk.here("export", program, *words).out
+        assert desk.here("export", program, "--method", "best").code == 2
+    assert "type: G" not in desk.here("export", "hledger", "--gains-type", "R").out

@@ -16,15 +16,16 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.reports.following import EVENTS_AT_ONCE, follow
 from ledger.errors import NetbasisError
-from tests.cli_support import Child, Cli, assert_refused, deposit, ended
+from tests.cli_support import Cli, assert_refused, deposit, ended
 from tests.engines import intruding, raw_access
+from tests.script_server import ForkedScript
 from tests.support import BOOK, SMALLEST, event, open_keeper
 
 pytestmark = pytest.mark.both_engines
 
 
 @contextmanager
-def following(cli: Cli, *options: str) -> Iterator[tuple[Child, IO[bytes]]]:
+def following(cli: Cli, *options: str) -> Iterator[tuple[ForkedScript, IO[bytes]]]:
     with cli.start("follow", *options, stdin=subprocess.DEVNULL) as child:
         assert child.stdout is not None
         yield child, child.stdout

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli.shared.output import _csv, harmless, json_text
+from cli.shared.output import csv_lines, harmless, json_text
 from engine.reports.report import Table
 from ledger.events import Mark
 from tests.cli_support import ON_A_FILE, Cli, deposit
@@ -30,7 +30,7 @@ FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 def csv_cell(cell: object) -> str:
     """A cell as a reader of CSV gets it."""
-    *_, row = csv.reader(io.StringIO("\n".join(_csv(Table(("cell",), [[cell]])))))
+    *_, row = csv.reader(io.StringIO("\n".join(csv_lines(Table(("cell",), [[cell]])))))
     return row[0]
 
 
