@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -118,6 +118,7 @@ def exit_code(error: NetbasisError) -> int:
 def run(arguments: Sequence[str], *, clock: Clock = system_clock) -> int:
     """Run one command line; returns its exit code. `arguments`: without the program's name. `clock`: the time in UTC."""
     target = Target(clock=clock)
+    target.run = partial(run, clock=clock)
     try:
         result = command().main(args=list(arguments), prog_name="netbasis", standalone_mode=False, obj=target)
     except NetbasisError as error:

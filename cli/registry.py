@@ -92,6 +92,10 @@ COMMANDS = {
     ),
     "schema": Entry("schema", "Print a JSON Schema of the events that `append --file` takes."),
     "export": Entry("export", "Write a book for other programs: events, tables, journals, tax tools."),
+    "mcp": Entry(
+        "mcp",
+        "Serve the reading commands as tools for an assistant, which cannot write (MCP over stdin and stdout).",
+    ),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
     "property-test": Entry(
         "property_test", "Invent possible futures of the book and check the invariants in each of them."

@@ -89,6 +89,7 @@ class Target:
     now:      the current time, UTC; one moment for the whole command
     commits:  of a command that writes, what it has committed so far; None for a command that reads
     stays:    what else remains when the command fails, such as a copy's batches; None for nothing
+    run:      runs another command line in this process, and returns its exit code; None outside the command line
     """
 
     def __init__(self, *, clock: Clock = system_clock) -> None:
@@ -98,6 +99,7 @@ class Target:
         self.now = clock()
         self.commits: Commits | None = None
         self.stays: str | None = None
+        self.run: Callable[[Sequence[str]], int] | None = None
 
     @cached_property
     def _file(self) -> FileSettings:

@@ -77,6 +77,10 @@ STORY = [
     "status -O prometheus",
     "export ndjson",
     "export ndjson --type fill",
+    "export csv",
+    "export koinly",
+    "export hledger",
+    "export beancount --no-lots",
     "audit basis",
     "audit basis -O json",
     "summary",
@@ -122,7 +126,7 @@ STORY = [
     "check --only projections_match -O csv",
 ]
 # Each of its own: the folder of a demo, a database of its own.
-NOT_IN_THE_STORY = {"demo"}
+NOT_IN_THE_STORY = {"demo", "mcp"}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from typing import Any, get_args
 import pytest
 from beancount import loader
 from beancount.core.data import Open, Price, Transaction
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
@@ -66,6 +66,7 @@ def worth(line: Line) -> Decimal:
     return ZERO if line.cost is None else line.cost.copy_sign(line.amount)
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(steps(), st.sampled_from(sorted(METHODS)), st.booleans())
 def test_every_booking_balances_and_they_add_up_to_the_book(done: list[Step], method: str, by_lot: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, open_keeper(Path(folder)) as keeper:

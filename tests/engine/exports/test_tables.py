@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from cli.shared.output import csv_lines
 from engine.bookkeeper import Bookkeeper
@@ -64,6 +64,7 @@ def moved(row: Row, role: str) -> tuple[str, str]:
     return row["asset" if role == "asset" else f"{role}_asset"], f"{role}_delta"
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(steps())
 def test_the_sums_of_each_table_are_the_figures_of_the_book(done: list[Step]) -> None:
     with played(done) as keeper:
