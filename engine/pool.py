@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_
 
-from engine.bookkeeper import utc_now
+from engine.bookkeeper import View, utc_now
 from engine.pairing import transfer_of
 from engine.views import NOW, FoldOf, Moment, fold_of_rows, view_within
 from ledger import store
@@ -123,12 +123,18 @@ def pool_within(
     """As `pool_at`, within a transaction of the caller."""
     books, _ = require_books(connection, names)
     if len(books) == 1 or moment.is_now:
-        # At the heads every transfer has both sides, and their sums cancel.
-        views = [view_within(connection, book.name, moment, now=now, fold_of=fold_of) for book in books]
-        states = [view.state for view in views]
-    else:
-        states = [_state_at(connection, book.name, moment, books, now) for book in books]
+        return pool_of([view_within(connection, book.name, moment, now=now, fold_of=fold_of) for book in books])
+    states = [_state_at(connection, book.name, moment, books, now) for book in books]
     return Pool(tuple(books), tuple(state.version for state in states), reduce(_together, states))
+
+
+def pool_of(views: Sequence[View]) -> Pool:
+    """Books of one numeraire and mode, sorted by name, at their heads: there every transfer has both sides, which cancel.
+
+    The views of one book may be of any moment.
+    """
+    states = [view.state for view in views]
+    return Pool(tuple(view.book for view in views), tuple(state.version for state in states), reduce(_together, states))
 
 
 def _state_at(connection: Connection, name: str, moment: Moment, books: Sequence[Book], now: datetime) -> BookState:

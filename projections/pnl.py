@@ -6,7 +6,7 @@ and trading value are two names of one figure: total value − starting value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -95,34 +95,6 @@ def change(start: Pnl, end: Pnl) -> Pnl:
         marks={},
         transferred_profit=subtract(end.transferred_profit, start.transferred_profit),
     )
-
-
-def together(parts: Sequence[Pnl]) -> Pnl:
-    """The figures of several books of one numeraire, added up; None where one of them is unknown.
-
-    A transfer between two of the books adds up to nothing: what one has given as a withdrawal, the other has as a deposit.
-    Marks are each book's own, so there are none.
-    """
-    assets = sorted({asset for part in parts for asset in part.fees})
-    return Pnl(
-        total_value=_sum([part.total_value for part in parts]),
-        net_deposits=total(part.net_deposits for part in parts),
-        net_basis=total(part.net_basis for part in parts),
-        starting_value=total(part.starting_value for part in parts),
-        total_pnl=_sum([part.total_pnl for part in parts]),
-        retained_profit=_sum([part.retained_profit for part in parts]),
-        withdrawn_profit=total(part.withdrawn_profit for part in parts),
-        missing_marks=tuple(sorted({asset for part in parts for asset in part.missing_marks})),
-        unknown_fees=sum(part.unknown_fees for part in parts),
-        fees={asset: total(part.fees.get(asset, ZERO) for part in parts) for asset in assets},
-        marks={},
-        transferred_profit=total(part.transferred_profit for part in parts),
-    )
-
-
-def _sum(figures: Sequence[Decimal | None]) -> Decimal | None:
-    known = [figure for figure in figures if figure is not None]
-    return total(known) if len(known) == len(figures) else None
 
 
 def _difference(start: Decimal | None, end: Decimal | None) -> Decimal | None:

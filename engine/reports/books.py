@@ -12,15 +12,16 @@ from sqlalchemy import Connection
 from engine import inbox
 from engine.bookkeeper import View
 from engine.inbox import Waiting
+from engine.pool import pool_of
 from engine.reports.inbox import waiting_document
 from engine.reports.profit import FIGURES, shown_figures
 from engine.reports.report import Block, Report, Table, or_unknown, shown
 from engine.views import NOW, view_within
 from ledger import store
-from ledger.amounts import ZERO, add
 from ledger.database.connections import Database
 from ledger.stored import StoredEvent
-from projections.pnl import Pnl, pnl, together
+from projections.pnl import Pnl, pnl
+from projections.state import BookState
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +79,31 @@ def _document(found: BookNow) -> dict[str, Any]:
         "newest_type": found.newest.type,
         "newest_at": found.newest.at,
         "recorded_at": found.newest.recorded_at,
-        "balances": balances_of(found),
+        "balances": balances_of(found.view.state),
         **{name: getattr(found.pnl, name) for name in FIGURES},
         "missing_marks": found.pnl.missing_marks,
         "inbox": waiting_document(found.waiting),
     }
 
 
-def balances_of(found: BookNow) -> list[dict[str, Any]]:
+def balances_of(state: BookState) -> list[dict[str, Any]]:
     """What a book holds, by asset; what adds up to 0 is there, too."""
-    return [{"asset": asset, "total": holding.total} for asset, holding in sorted(found.view.state.inventory.items())]
+    return [{"asset": asset, "total": holding.total} for asset, holding in sorted(state.inventory.items())]
 
 
 def _desks(found: Sequence[BookNow]) -> Iterator[dict[str, Any]]:
     """The totals over the books of one mode and numeraire; a transfer between them adds up to nothing."""
-    groups: dict[tuple[str, str], list[BookNow]] = {}
+    groups: dict[tuple[str, str], list[View]] = {}
     for book in found:
-        groups.setdefault((book.view.book.mode, book.view.book.numeraire), []).append(book)
-    for (mode, numeraire), group in sorted(groups.items()):
-        figures = together([book.pnl for book in group])
-        balances: dict[str, Any] = {}
-        for book in group:
-            for asset, holding in book.view.state.inventory.items():
-                balances[asset] = add(balances.get(asset, ZERO), holding.total)
+        groups.setdefault((book.view.book.mode, book.view.book.numeraire), []).append(book.view)
+    for (mode, numeraire), views in sorted(groups.items()):
+        state = pool_of(views).state
+        figures = pnl(state, state.marks, numeraire)
         yield {
             "mode": mode,
             "numeraire": numeraire,
-            "books": [book.view.book.name for book in group],
-            "balances": [{"asset": asset, "total": balances[asset]} for asset in sorted(balances)],
+            "books": [view.book.name for view in views],
+            "balances": balances_of(state),
             **{name: getattr(figures, name) for name in FIGURES},
             "missing_marks": figures.missing_marks,
         }

@@ -56,7 +56,7 @@ def _document(found: BookNow, now: datetime) -> dict[str, Any]:
         "recorded_at": newest.recorded_at,
         "event_age_seconds": seconds_since(newest.recorded_at, now),
         "mark_age_seconds": None if newest_mark is None else seconds_since(newest_mark, now),
-        "balances": balances_of(found),
+        "balances": balances_of(found.view.state),
         **{name: getattr(found.pnl, name) for name in FIGURES},
         "missing_marks": found.pnl.missing_marks,
         "marks": [

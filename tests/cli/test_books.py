@@ -64,6 +64,14 @@ def test_one_unknown_makes_the_total_unknown_and_is_named(desk: Cli) -> None:
     assert "unknown for want of a mark: BTC" in shown
 
 
+def test_the_totals_are_those_of_the_books_as_one_valued_by_the_newest_mark_of_any(desk: Cli) -> None:
+    in_book(desk, "bot", "append", "deposit", "--asset", "XRP", "--amount", "2", "--price", "1", "--key", "x")
+    live = totals(desk)["live", "RLUSD"]
+    as_one = desk.here("pnl", "-O", "json", target=("--db", desk.location, "--book", "main", "--book", "bot")).json
+    assert {name: live[name] for name in FIGURES} == {name: as_one[name] for name in FIGURES}
+    assert (live["total_value"], live["missing_marks"]) == ("118", [])
+
+
 def test_people_see_each_book_on_a_line(desk: Cli) -> None:
     lines = desk.here("books", target=("--db", desk.location)).lines
     main = next(line for line in lines if line.startswith("main "))

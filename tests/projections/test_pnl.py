@@ -15,7 +15,7 @@ from projections.engine_state import EngineState
 from projections.fees import Fees
 from projections.inventory import Holding, Inventory
 from projections.marks import Price
-from projections.pnl import Pnl, change, pnl, together, total_value
+from projections.pnl import Pnl, change, pnl, total_value
 from projections.state import EMPTY, BookState
 from tests.support import START
 
@@ -197,17 +197,3 @@ def test_a_change_is_unknown_when_an_end_is(figure: str) -> None:
 def test_a_change_names_the_marks_that_either_end_misses() -> None:
     start, end = replace(_START, missing_marks=("b", "a")), replace(_END, missing_marks=("c", "a"))
     assert change(start, end).missing_marks == ("a", "b", "c")
-
-
-def test_figures_of_several_books_are_added_up_and_an_unknown_one_makes_the_sum_unknown() -> None:
-    marks = prices(XRP="2")
-    first = pnl(state({"XRP": "3"}, net_deposits=Decimal(1), net_basis="2", starting_value="4"), marks, "RLUSD")
-    second = pnl(state({"RLUSD": "10"}, net_deposits=Decimal(100)), marks, "RLUSD")
-    both = together([first, second])
-    assert (both.total_value, both.net_deposits, both.net_basis) == (Decimal(16), Decimal(101), Decimal(2))
-    assert (both.starting_value, both.total_pnl, both.retained_profit) == (Decimal(4), Decimal(12), Decimal(14))
-    unknown = pnl(state({"BTC": "1"}, net_basis="5"), marks, "RLUSD")
-    three = together([first, unknown, second])
-    assert (three.total_value, three.total_pnl, three.retained_profit) == (None, None, None)
-    assert (three.net_basis, three.missing_marks) == (Decimal(7), ("BTC",))
-    assert together([]).total_value == 0
