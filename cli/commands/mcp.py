@@ -43,10 +43,10 @@ def mcp(context: typer.Context) -> None:
         import anyio
         from mcp.server.stdio import stdio_server
     except ModuleNotFoundError as error:
-        if error.name not in ("anyio", "mcp"):
+        if (error.name or "").partition(".")[0] not in ("anyio", "mcp"):
             raise
         raise WrongUsage(
-            "needs the official SDK, which comes with the extra mcp: pip install 'netbasis[mcp]'"
+            "`netbasis mcp` needs the package mcp, which comes with the extra mcp: pip install 'netbasis[mcp]'"
         ) from error
     named = target(context)
     with named.open("read") as keeper:  # a wrong place is said now, and not by every tool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -170,9 +171,11 @@ def test_with_a_book_it_is_the_only_one() -> None:
     assert "all_books" in by_name()["pnl"].options
 
 
-def test_what_is_wrong_is_said_when_it_starts(desk: Cli) -> None:
+def test_what_is_wrong_is_said_when_it_starts(desk: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_refused(desk.here("mcp", target=("--db", "no.db")), 4, "database_missing")
     assert_refused(desk.here("mcp", target=("--db", desk.location, "--book", "other")), 1, "book_unknown")
+    monkeypatch.setitem(sys.modules, "mcp.server.stdio", None)
+    assert_refused(desk.here("mcp"), 2, "usage", "pip install 'netbasis[mcp]'")
 
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
