@@ -11,7 +11,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    LargeBinary,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.sql.util import ClauseAdapter
 
 from ledger.amounts import ZERO, total
@@ -265,6 +277,14 @@ def reversals(connection: Connection, book: str, *, where: ColumnElement[bool] |
     )
     query = query if where is None else query.where(where)
     return {row.reverses: row.version for row in connection.execute(query)}
+
+
+def body_has(connection: Connection, part: bytes) -> ColumnElement[bool]:
+    """Whether an event's bytes contain others, as a condition on `events`; no index helps."""
+    wanted = bindparam(None, part, type_=LargeBinary)
+    if connection.dialect.name == "sqlite":
+        return func.instr(events.c.body, wanted) > 0
+    return func.position(wanted.op("IN")(events.c.body)) > 0
 
 
 def starting_value(connection: Connection, book: str) -> Decimal:

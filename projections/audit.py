@@ -52,13 +52,17 @@ class AuditRow:
 
 
 def audit_rows(
-    events: Iterable[StoredEvent], reversals: Mapping[int, int] = MappingProxyType({})
+    events: Iterable[StoredEvent],
+    reversals: Mapping[int, int] = MappingProxyType({}),
+    *,
+    basis_before: Decimal = ZERO,
 ) -> Iterator[AuditRow]:
     """A row for each event. `events`: all events of the book that can move the basis, in order from the first.
 
-    `reversals`: by the version of a reversed event, the version that reverses it.
+    `reversals`: by the version of a reversed event, the version that reverses it. `basis_before`: net basis before the first
+    of the events, where it is not the book's first.
     """
-    net_basis = ZERO
+    net_basis = basis_before
     for stored in events:
         net_basis = add(net_basis, stored.effects.basis_delta)
         yield _row(stored, net_basis, reversals.get(stored.version))

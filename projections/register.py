@@ -80,13 +80,19 @@ class Skipped:
     starting_value: Decimal
 
 
-def register_rows(events: Iterable[StoredEvent | Skipped], reversals: Mapping[int, int]) -> Iterator[RegisterRow]:
+def register_rows(
+    events: Iterable[StoredEvent | Skipped],
+    reversals: Mapping[int, int],
+    *,
+    balances: dict[str, Decimal] | None = None,
+    starting_value: Decimal = ZERO,
+) -> Iterator[RegisterRow]:
     """A row for each posting, and for each event without postings. `events`: in order from the book's first.
 
-    `reversals`: by the version of a reversed event, the version that reverses it.
+    `reversals`: by the version of a reversed event, the version that reverses it. `balances`, `starting_value`: what there
+    was before the first of the events, where they are not the book's first; the balances are kept up to date.
     """
-    balances: dict[str, Decimal] = {}
-    starting_value = ZERO
+    balances = {} if balances is None else balances
     for stored in events:
         if isinstance(stored, Skipped):
             starting_value = add(starting_value, stored.starting_value)

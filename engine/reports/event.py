@@ -67,12 +67,13 @@ def _corrections(connection: Connection, stored: StoredEvent, reversed_by: int) 
     """The versions of the events that correct a reversed one; they come after its reversal, and no index has them."""
     # Within a text of JSON a quotation mark is escaped, so only the field itself looks like this.
     field = f'"corrects":{stored.version},'.encode()
-    query = select(events.c.version, events.c.body).where(
-        events.c.book == stored.book, events.c.version > reversed_by, events.c.type != "reversal"
+    query = select(events.c.version).where(
+        events.c.book == stored.book,
+        events.c.version > reversed_by,
+        events.c.type != "reversal",
+        store.body_has(connection, field),
     )
-    for row in store.stream(connection, query.order_by(events.c.version)):
-        if field in row.body:
-            yield row.version
+    yield from connection.scalars(query.order_by(events.c.version))
 
 
 def event_fields(event: Event) -> dict[str, Any]:

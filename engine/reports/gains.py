@@ -66,12 +66,14 @@ def gains(
     zone: tzinfo,
     group_by: str | None = None,
     currency: str | None = None,
+    as_of: int | datetime | None = None,
 ) -> Report:
     """The disposals with `start` ≤ closed `at` < `end`; None for no limit. `zone`: of days, months and years.
 
-    `currency`: to show proceeds and costs in, each at the rate of its own time. Raises as `engine.cost_basis.basis_at`.
+    `currency`: to show proceeds and costs in, each at the rate of its own time. `as_of`: see
+    `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, method, Moment(before=end, known_at=known_at), now=now, currency=currency)
+    found = basis_at(database, names, method, Moment(as_of, known_at, end), now=now, currency=currency)
     closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
     notes, unrated = _notes(closed), _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
     if currency is not None:
@@ -183,13 +185,14 @@ def income(
     known_at: datetime | None,
     now: datetime,
     currency: str | None = None,
+    as_of: int | datetime | None = None,
 ) -> Report:
     """Each reward, rebate, funding payment and other adjustment that is no fee, with its value at the mark of its time.
 
     What is paid is negative. `start` ≤ `at` < `end`; None for no limit. `currency`: to show values in, each at the rate of
-    its time. Raises as `engine.cost_basis.basis_at`.
+    its time. `as_of`: see `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
-    moment = Moment(before=end, known_at=known_at)
+    moment = Moment(as_of, known_at, end)
     found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency)
     receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
     unrated = _unrated(found.rates, ((each.origin.at,) for each in receipts))

@@ -57,7 +57,7 @@ def profit(
     `currency`: to show figures in, at the rate of the moment. `fold_of`, and what is raised: see `pool_at`.
     """
     pool = pool_at(database, names, moment, now=now, fold_of=fold_of)
-    at = _valued_at(moment, now)
+    at = valued_at(moment, now)
     marks = {**pool.state.marks, **prices(pool.books[0], at)}
     document, body = _valued(pool, marks, at, unit_of(currency, pool.numeraire, marks, at))
     waiting = waiting_in(database, pool.books)
@@ -65,7 +65,7 @@ def profit(
     return Report(document, [*body, *waiting_lines(waiting)], csv_rows=_figure_table(document))
 
 
-def _valued_at(moment: Moment, now: datetime) -> datetime:
+def valued_at(moment: Moment, now: datetime) -> datetime:
     """The end of a day that has not ended is not so yet: a mark is as old as it is now."""
     return min(moment.as_of, now) if isinstance(moment.as_of, datetime) else now
 
@@ -95,7 +95,7 @@ def profit_by_lots(
     `engine.cost_basis.basis_at`.
     """
     found = basis_at(database, names, method, moment, now=now)
-    pool, basis, at = found.pool, found.basis, _valued_at(moment, now)
+    pool, basis, at = found.pool, found.basis, valued_at(moment, now)
     marks = {**pool.state.marks, **prices(pool.books[0], at)}
     unit = unit_of(currency, pool.numeraire, marks, at)
     plain, body = _valued(pool, marks, at, unit)
@@ -239,6 +239,11 @@ def profit_of_period(
     Raises as `pnl_of_period`.
     """
     found = pnl_of_period(database, names, start, end, known_at, prices or {}, now=now, fold_of=fold_of)
+    return period_report(found, start, end)
+
+
+def period_report(found: Period, start: datetime | None, end: datetime | None) -> Report:
+    """Profit and loss of a period that was read, from `start` to `end`; None for no limit."""
     document = {
         **found.pool.place,
         "numeraire": found.pool.numeraire,

@@ -11,7 +11,7 @@ from engine.bookkeeper import utc_now
 from engine.cost_basis import standing_events
 from engine.pool import place_of, require_books, unit_line
 from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
-from engine.views import Moment
+from engine.views import Moment, require_at
 from ledger.amounts import total
 from ledger.database.connections import Database
 from projections.returns import DAY, Returns, ReturnsFold, earned, money_weighted, since
@@ -30,19 +30,22 @@ def returns(
     max_mark_age: timedelta = DAY,
     now: datetime | None = None,
     currency: str | None = None,
+    as_of: int | datetime | None = None,
 ) -> Report:
     """The returns of the period `start` ≤ `at` < `end`; None: from the first movement, up to now.
 
     `max_mark_age`: a mark that is older does not value. `currency`: to show figures in, each valuation and each flow at the
-    rate of its own moment. Raises as
-    `engine.pool.pool_at`.
+    rate of its own moment. `as_of`: see `engine.views.Moment`. Raises as `engine.pool.pool_at`.
     """
     now = now or utc_now()
-    until = min(end or now, now)
+    until = min(end or now, now, as_of if isinstance(as_of, datetime) else now)
     with database.reading() as connection:
         books, versions = require_books(connection, names)
         names_found = [book.name for book in books]
-        found = standing_events(connection, names_found, Moment(before=end, known_at=known_at), now=now)
+        moment = Moment(as_of, known_at, end)
+        for name in names_found:
+            require_at(connection, name, moment)
+        found = standing_events(connection, names_found, moment, now=now)
     fold = ReturnsFold(books[0].numeraire, start, until, max_mark_age, currency=currency, by_evidence=len(books) == 1)
     result = fold.run(found)
     rate, why = _money_weighted(result)

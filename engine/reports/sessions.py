@@ -28,14 +28,16 @@ def sessions(
     end: datetime | None,
     known_at: datetime | None,
     now: datetime,
+    as_of: int | datetime | None = None,
 ) -> Report:
     """The sessions with a fill in `start` ≤ `at` < `end`, in the order of their first fill; None for no limit.
 
     Volume is that of the quote assets, fees are per asset, and realised is the gain of what the session's events closed, in
-    the numeraire; None where a cost is unknown. Raises as `engine.cost_basis.basis_at`.
+    the numeraire; None where a cost is unknown. `as_of`: see `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, [name], method, Moment(before=end, known_at=known_at), now=now)
-    by_session = fills_by_session(database, name, start=start, end=end, known_at=known_at)
+    moment = Moment(as_of, known_at, end)
+    found = basis_at(database, [name], method, moment, now=now)
+    by_session = fills_by_session(database, name, moment, start=start)
     gained: defaultdict[str, list[Decimal | None]] = defaultdict(list)
     for each in found.basis.disposals:
         if start is None or each.closed.at >= start:

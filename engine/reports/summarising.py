@@ -146,15 +146,12 @@ def _fill_rows(
     return store.stream(connection, query)
 
 
-def fills_by_session(
-    database: Database, name: str, *, start: datetime | None, end: datetime | None, known_at: datetime | None
-) -> dict[str, Fills]:
-    """The sums of the fills of each session with `start` ≤ `at` < `end`; the key of fills without one is empty.
+def fills_by_session(database: Database, name: str, moment: Moment, *, start: datetime | None) -> dict[str, Fills]:
+    """The sums of the fills of each session that count at a moment; the key of fills without one is empty.
 
-    A time of None is no limit. Raises Refused `book_unknown`; StorageError.
+    `start`: those with `at` from then on; None for no limit. Raises Refused `book_unknown`; StorageError.
     """
     by_session: dict[str, Fills] = defaultdict(Fills)
-    moment = Moment(before=end, known_at=known_at)
     with database.reading() as connection:
         store.require_book(connection, name)
         reversals = store.reversals(connection, name, where=moment.condition())
