@@ -90,6 +90,14 @@ COMMANDS = {
     "follow": Entry(
         "follow", "Print each event of a book as it comes, a line of NDJSON each, in the order of their versions."
     ),
+    "serve": Entry(
+        "serve",
+        "Show the ledger in a browser: figures, chart, register, events, lots, gains; it reads, and never writes.",
+    ),
+    "report": Entry(
+        "report",
+        "Write a period as one HTML file to send: figures, chart, capital, gains, returns, and what a check says.",
+    ),
     "schema": Entry("schema", "Print a JSON Schema of the events that `append --file` takes."),
     "export": Entry("export", "Write a book for other programs: events, tables, journals, tax tools."),
     "mcp": Entry(

@@ -1,0 +1,63 @@
+"""The server: HTTP/1.1 over sockets that are listening already, with limits for what one request may take."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cli.page.site import Kept
+
+MOST_CONNECTIONS = 128
+HEADER_BYTES = 16_384
+IDLE_S, TO_END_S = 15, 3
+
+
+class Server(uvicorn.Server):
+    """Serves until a signal comes; the readers' streams end first, since an answer that has begun is waited for."""
+
+    def __init__(self, app: ASGIApp, kept: Kept) -> None:
+        self._kept = kept
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="on",
+                limit_concurrency=MOST_CONNECTIONS,
+                backlog=MOST_CONNECTIONS,
+                timeout_keep_alive=IDLE_S,
+                timeout_graceful_shutdown=TO_END_S,
+                h11_max_incomplete_event_size=HEADER_BYTES,
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, because a signal says so."""
+        self._kept.stop()
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def served(app: ASGIApp, kept: Kept) -> Iterator[str]:
+    """Served on loopback by a thread of this process, for who looks at it from here; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(app, kept)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            kept.stop()
+            server.should_exit = True
+            thread.join()
