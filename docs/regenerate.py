@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from cli.main import app
-from docs import event_pages
+from docs import event_pages, pictures
 from docs.sessions import at_work, output_of
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +107,7 @@ def main() -> None:
     REFERENCE.write_text(reference(), "utf-8")
     for page in pages():
         page.write_text(regenerated(page), "utf-8")
+    pictures.main()
 
 
 if __name__ == "__main__":

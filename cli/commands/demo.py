@@ -184,7 +184,7 @@ def _epilogue(folder: Path) -> None:
     script = "netbasis" if shutil.which("netbasis") else shlex.quote(sys.argv[0])
     ledger = shlex.quote(str(folder / LEDGER))
     _say(f"The ledger is {folder / LEDGER}. Try next:")
-    for words in ("pnl", "pnl --price XRP=1.20", "check", "balance -O json", "append --help"):
+    for words in ("serve", "pnl", "pnl --price XRP=1.20", "check", "balance -O json", "append --help"):
         typer.echo(f"  {script} --db {ledger} {words}")
 
 
