@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLUSTER_VENV := .venv-cluster
+CLUSTER_READY := $(CLUSTER_VENV)/.ready
 
-.PHONY: demo test lint format bench docs mutants pins clean
+.PHONY: demo test test-cluster lint format bench docs mutants pins clean
 
 demo: $(READY)
 	$(BIN)/netbasis demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# A real Spark cluster on this machine, with a Java from a wheel; in an environment of its own, since both are large.
+test-cluster: $(CLUSTER_READY)
+	$(CLUSTER_VENV)/bin/python -m pytest -W default tests_cluster $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -42,6 +48,9 @@ pins: $(READY)
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --upgrade --output-file requirements-dev.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --extra spark --extra dev-cluster --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --constraint requirements-dev.txt \
+		--output-file requirements-cluster.txt pyproject.toml
 
 $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "netbasis needs Python 3.11 or newer")'
@@ -50,5 +59,11 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
+$(CLUSTER_READY): requirements-cluster.txt pyproject.toml
+	$(PYTHON) -m venv $(CLUSTER_VENV)
+	$(CLUSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-cluster.txt
+	$(CLUSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(CLUSTER_READY)
+
 clean:
-	rm -rf $(VENV) mutants dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER_VENV) mutants dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -104,6 +104,7 @@ COMMANDS = {
         "mcp",
         "Serve the reading commands as tools for an assistant, which cannot write (MCP over stdin and stdout).",
     ),
+    "cluster": Entry("cluster", "Fold and prove all books of a segment store on Spark."),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
     "property-test": Entry(
         "property_test", "Invent possible futures of the book and check the invariants in each of them."

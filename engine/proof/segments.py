@@ -6,7 +6,7 @@ own range and its times. A state that was edited together with the stored projec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from engine.columns.believed import Believed
+from engine.columns.dialects import text_for
+from engine.columns.duck import EngineFailed, duckdb_session
 from engine.columns.manifest import Segment
 from engine.columns.standing import with_standing
 from engine.proof.figure_texts import figure_text
@@ -26,6 +28,7 @@ from ledger.integrity.findings import Finding
 from projections.combining import plus
 from projections.rows import differences, rows_of
 from projections.state import EMPTY, BookState
+from projections.sums import NotSummed, state_of_sums, sums
 
 
 class SegmentProof:
@@ -79,27 +82,28 @@ class SegmentProof:
 
     def _contents(self, trusted: list[Segment]) -> Iterator[Finding]:
         """What the columns of a file add up to is what the manifest says, as far as an engine can add it up."""
-        from engine.columns.dialects import text_for
-        from engine.columns.duck import EngineFailed, duckdb_session
-        from projections.sums import NotSummed, state_of_sums, sums
-
         with duckdb_session() as duck:
             query = text_for("duckdb", sums(SEGMENTS))
+
+            def summed(segment: Segment) -> BookState:
+                duck.use(self.found.store(segment), [self.found.file(segment)])
+                return state_of_sums(duck.rows(query))
+
             for segment in trusted:
-                expected = self.found.sums(segment)
-                if segment.unfit or expected is None:
-                    continue
-                try:
-                    duck.use(self.found.store(segment), [self.found.file(segment)])
-                    actual = state_of_sums(duck.rows(query))
-                except NotSummed:
-                    detail = f"the file of the segment {segment.versions} lacks amounts"
-                    yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
-                    continue
-                except EngineFailed as error:
-                    self.notes.append(f"the segment {segment.versions} cannot be added up in columns: {error}")
-                    continue
-                yield from self._compare(segment, "columns", actual, expected)
+                yield from self.columns(segment, summed)
+
+    def columns(self, segment: Segment, summed: Callable[[Segment], BookState]) -> Iterator[Finding]:
+        """Whether a file's columns, as an engine has `summed` them, add up to what the manifest says."""
+        expected = self.found.sums(segment)
+        if segment.unfit or expected is None:
+            return
+        try:
+            yield from self._compare(segment, "columns", summed(segment), expected)
+        except NotSummed:
+            detail = f"the file of the segment {segment.versions} lacks amounts"
+            yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
+        except EngineFailed as error:
+            self.notes.append(f"the segment {segment.versions} cannot be added up in columns: {error}")
 
     def _times(self, segment: Segment) -> Iterator[Finding]:
         try:

@@ -114,9 +114,14 @@ class LogRules:
         )
         rows: Iterable[Any] = self._connection.execute(query)
         for value, count, first, last in rows:
-            what = column.name.replace("_", " ")
-            detail = f"the {what} {shown_raw(value)!r} stands in the book {count} times, first at version {first}"
-            yield _finding(last if isinstance(last, int) else None, detail, "once", count)
+            yield repeated(column.name, value, count, first, last)
+
+
+def repeated(column: str, value: Any, count: int, first: Any, last: Any) -> Finding:
+    """A key or an event id that stands in a book more than once. `first`, `last`: the first and the last version."""
+    what = column.replace("_", " ")
+    detail = f"the {what} {shown_raw(value)!r} stands in the book {count} times, first at version {first}"
+    return _finding(last if isinstance(last, int) else None, detail, "once", count)
 
 
 def _reverses(proved: ProvedRow) -> int | None:

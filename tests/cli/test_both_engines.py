@@ -127,7 +127,7 @@ STORY = [
 ]
 # Each of its own: the folder of a demo, a database of its own.
 # A ledger of its own; a server on stdin; files whose default place is the engine's own (tests/engine/columns).
-NOT_IN_THE_STORY = {"demo", "mcp", "seal"}
+NOT_IN_THE_STORY = {"demo", "mcp", "seal", "serve", "report", "cluster"}
 
 
 @pytest.fixture

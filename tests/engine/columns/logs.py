@@ -8,15 +8,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from engine.bookkeeper import Bookkeeper
 from engine.columns.segment_file import SegmentFile, write_segment
 from engine.columns.stores import Store, open_store
-from ledger.book import GENESIS_HASH
+from ledger.book import GENESIS_HASH, Book
 from ledger.events import REVERSIBLE
 from ledger.integrity.raw_log import COLUMNS, RawRow
 from ledger.mapper import encode_row
 from ledger.stored import StoredEvent
-from tests.projections.in_memory import log_of
-from tests.support import BOOK, START
+from tests.ledger.database.store_support import append_sample, fill
+from tests.projections.in_memory import TERMS, log_of
+from tests.support import BOOK, START, event, it_is
 
 FORMS = {"fill": (1, 2), "mark": (1,), "adjustment": (1, 2)}
 FOREVER = START + timedelta(days=100_000)
@@ -85,7 +87,7 @@ _REVERSAL = st.just({"type": "reversal"})
 
 
 @st.composite
-def logs(draw: st.DrawFn, most: int = 30) -> list[StoredEvent]:
+def logs(draw: st.DrawFn, most: int = 30, book: Book = TERMS) -> list[StoredEvent]:
     """A log as an append would seal it; times come in any order, and keys of the initial basis stand once each."""
     steps: list[Fields] = []
     reversible: list[int] = []
@@ -104,7 +106,7 @@ def logs(draw: st.DrawFn, most: int = 30) -> list[StoredEvent]:
             del step["key"]
         keys |= {step["key"]} if "key" in step else set()
         steps.append(step)
-    return log_of(steps)
+    return log_of(steps, book)
 
 
 def rows_of(log: list[StoredEvent]) -> list[RawRow]:
@@ -118,6 +120,28 @@ def write_log(folder: Path, log: list[StoredEvent], cuts: list[int] | None = Non
     rows, files, first = rows_of(log), [], 1
     for last in [*(cuts or []), len(log)]:
         start_hash = log[first - 2].hash if first > 1 else GENESIS_HASH
-        files.append(write_segment(store, BOOK, [rows[first - 1 : last]], first=first, start_hash=start_hash))
+        files.append(write_segment(store, log[0].book, [rows[first - 1 : last]], first=first, start_hash=start_hash))
         first = last + 1
     return store, files
+
+
+def append_more(keeper: Bookkeeper) -> None:
+    """The sample, and events whose times go back and forth across the segments, marks taken back late."""
+    append_sample(keeper)
+    it_is(keeper, START + timedelta(days=100))
+    dust = "-0.00000000000000000012"
+    for index in range(30):
+        at = START + timedelta(hours=(index * 7) % 31)
+        price = {"at": at.isoformat(), "key": f"x:{index}"}
+        match index % 5:
+            case 0:
+                keeper.append(BOOK, event("mark", asset="XRP", price=f"1.{index + 1}", **price))
+            case 1:
+                keeper.append(BOOK, event("deposit", asset="XRP", amount="2", price="1.25", **price))
+            case 2:
+                keeper.append(BOOK, event("adjustment", asset="EUR", amount=dust, reason="fee", **price))
+            case _:
+                keeper.append(BOOK, fill(f"f:{index}", at=at.isoformat(), session_id="s9"))
+    keeper.append(BOOK, event("reversal", reverses=18, key="r:m", at=(START + timedelta(hours=9)).isoformat()))
+    keeper.append(BOOK, event("reversal", reverses=7, key="r:b"))
+    keeper.append(BOOK, event("basis_commit", basis_delta="3", key="synthetic_initial_basis#2"))

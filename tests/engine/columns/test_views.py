@@ -20,37 +20,14 @@ from ledger import store as log
 from ledger.errors import Refusal, Refused, StorageError, StorageFault
 from ledger.stored import StoredEvent
 from projections.rows import rows_of
-from tests.engine.columns.logs import logs
+from tests.engine.columns.logs import append_more, logs
 from tests.engines import intruding
-from tests.ledger.database.store_support import append_sample, fill
-from tests.support import BOOK, START, event, it_is, log_of, open_keeper
+from tests.support import BOOK, START, log_of, open_keeper
 
 pytest.importorskip("duckdb", reason="the extra netbasis[columns] is not installed")
 pytest.importorskip("pyarrow", reason="the extra netbasis[columns] is not installed")
 
 NOW = START + timedelta(days=4000)
-
-
-def append_more(keeper: Bookkeeper) -> None:
-    """The sample, and events whose times go back and forth across the segments, marks taken back late."""
-    append_sample(keeper)
-    it_is(keeper, START + timedelta(days=100))
-    dust = "-0.00000000000000000012"
-    for index in range(30):
-        at = START + timedelta(hours=(index * 7) % 31)
-        price = {"at": at.isoformat(), "key": f"x:{index}"}
-        match index % 5:
-            case 0:
-                keeper.append(BOOK, event("mark", asset="XRP", price=f"1.{index + 1}", **price))
-            case 1:
-                keeper.append(BOOK, event("deposit", asset="XRP", amount="2", price="1.25", **price))
-            case 2:
-                keeper.append(BOOK, event("adjustment", asset="EUR", amount=dust, reason="fee", **price))
-            case _:
-                keeper.append(BOOK, fill(f"f:{index}", at=at.isoformat(), session_id="s9"))
-    keeper.append(BOOK, event("reversal", reverses=18, key="r:m", at=(START + timedelta(hours=9)).isoformat()))
-    keeper.append(BOOK, event("reversal", reverses=7, key="r:b"))
-    keeper.append(BOOK, event("basis_commit", basis_delta="3", key="synthetic_initial_basis#2"))
 
 
 def sealed(keeper: Bookkeeper, folder: Path, events: int) -> None:

@@ -1,0 +1,1 @@
+"""Folding and proving all books of a segment store on Spark."""

@@ -1,0 +1,69 @@
+"""`netbasis cluster` as a user meets it: a process of its own, its table, its findings and its exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as parquet
+import pytest
+
+from engine.upkeep.cluster import java
+from ledger.errors import StorageError, StorageFault
+from tests_cluster.standalone import Cluster
+from tests_cluster.stores import SOUND, make_store, segment_file
+
+NETBASIS = str(Path(sysconfig.get_path("scripts")) / "netbasis")
+
+
+def run(command: str, location: Path, master: str, *more: str) -> subprocess.CompletedProcess[str]:
+    words = [NETBASIS, "cluster", command, "--segments", str(location), "--master", master, *more]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_the_commands(cluster: Cluster, tmp_path: Path) -> None:
+    made = make_store(tmp_path, damaged=False)
+    rebuilt = run("rebuild", made.location, cluster.url, "-O", "json")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    books = orjson.loads(rebuilt.stdout)["books"]
+    assert {each["book"]: each["version"] for each in books} == {name: len(log) for name, log in made.sealed.items()}
+    rows = parquet.read_table(made.location / "_projections").to_pylist()
+    assert {row["book"] for row in rows} == set(SOUND)
+    segment_file(made.location, "main", 1).unlink()
+    checked = run("check", made.location, cluster.url)
+    assert checked.returncode == 1, checked.stderr
+    assert checked.stdout.startswith("main: segments: the book was not proved: the segment 1–8 is not believed")
+    told = {row["book"]: row["findings"] for row in parquet.read_table(made.location / "_checked").to_pylist()}
+    assert told == {"main": 1, "a/b": 0, "wide": 0}
+
+
+@pytest.mark.parametrize(
+    ("home", "what"),
+    [(None, "Spark 4 has no Java"), ("/nowhere", "does not run"), ("wheel", "does not run on the Java")],
+)
+def test_a_java_that_is_missing_or_unfit_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, home: str | None, what: str
+) -> None:
+    """As though Spark 4 were installed: its Java is that of JAVA_HOME, and the one of the wheel lacks a module."""
+    of_wheel = java.java_home()
+    monkeypatch.setattr(java, "version", lambda name: "4.0.1")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("JAVA_HOME", str(of_wheel) if home == "wheel" else home)
+    with pytest.raises(StorageError) as caught:
+        java.java_home()
+    assert caught.value.fault is StorageFault.EXTRA_MISSING
+    assert what in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_master_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "segments").mkdir()
+    checked = run("check", tmp_path / "segments", "nonsense://nowhere")
+    assert (checked.returncode, checked.stdout) == (4, ""), checked.stderr
+    # Before it, Java says what it says.
+    assert checked.stderr.splitlines()[-1].startswith("error[database_unreachable]: Spark does not start"), (
+        checked.stderr
+    )
