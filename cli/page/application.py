@@ -107,7 +107,8 @@ class Answers:
     def guarded(self, work: Callable[[Request], Response], request: Request) -> Response:
         """The answer of `work`; for an error, a page that says what the reader may know."""
         try:
-            return retry(lambda: work(request), safe_to_repeat=always)
+            with self._kept.answering():
+                return retry(lambda: work(request), safe_to_repeat=always)
         except NotFound as error:
             return self.said(request, 404, str(error))
         except TooLong as error:

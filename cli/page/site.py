@@ -18,7 +18,7 @@ from engine.cost_basis import CostMethod
 from engine.paper.strategy_config import Strategy
 from engine.proof.check import LedgerReport, check_ledger
 from engine.proof.request import CheckRequest
-from engine.reports.history import ANCHOR_EVERY, History
+from engine.reports.history import History
 from engine.reports.paging import COUNTED
 from engine.reports.prometheus import LastCheck
 from engine.views import NOW, Moment
@@ -33,7 +33,8 @@ LOOK_EVERY_S, PAUSE_S = 2.0, 0.005
 FOLDED = 200_000
 HELD = 50_000
 HEAVY_AT_ONCE, HEAVY_WAIT_S = 2, 10.0
-TO_END_S = 5.0
+TO_END_S, GIVE_WAY_S = 5.0, 1.0
+READ_AT_ONCE = 1_000
 
 
 class Busy(Exception):
@@ -115,6 +116,8 @@ class Kept:
         self._histories: dict[str, History] = {}
         self._lock = threading.Lock()
         self._heavy = threading.BoundedSemaphore(HEAVY_AT_ONCE)
+        self._count = threading.Lock()
+        self._requests = 0
         self._checking_since: datetime | None = None
         self.last_check: KeptCheck | None = None
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._check_on, self._read_on)]
@@ -161,7 +164,25 @@ class Kept:
         self.last_check = KeptCheck(self._site.clock(), time.monotonic() - clock, found, failed)
         self._checking_since = None
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While a request is answered, what runs aside gives way."""
+        with self._count:
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self._requests -= 1
+
+    def _give_way(self) -> None:
+        """Wait until no request is answered, though not for ever."""
+        end = time.monotonic() + GIVE_WAY_S
+        while self._requests and time.monotonic() < end and not self.is_stopped:
+            self._stopped.wait(PAUSE_S)
+
     def _go_on(self, _version: int) -> None:
+        self._give_way()
         if self.is_stopped:
             raise _Stopped
 
@@ -193,7 +214,8 @@ class Kept:
 
     def _read_all(self, name: str) -> None:
         while self._read_a_part(name):
-            if self._stopped.wait(PAUSE_S):  # requests first
+            self._give_way()
+            if self._stopped.wait(PAUSE_S):
                 return
 
     def _read_a_part(self, name: str) -> bool:
@@ -201,7 +223,7 @@ class Kept:
             history = self._histories.get(name)
             if history is None or history.is_outdated:
                 history = self._histories[name] = History(self._site.terms(name)[0])
-            return history.take_in(self._site.database, ANCHOR_EVERY)
+            return history.take_in(self._site.database, READ_AT_ONCE)
 
     @contextmanager
     def history(self, name: str, moment: Moment = NOW) -> Iterator[History]:
