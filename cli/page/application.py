@@ -108,7 +108,10 @@ class Answers:
         """The answer of `work`; for an error, a page that says what the reader may know."""
         try:
             with self._kept.answering():
-                return retry(lambda: work(request), safe_to_repeat=always)
+                answer = retry(lambda: work(request), safe_to_repeat=always)
+            # An open connection goes on reading a file that was replaced, and what is kept is of that file, too.
+            self._site.database.require_in_place()
+            return answer
         except NotFound as error:
             return self.said(request, 404, str(error))
         except TooLong as error:

@@ -355,6 +355,24 @@ def test_the_file_that_was_moved_away_is_named_to_nobody(tmp_path: Path) -> None
     assert page.said
 
 
+def test_a_ledger_that_was_replaced_is_not_taken_for_the_one_that_was_opened(tmp_path: Path) -> None:
+    """A backup that was restored, for example: an open connection would go on reading the old file."""
+    with open_keeper(tmp_path) as made:
+        append_sample(made)
+    path = tmp_path / "ledger.db"
+    with Database.open(str(path), "read") as database:
+        page = page_over(database, lambda: NOW)
+        assert page.get("/").status == 200
+        older = tmp_path / "older.db"
+        older.write_bytes(path.read_bytes())
+        older.replace(path)
+        for where in ("/", "/register", "/metrics"):
+            answer = page.get(where)
+            assert answer.status == 503
+            assert "database_moved" in answer.text
+            assert str(tmp_path) not in answer.text
+
+
 def test_nothing_is_written_by_any_page(cli: Cli) -> None:
     cli.append(deposit("d1"))
     before = cli.unchanged()
