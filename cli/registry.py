@@ -83,7 +83,7 @@ COMMANDS = {
         "check",
         "Check the file, the schema, the chain, the invariants and the projections, of all books unless --book names one.",
     ),
-    "head": Entry("check", "Show the newest event's version and hash, to be kept elsewhere."),
+    "head": Entry("head", "Show the newest event's version and hash, to be kept elsewhere."),
     "rebuild": Entry("rebuild", "Recompute the projections from the log and replace the stored ones."),
     "copy": Entry("copy", "Copy a book, or all books, into another database, byte for byte."),
     "seal": Entry("seal", "Write old events as Parquet segments beside the log, of all books unless --book names one."),
@@ -105,6 +105,14 @@ COMMANDS = {
         "Serve the reading commands as tools for an assistant, which cannot write (MCP over stdin and stdout).",
     ),
     "cluster": Entry("cluster", "Fold and prove all books of a segment store on Spark."),
+    "backup": Entry(
+        "backup",
+        "Back the whole ledger up into one file, while others go on writing; it is checked before it is there.",
+    ),
+    "restore": Entry(
+        "restore", "Make a backup the ledger at --db; it is checked first, and upgraded when its schema is older."
+    ),
+    "doctor": Entry("doctor", "Examine the ledger and what it stands on, and say what to do about each thing."),
     "verify-injection": Entry("verify_injection", "Inject into a copy of the database and show that PnL did not move."),
     "property-test": Entry(
         "property_test", "Invent possible futures of the book and check the invariants in each of them."

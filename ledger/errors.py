@@ -115,6 +115,16 @@ class Refusal(StrEnum):
     INBOX_ENTRY_SETTLED = "inbox_entry_settled"
     INBOX_ANSWER_MISMATCH = "inbox_answer_mismatch"
     INBOX_STILL_WAITS = "inbox_still_waits"
+    # Heads that are kept elsewhere
+    HEADS_MALFORMED = "heads_malformed"
+    HEAD_FELL_BACK = "head_fell_back"
+    KEY_UNUSABLE = "key_unusable"
+    STAMP_UNREADABLE = "stamp_unreadable"
+    # Backups
+    BACKUP_EXISTS = "backup_exists"
+    BACKUP_UNSOUND = "backup_unsound"
+    RESTORE_LOSES = "restore_loses"
+    LEDGER_IN_USE = "ledger_in_use"
     # A strategy, a tape and a paper session
     NOT_YAML = "not_yaml"
     SETTING_RETIRED = "setting_retired"

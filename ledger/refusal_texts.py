@@ -221,6 +221,36 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.INBOX_STILL_WAITS: RefusalText(
         "it still cannot be recorded: {why} ({code})", advice="give --price, or state the basis with --basis"
     ),
+    # Heads that are kept elsewhere
+    Refusal.HEADS_MALFORMED: RefusalText(
+        "{place} is not a head", "a line that `netbasis head --append` wrote, or [VERSION:]HASH"
+    ),
+    Refusal.HEAD_FELL_BACK: RefusalText(
+        "{place} of the file has another or a later head of the book {book}: the log was cut or rewritten",
+        advice="run `netbasis check --heads` with that file",
+    ),
+    Refusal.KEY_UNUSABLE: RefusalText(
+        "{file} cannot be used", "an Ed25519 key without a password, or certificates, as PEM or OpenSSH writes them"
+    ),
+    Refusal.STAMP_UNREADABLE: RefusalText("{file} is not an authority's answer", "a TimeStampResp of RFC 3161, in DER"),
+    # Backups
+    Refusal.BACKUP_EXISTS: RefusalText(
+        "there is a file {file} already, or one that belongs to it",
+        "a new file",
+        "no backup is overwritten: give it another name, such as one with the date",
+    ),
+    Refusal.BACKUP_UNSOUND: RefusalText(
+        "the copy does not pass `check`, so it is no backup",
+        advice="run `netbasis check` on the ledger; to keep it as it is, copy its files",
+    ),
+    Refusal.RESTORE_LOSES: RefusalText(
+        "the book {book} of the ledger has an event at version {version} that the backup lacks: {at}",
+        "a ledger all of whose events are in the backup",
+        "restore into another file and compare; to give the newer events up, move the ledger away first",
+    ),
+    Refusal.LEDGER_IN_USE: RefusalText(
+        "a running program has the ledger open", "nobody at it", "stop the program, then restore again"
+    ),
 }
 
 

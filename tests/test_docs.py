@@ -62,7 +62,7 @@ def test_a_command_imports_no_other() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[-1] == "cli.commands cli.commands.check"
+    assert done.stdout.splitlines()[-1] == "cli.commands cli.commands.head"
 
 
 @pytest.mark.parametrize(

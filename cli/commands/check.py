@@ -1,7 +1,8 @@
-"""`netbasis check` and `netbasis head`: is the log what it was, and does everything agree with it?"""
+"""`netbasis check`: is the log what it was, and does everything agree with it?"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,15 +12,12 @@ from cli.shared.output import emit_report, progress
 from cli.shared.usage import WrongUsage
 
 if TYPE_CHECKING:
-    from engine.proof.request import ExpectedHead
-
-HASH_CHARACTERS = 64
+    from engine.proof.heads import ExpectedHead
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(check)
-    app.command()(head)
 
 
 def check(
@@ -30,8 +28,23 @@ def check(
     expect_head: Annotated[
         str | None,
         typer.Option(
-            metavar="[VERSION:]HASH", help="A head of one book kept elsewhere (see `head`): it must stand in the chain."
+            metavar="[VERSION:]HASH[:SIGNATURE]",
+            help="A head of one book kept elsewhere (see `head`): it must stand in the chain.",
         ),
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file of heads (`head --append`): each must stand in the chain, in order."),
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="PUBLIC", help="The heads must be signed with the key of this public key.")
+    ] = None,
+    anchor: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An authority's answer (RFC 3161): it must have stamped the expected head."),
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The authority's certificates (PEM), for --anchor; all offline.")
     ] = None,
     engine: EngineOption = Engine.ROWS,
     output: OutputOption = Output.TEXT,
@@ -43,10 +56,14 @@ def check(
     a negative balance, go to stderr. Every row is read, unless --engine columns is given: sealed rows are then proved in
     their segments, and a note says which were not read.
 
-    Example: netbasis --db live.db check --expect-head 1204:9f2c…
+    Heads that were kept elsewhere show what the chain alone cannot: a tail that was cut off, a log that was written anew.
+
+    Example: netbasis --db live.db check --heads /mnt/elsewhere/heads.ndjson --verify desk.pub
     """
     from engine.proof.check import SeveralBooks, check_ledger
+    from engine.proof.heads import read_heads
     from engine.proof.request import NAMES, CheckRequest
+    from engine.proof.vouched import Vouching, vouch
     from engine.reports.findings import findings
     from ledger.database.connections import Database
 
@@ -55,44 +72,41 @@ def check(
         if name not in NAMES:
             raise WrongUsage(f"no such invariant: {name!r}; there are {', '.join(NAMES)}")
     expected = _expected_head(expect_head)
+    _require_heads(expected, heads, verify, anchor, authority)
+    kept = [] if heads is None else read_heads(heads)
     named = target(context)
     with Database.open(named.location(), "read") as database, progress("checking") as on_progress:
         try:
-            checked = check_ledger(
-                database, named.book, CheckRequest(names, expected, on_progress, engine=engine.value)
-            )
+            wanted = CheckRequest(names, expected, on_progress, engine=engine.value, kept_heads=kept)
+            checked = check_ledger(database, named.book, wanted)
         except SeveralBooks as error:
             raise WrongUsage(str(error)) from None
+    vouching = Vouching(verify, anchor, authority)
+    found, notes = vouch(vouching, checked, [*([expected] if expected is not None else []), *kept])
+    checked.findings.extend(found)
+    checked.books[0].notes.extend(notes)
     emit_report(output, findings(checked))
     if not checked.ok:
         raise typer.Exit(1)
 
 
+def _require_heads(
+    expected: ExpectedHead | None, heads: Path | None, verify: Path | None, anchor: Path | None, authority: Path | None
+) -> None:
+    if (anchor is None) != (authority is None):
+        raise WrongUsage("--anchor and --authority belong together: the answer, and who is trusted to have given it")
+    if anchor is not None and (expected is None or expected.version is None):
+        raise WrongUsage("--anchor is about one head: give it with --expect-head VERSION:HASH")
+    if verify is not None and expected is None and heads is None:
+        raise WrongUsage("--verify is about heads: give them with --expect-head or --heads")
+
+
 def _expected_head(given: str | None) -> ExpectedHead | None:
-    from engine.proof.request import ExpectedHead
+    from engine.proof.heads import parse_head
 
     if given is None:
         return None
-    version, _, digest = given.rpartition(":")
-    try:
-        hash_bytes = bytes.fromhex(digest)
-        if len(digest) != HASH_CHARACTERS or (version and not version.isdecimal()):
-            raise ValueError(given)
-        return ExpectedHead(hash_bytes, int(version) if version else None)
-    except ValueError:
-        raise WrongUsage(f"not a head: {given!r}; expected [VERSION:]HASH as `netbasis head` prints it") from None
-
-
-def head(context: typer.Context, output: OutputOption = Output.TEXT) -> None:
-    """Show the newest event's version and hash, to be kept elsewhere.
-
-    A tail that was cut off shows only against a head that was kept: `check --expect-head`.
-
-    Example: netbasis --db live.db head >> somewhere-else.txt
-    """
-    from engine.reports.findings import head as report
-
-    named = target(context)
-    with named.open("read") as keeper:
-        found = report(keeper, keeper.resolve(named.book))
-    emit_report(output, found)
+    found = parse_head(given)
+    if found is None:
+        raise WrongUsage(f"not a head: {given!r}; expected [VERSION:]HASH[:SIGNATURE] as `netbasis head` prints it")
+    return found

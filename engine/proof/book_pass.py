@@ -14,6 +14,7 @@ from engine.bookkeeper import utc_now
 from engine.cost_basis import DEFAULT_METHOD, standing_events
 from engine.projection_store import read_rows
 from engine.proof.figure_texts import figure_text
+from engine.proof.heads import KeptHeads
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
 from engine.proof.passed import Passed
@@ -24,14 +25,13 @@ from engine.proof.request import (
     PROJECTIONS_MATCH,
     SEGMENTS,
     CheckRequest,
-    ExpectedHead,
 )
 from engine.proof.transfers import TRANSFERS, Transfers
 from engine.standing_marks import marks_now
 from engine.views import NOW
 from ledger import store
 from ledger.amounts import amount_text, subtract
-from ledger.book import Book, Head
+from ledger.book import Book
 from ledger.errors import StorageError
 from ledger.event_types import EventType
 from ledger.events import Event
@@ -42,7 +42,6 @@ from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover
 from ledger.integrity.raw_log import RawRow
 from ledger.integrity.raw_rows import shown_raw
 from ledger.stored import StoredEvent
-from ledger.times import BEGINNING
 from projections import fast_fold
 from projections.cost_basis import CostBasisFold
 from projections.lots import METHODS
@@ -72,7 +71,8 @@ class Pass:
         self._is_sound = True
         self._connection = connection
         self._wanted = wanted
-        self._expected_stands = wanted.expected_head is None
+        expected = [wanted.expected_head] if wanted.expected_head is not None else []
+        self._heads = KeptHeads([*expected, *(head for head in wanted.kept_heads if head.book in (None, name))])
         reversed_marks = store.reversed_marks(connection, name)
         self._standing = Selection(reversed_marks)
         self._now = wanted.now or utc_now()
@@ -109,9 +109,7 @@ class Pass:
             yield from self._segments.files()
         if self._transfers is not None:
             yield from self._transfers.findings()
-        expected = self._wanted.expected_head
-        if expected is not None and not self._expected_stands:
-            yield _head_is_gone(expected, self.prover.head)
+        yield from self._heads.findings(self.prover.head)
         if COST_BASIS in self._wanted.only and self._may_be_folded_by_lots():
             yield from _check_cost_basis(self._connection, self.prover.book, self.state, self._now)
         if PROJECTIONS_MATCH in self._wanted.only:
@@ -147,9 +145,7 @@ class Pass:
                 else:
                     for rows in columns.rows_of(item):
                         yield from self._read(rows)
-            expected = self._wanted.expected_head
-            if expected is not None and not self._expected_stands:
-                self._expected_stands = columns.stands(source, expected.hash, expected.version)
+            self._heads.settle(lambda head: columns.stands(source, head.hash, head.version))
 
     def _is_next(self, passed: Passed) -> bool:
         head = self.prover.head
@@ -172,9 +168,9 @@ class Pass:
         taken = self.prover.overtake(lane, rows)
         if taken is None or not self._fold(taken):
             return False
-        if not self._expected_stands:
-            heads = (Head(row[VERSION_PLACE], row[HASH_PLACE], BEGINNING) for row in rows)
-            self._expected_stands = any(_stands_at(self._wanted.expected_head, head) for head in heads)
+        if self._heads.is_waiting():
+            for row in rows:
+                self._heads.observe(row[VERSION_PLACE], row[HASH_PLACE])
         for row in rows:
             self._show_progress(row[VERSION_PLACE])
         return True
@@ -192,7 +188,7 @@ class Pass:
 
     def _step(self, proved: ProvedRow) -> Iterator[Finding]:
         yield from self._judge(proved)
-        self._expected_stands = self._expected_stands or _stands_at(self._wanted.expected_head, self.prover.head)
+        self._heads.observe(self.prover.head.version, self.prover.head.hash)
         if proved.stored is not None:
             self._show_progress(proved.version)
 
@@ -266,16 +262,6 @@ def _cut(rows: Sequence[RawRow], ends: Collection[int]) -> Iterator[Sequence[Raw
 
 def _is_common(row: RawRow) -> bool:
     return row[TYPE_PLACE] in KINDS
-
-
-def _stands_at(expected: ExpectedHead | None, head: Head) -> bool:
-    return expected is not None and head.hash == expected.hash and expected.version in (None, head.version)
-
-
-def _head_is_gone(expected: ExpectedHead, head: Head) -> Finding:
-    place = "the chain" if expected.version is None else f"the chain at version {expected.version}"
-    detail = f"the head that was kept elsewhere does not stand in {place}: the log was cut or rewritten"
-    return Finding(CHAIN, expected.version, detail, expected.hash.hex(), f"head {head}")
 
 
 def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from engine.columns.sealing import store_of
 from engine.columns.stores import Store
 from engine.inbox import inbox
 from engine.proof.book_pass import Pass
+from engine.proof.heads import out_of_order
 from engine.proof.request import (
     NAMES,
     PROJECTIONS_MATCH,
@@ -34,7 +35,7 @@ from ledger import store
 from ledger.book import GENESIS_HASH, Head
 from ledger.database.connections import Database
 from ledger.database.tables import books, event_types, events
-from ledger.errors import Refusal, Refused, StorageError, StorageFault
+from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
 from ledger.event_types import EventType, require_readable
 from ledger.integrity.findings import Finding
 from ledger.integrity.prover import CHAIN, check_orphans
@@ -127,6 +128,7 @@ def check_ledger(database: Database, name: str | None, wanted: CheckRequest) -> 
         if name is None:
             names = _book_names(connection, ledger.findings) if "books" in there else []
             _require_answerable(names, ledger, wanted)
+        ledger.findings.extend(_check_heads(wanted.kept_heads, _book_names(connection, []) if "books" in there else []))
         known = None
         with _unless_damaged(of_schema, ledger.findings, connection):
             known = _known_forms(connection) if "event_types" in there else None
@@ -188,8 +190,18 @@ def _book_names(connection: Connection, findings: list[Finding]) -> list[str]:
 def _require_answerable(names: list[str], ledger: LedgerReport, wanted: CheckRequest) -> None:
     if not names and ledger.ok:
         raise Refused(Refusal.BOOK_UNKNOWN, "the ledger has no book yet", advice="open one with `netbasis init`")
-    if len(names) > 1 and wanted.expected_head is not None:
+    of_one_book = [wanted.expected_head, *(head for head in wanted.kept_heads if head.book is None)]
+    if len(names) > 1 and any(of_one_book):
         raise SeveralBooks(names)
+
+
+def _check_heads(heads: Sequence[ExpectedHead], names: Collection[str]) -> Iterator[Finding]:
+    """What of the heads in a file does not hold whatever the chains are."""
+    yield from out_of_order(heads)
+    for book in sorted({head.book for head in heads if head.book is not None} - set(names)):
+        yield Finding(
+            CHAIN, None, f"there is no book {shown(book)}, a head of which was kept elsewhere: it was removed"
+        )
 
 
 def _known_forms(connection: Connection) -> frozenset[EventType]:

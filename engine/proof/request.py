@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from engine.columns.choosing import Engine
+from engine.proof.heads import ExpectedHead as ExpectedHead
 from engine.proof.invariants import INVARIANTS
 from engine.proof.transfers import TRANSFERS
 from engine.schema_proof import SCHEMA
@@ -24,19 +25,12 @@ COST_BASIS_EVENTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedHead:
-    """A head that was kept elsewhere: the hash must stand in the chain, at `version` when that is given."""
-
-    hash: bytes
-    version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CheckRequest:
     """What a check is to prove. `only`: names of `NAMES`; `now`: what the clock says, None for the system's.
 
     `is_fast`: whether sound rows of the common types are proved many at once. The outcome is the same without. `engine`:
-    with `columns`, sealed rows are proved in their segments and not read; a note says which.
+    with `columns`, sealed rows are proved in their segments and not read; a note says which. `expected_head`: of the one
+    book that is checked. `kept_heads`: of a file, each of which names its book or is that of the one book.
     """
 
     only: Collection[str] = NAMES
@@ -45,3 +39,4 @@ class CheckRequest:
     now: datetime | None = None
     is_fast: bool = True
     engine: Engine = "rows"
+    kept_heads: Sequence[ExpectedHead] = ()

@@ -58,24 +58,29 @@ class Transfers:
         for version, seen in self._seen.items():
             of = seen.side.of
             try:
-                found = store.find_book(self._connection, of.book)
-            except Refused:  # no book can have that name
-                found = None
-            if found is None:
-                absent[of.book] = absent.get(of.book, 0) + 1
-                continue
-            try:
-                answer = store.find_keys(self._connection, of.book, [of.id]).get(of.id)
-                if answer is None and found[1].recorded_at < seen.side.stored.recorded_at:
-                    self.notes.append(f"the book {shown(of.book)} ends before the transfer at version {version}")
-                    continue
-                yield from self._compare(version, seen, answer)
+                yield from self._find_answer(version, seen, absent)
             except StorageError:
                 detail = f"the other side of the transfer {shown(of.id)} in the book {shown(of.book)} cannot be read"
                 yield Finding(TRANSFERS, version, detail)
         for book, count in sorted(absent.items()):
             noun = "transfer's other side is" if count == 1 else "transfers' other sides are"
             self.notes.append(f"{count} {noun} in the book {shown(book)}, which is not in this ledger")
+
+    def _find_answer(self, version: int, seen: _Seen, absent: dict[str, int]) -> Iterator[Finding]:
+        """What of one side does not hold; where its book is absent, that is counted."""
+        of = seen.side.of
+        try:
+            found = store.find_book(self._connection, of.book)
+        except Refused:  # no book can have that name
+            found = None
+        if found is None:
+            absent[of.book] = absent.get(of.book, 0) + 1
+            return
+        answer = store.find_keys(self._connection, of.book, [of.id]).get(of.id)
+        if answer is None and found[1].recorded_at < seen.side.stored.recorded_at:
+            self.notes.append(f"the book {shown(of.book)} ends before the transfer at version {version}")
+            return
+        yield from self._compare(version, seen, answer)
 
     def _compare(self, version: int, seen: _Seen, answer: StoredEvent | None) -> Iterator[Finding]:
         of = seen.side.of

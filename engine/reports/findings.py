@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-from engine.bookkeeper import Bookkeeper
+from engine.bookkeeper import View
 from engine.proof.check import CheckReport, LedgerReport
+from engine.proof.heads import token_of
 from engine.reports.report import Report, Table
 from ledger.integrity.findings import Finding
 
@@ -47,11 +49,12 @@ def finding_line(finding: Finding) -> str:
     return f"{place}: {finding.detail}" + (f"; {', '.join(facts)}" if facts else "")
 
 
-def head(keeper: Bookkeeper, name: str) -> Report:
-    """A book's newest version and its hash. Raises Refused `book_unknown`; StorageError."""
-    view = keeper.view(name)
-    document = {"book": view.book.name, "version": view.head.version, "hash": view.head.hash}
-    return Report(document, [str(view.head)])
+def head(view: View, signature: bytes | None = None) -> Report:
+    """A book's newest version and its hash, and the signature of both when it was signed."""
+    document: dict[str, object] = {"book": view.book.name, "version": view.head.version, "hash": view.head.hash}
+    if signature is not None:
+        document["signature"] = base64.b64encode(signature).decode()
+    return Report(document, [token_of(view.head, signature)])
 
 
 def _document(book: CheckReport, of_ledger: list[Finding]) -> dict[str, Any]:

@@ -119,6 +119,12 @@ class Database:
         if self._file is not None:
             self._file.require_in_place(is_reading=True)
 
+    @contextmanager
+    def at_one_moment(self) -> Iterator[Database]:
+        """This database as it is now: whatever is read from what is yielded is one consistent state. Raises StorageError."""
+        with self.reading() as connection:
+            yield _Moment(self, connection)
+
     def backup_to(self, copy: sqlite3.Connection) -> None:
         """Copy the whole database, as one consistent state, into another SQLite database."""
         with self.reading() as connection:
@@ -152,6 +158,22 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Moment(Database):
+    """A database all of whose reading happens in one transaction, which somebody else ends."""
+
+    def __init__(self, database: Database, connection: Connection) -> None:
+        super().__init__(database._engine, database.location, "read")
+        self._connection = connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with translated(self):
+            yield self._connection
+
+    def close(self) -> None:
+        pass
 
 
 @contextmanager

@@ -6,6 +6,7 @@ stands in front of one is seen instead of it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -84,6 +85,9 @@ SELECT CAST(polrelid AS bigint), 'policy ' || polname,
     concat_ws(' ', CAST(polcmd AS text), pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
 FROM pg_policy WHERE polrelid = ANY (CAST(:oids AS oid[]))
 """
+_ONE = r"\('[^']*'::character varying\)::text"
+_CAST_ONE_BY_ONE = re.compile(rf"ARRAY\[({_ONE}(?:, {_ONE})*)\]")
+_CAST_OF_ONE = re.compile(r"\(('[^']*'::character varying)\)::text")
 _KINDS = {"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table"}
 
 
@@ -123,4 +127,18 @@ def _add_parts(connection: Connection, facts: Facts, names: Mapping[int, str], q
     """Add what hangs on the tables; `names` are those of the tables by their oids."""
     for query in queries:
         for oid, part, definition in connection.execute(text(query), {"oids": list(names)}):
-            facts[names[oid]][part] = definition
+            facts[names[oid]][part] = _as_made(definition)
+
+
+def _as_made(definition: str) -> str:
+    """A definition as the migrations' own is shown, where a server that was restored from a dump shows the same otherwise.
+
+    `x IN ('a', 'b')` is shown as `x = ANY ((ARRAY['a'::…, 'b'::…])::text[])`, and when that is read back as
+    `x = ANY (ARRAY[('a'::…)::text, ('b'::…)::text])`.
+    """
+    return _CAST_ONE_BY_ONE.sub(_cast_together, definition)
+
+
+def _cast_together(match: re.Match[str]) -> str:
+    each = ", ".join(_CAST_OF_ONE.findall(match[1]))
+    return f"(ARRAY[{each}])::text[]"

@@ -127,7 +127,8 @@ STORY = [
 ]
 # Each of its own: the folder of a demo, a database of its own.
 # A ledger of its own; a server on stdin; files whose default place is the engine's own (tests/engine/columns).
-NOT_IN_THE_STORY = {"demo", "mcp", "seal", "serve", "report", "cluster"}
+# What shows the engine or a file's size is tried on both in test_backup.py and test_doctor.py.
+NOT_IN_THE_STORY = {"demo", "mcp", "seal", "serve", "report", "cluster", "backup", "restore", "doctor"}
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ ELSEWHERE = {
     "database_encoding": "tests/ledger/database/test_postgres_trouble.py",
     "database_not_writable": "tests/cli/test_bad_input.py",
     "ledger_unclear": "tests/cli/test_import_legacy.py",
+    "ledger_in_use": "tests/cli/test_backup.py",
+    "stamp_unreadable": "tests/cli/test_heads.py",
     "extra_missing": "tests/ledger/database/test_postgres_trouble.py",
 }
 

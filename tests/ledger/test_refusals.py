@@ -28,8 +28,12 @@ from engine.paper.strategy_config import RETIRED, parse_strategy
 from engine.paper.tape import read_tape
 from engine.policy.classification import classify_withdrawal_basis
 from engine.pool import pool_at
+from engine.proof.heads import append_head, read_heads
+from engine.proof.vouching import sign, verify_stamp
 from engine.reports.event import event_report
+from engine.upkeep.backup import back_up
 from engine.upkeep.rebuild import rebuild
+from engine.upkeep.restoring import restore
 from engine.views import Moment, view_at
 from ledger.adoption import begin_copy
 from ledger.amounts import parse_amount
@@ -40,6 +44,7 @@ from ledger.parsing import LINE_BYTES, parse_line
 from ledger.rules import complete, require_not_ahead
 from ledger.times import CLOCK_TOLERANCE
 from tests.engine.importers.legacy.legacy_databases import OldEngine, first_deposits, trade
+from tests.engine.proof.authority import self_signed
 from tests.support import BOOK, SMALLEST, START, event, open_keeper
 
 Fields = dict[str, Any]
@@ -271,7 +276,47 @@ def _link_of_a_mark(keeper: Bookkeeper) -> object:
     return link(keeper, Place(BOOK, 2), Place("other", 2))
 
 
+def _head_after_a_later_one(keeper: Bookkeeper) -> object:
+    file = Path(keeper.database.location).with_name("heads")
+    file.write_text(f"{json.dumps({'book': BOOK, 'version': 7, 'hash': '0' * 64})}\n")
+    return append_head(file, BOOK, keeper.view(BOOK).head, None, now=START)
+
+
+def _stamp_of_nobody(keeper: Bookkeeper) -> object:
+    file = Path(keeper.database.location).with_name("root.pem")
+    file.write_bytes(self_signed())
+    return verify_stamp(Path(__file__), file, b"stated")
+
+
+def _restored_over(*after: Fields) -> Callable[[Bookkeeper], object]:
+    """A backup is restored over the ledger that it was made of, after these events, while the bookkeeper has it open."""
+
+    def call(keeper: Bookkeeper) -> object:
+        location = keeper.database.location
+        backup = Path(location).with_name("backup.db")
+        back_up(keeper.database, backup, now=START)
+        keeper.append_all(BOOK, [event_of(fields) for fields in after])
+        return restore(location, backup, now=START)
+
+    return call
+
+
+def _backup_of_a_tampered_ledger(keeper: Bookkeeper) -> object:
+    location = Path(keeper.database.location)
+    with sqlite3.connect(location) as connection:
+        connection.execute("UPDATE engine_state SET value = '1'")
+    return back_up(keeper.database, location.with_name("backup.db"), now=START)
+
+
 CALLS: dict[Refusal, Callable[[Bookkeeper], object]] = {
+    Refusal.HEADS_MALFORMED: lambda _: read_heads(Path(__file__)),
+    Refusal.HEAD_FELL_BACK: _head_after_a_later_one,
+    Refusal.KEY_UNUSABLE: lambda _: sign(Path(__file__), b"stated"),
+    Refusal.STAMP_UNREADABLE: _stamp_of_nobody,
+    Refusal.BACKUP_EXISTS: lambda keeper: back_up(keeper.database, Path(keeper.database.location), now=START),
+    Refusal.BACKUP_UNSOUND: _backup_of_a_tampered_ledger,
+    Refusal.RESTORE_LOSES: _restored_over(small("deposit")),
+    Refusal.LEDGER_IN_USE: _restored_over(),
     Refusal.TRANSFER_SAME_BOOK: _transfer_to(BOOK),
     Refusal.TRANSFER_TERMS_DIFFER: _transfer_to("other", mode="paper"),
     Refusal.TRANSFER_RECORDED: _transfer_of_what_is_there,

@@ -1,0 +1,58 @@
+"""Signatures and timestamps of heads that were kept, held against what a check has found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.proof.check import LedgerReport
+from engine.proof.heads import CHAIN, ExpectedHead, statement
+from engine.proof.vouching import is_signed, verify_stamp
+from ledger.integrity.findings import Finding
+from ledger.times import time_text
+
+
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """Who is to have vouched for the heads; None for what is not asked.
+
+    public_key:  every head must be signed with its private key
+    answer:      of the authority that stamped the one expected head
+    authority:   the certificates that are trusted
+    """
+
+    public_key: Path | None
+    answer: Path | None
+    authority: Path | None
+
+
+def vouch(wanted: Vouching, checked: LedgerReport, heads: Sequence[ExpectedHead]) -> tuple[list[Finding], list[str]]:
+    """What does not hold of signatures and stamps, and notes on what does.
+
+    A head without a book is that of the one book that was checked. Raises Refused `key_unusable`, `stamp_unreadable`.
+    """
+    found: list[Finding] = []
+    notes: list[str] = []
+    only = checked.books[0].book or ""
+    for head in heads:
+        place = head.place or "the expected head"
+        if wanted.public_key is not None:
+            found += _unsigned(wanted.public_key, head, head.book or only, place)
+    if wanted.answer is not None and wanted.authority is not None:
+        (head,) = heads[:1]
+        assert head.version is not None
+        stamp = verify_stamp(wanted.answer, wanted.authority, statement(only, head.version, head.hash))
+        if isinstance(stamp, str):
+            found.append(Finding(CHAIN, head.version, f"the timestamp does not vouch for the expected head: {stamp}"))
+        else:
+            notes.append(f"the expected head was stamped at {time_text(stamp.at)} by an authority of {stamp.authority}")
+    return found, notes
+
+
+def _unsigned(public_key: Path, head: ExpectedHead, book: str, place: str) -> list[Finding]:
+    if head.version is None or head.signature is None:
+        return [Finding(CHAIN, head.version, f"{place} is not signed")]
+    if is_signed(public_key, statement(book, head.version, head.hash), head.signature):
+        return []
+    return [Finding(CHAIN, head.version, f"the signature of {place} is not that of the key")]
