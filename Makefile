@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLUSTER_VENV := .venv-cluster
 CLUSTER_READY := $(CLUSTER_VENV)/.ready
 
-.PHONY: demo test test-cluster lint format bench docs mutants pins clean
+.PHONY: demo test test-cluster lint format bench docs mutants torture fuzz pins clean
 
 demo: $(READY)
 	$(BIN)/netbasis demo
@@ -43,6 +43,23 @@ mutants: $(READY)
 	$(BIN)/mutmut run $(ARGS)
 	$(BIN)/mutmut results
 
+# What the tests show in seconds, at length: an hour, or MINUTES=5; SEED=7 repeats a run. No part of CI.
+MINUTES ?= 60
+torture: $(READY)
+	$(BIN)/python -m torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	$(BIN)/python -m torture.tampering
+	$(BIN)/python -m torture.tampering --engine postgres
+
+# Whatever reads what others wrote, under a fuzzer: a million executions, or a SHARE of them. No part of CI.
+SHARE ?= 1
+fuzz: .venv-fuzz/.ready
+	.venv-fuzz/bin/python -m fuzz --share $(SHARE) $(ARGS)
+
+.venv-fuzz/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet 'atheris>=3.0,<4' --editable '.[columns,web]'
+	@touch $@
+
 # New pins, for a change of the dependencies in pyproject.toml.
 pins: $(READY)
 	$(BIN)/python -m pip install --quiet pip-tools
@@ -66,4 +83,4 @@ $(CLUSTER_READY): requirements-cluster.txt pyproject.toml
 	@touch $(CLUSTER_READY)
 
 clean:
-	rm -rf $(VENV) $(CLUSTER_VENV) mutants dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLUSTER_VENV) .venv-fuzz fuzz-findings mutants dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

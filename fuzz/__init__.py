@@ -1,0 +1,1 @@
+"""Fuzzing whatever reads what others wrote: `make fuzz`. See docs/reliability.md."""

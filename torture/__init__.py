@@ -1,0 +1,1 @@
+"""What the suite shows in minutes, shown at length: `make torture`. See docs/reliability.md."""
