@@ -49,15 +49,13 @@ def _marks(connection: Connection, book: str, where: ColumnElement[bool], until:
 def _initial_basis(connection: Connection, book: str, where: ColumnElement[bool]) -> int | None:
     """The version of the newest one, unless it is reversed."""
     of_key = or_(events.c.key == INITIAL_BASIS_KEY, events.c.key.startswith(f"{INITIAL_BASIS_KEY}#", autoescape=True))
-    query = (
-        select(events.c.version)
-        .where(
-            events.c.book == book, events.c.effect_of == "basis_commit", events.c.type == "basis_commit", of_key, where
-        )
-        .order_by(events.c.version.desc())
-        .limit(1)
-    )
-    version = connection.scalar(query)
+    conditions = [events.c.book == book, events.c.type == "basis_commit", of_key, where]
+    if connection.dialect.name == "sqlite":
+        # Keys are in the order of their bytes there. It would read the whole book instead of this range of its index.
+        by_key = events.alias("by_key")
+        is_near = and_(by_key.c.key >= INITIAL_BASIS_KEY, by_key.c.key < f"{INITIAL_BASIS_KEY}$")
+        conditions.append(events.c.version.in_(select(by_key.c.version).where(by_key.c.book == book, is_near)))
+    version = max(connection.scalars(select(events.c.version).where(*conditions)), default=None)
     if version is None:
         return None
     reversal = select(events.c.version).where(events.c.book == book, events.c.reverses == version, where)
