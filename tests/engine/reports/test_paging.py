@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.reports import history, paging
-from engine.reports.capital import BasisWanted, basis_page, movements
+from engine.reports.capital import BasisWanted, _moves, basis_page, movements
 from engine.reports.history import BEGINNING, Anchor, History
 from engine.reports.paging import Page, Wanted, register_page
 from engine.views import Moment, RegisterFilter, audit_basis, register
 from ledger import store
 from ledger.events import Event
 from projections.register import RegisterRow
+from tests.engines import raw_access
 from tests.ledger.database.store_support import SAMPLE_VERSIONS, append_sample, fill
 from tests.support import BOOK, START, event, open_keeper
 
@@ -204,3 +205,22 @@ def test_the_movements_that_a_chart_shows_are_those_of_the_history_of_the_basis(
     assert [each.at for each in every] == sorted(row.at for row in audit.rows)
     newest = movements(keeper.database, BOOK, Moment(), start=None, end=None, most=3)
     assert {each.version for each in newest} == {row.version for row in audit.rows[-3:]}
+
+
+def test_a_ledger_that_has_lost_its_index_of_capital_is_read_without(tmp_path: Path) -> None:
+    with open_keeper(tmp_path) as opened:
+        append_sample(opened)
+        before = basis_page(opened.database, BOOK, BasisWanted())
+        with raw_access(opened.database.location) as raw:
+            raw.execute("DROP INDEX idx_events_capital")
+        assert basis_page(opened.database, BOOK, BasisWanted()).rows == before.rows
+        assert len(movements(opened.database, BOOK, Moment(), start=None, end=None, most=9)) == len(before.rows)
+
+
+def test_the_capital_of_a_long_log_is_found_by_its_index(keeper: Bookkeeper) -> None:
+    """SQLite would read the whole book: a second for a million events, with each request."""
+    with keeper.database.reading() as connection:
+        where = _moves(connection, BOOK).compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN SELECT basis_delta FROM events WHERE {where}").all()
+    assert any("idx_events_capital" in row[-1] for row in plan), plan
+    assert all("version=?" in row[-1] for row in plan if "PRIMARY KEY" in row[-1]), plan
