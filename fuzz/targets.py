@@ -237,5 +237,5 @@ TARGETS: Mapping[str, Target] = {
     "importers": Target(importers, 100_000, 1000),
     "legacy": Target(legacy, 4_000, 20_000),
     "queries": Target(queries, 5_000, 200),
-    "segments": Target(segments, 1_500, 20_000),
+    "segments": Target(segments, 300, 20_000),
 }
