@@ -86,6 +86,10 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.PRICE_MUST_BE_POSITIVE: RefusalText("must be more than 0", "a price > 0"),
     Refusal.PRICE_MUST_NOT_BE_NEGATIVE: RefusalText("must not be negative", "a price ≥ 0"),
     # Fields against each other and against the book
+    Refusal.POOL_MIXED: RefusalText(
+        "the books {one} and {other} differ in {what}, so they cannot be looked at as one",
+        advice="name those that belong together: --book NAME --book NAME",
+    ),
     Refusal.KEY_UNKNOWN: RefusalText("no event of the book has this key", advice="see `netbasis register`"),
     Refusal.BOOK_DIFFERS: RefusalText("the event names another book than the one it is appended to"),
     Refusal.BOOK_ALREADY_OPEN: RefusalText(
@@ -140,10 +144,6 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     ),
     Refusal.ALREADY_REVERSED: RefusalText(
         "version {version} was reversed already, by version {reversal}", "an event that still stands"
-    ),
-    Refusal.POOL_MIXED: RefusalText(
-        "the books {one} and {other} differ in {what}, so they cannot be looked at as one",
-        advice="name those that belong together: --book NAME --book NAME",
     ),
     # A decision of the engine
     Refusal.SHORT_LOT: RefusalText(
