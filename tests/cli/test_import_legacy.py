@@ -268,14 +268,15 @@ def test_a_ledger_is_no_old_database(cli: Cli) -> None:
 @ON_A_FILE
 def test_a_damaged_ledger_is_not_written_to(cli: Cli, tmp_path: Path) -> None:
     """The pages are checked before the first write; this one is another book's, where no import looks."""
-    assert cli.here("--book", "second", "init").code == 0
+    second = ("--db", cli.location, "--book", "second")
+    assert cli.here("init", target=second).code == 0
     cli.append(*(deposit(f"key:{number}", source_note="x" * 100) for number in range(300)))
     pages = bytearray(cli.db.read_bytes())
     start = pages.index(b'"key":"key:150"') // 4096 * 4096
     pages[start : start + 4096] = b"\xff" * 4096
     cli.db.write_bytes(pages)
     EXACT["plain"](tmp_path / OLD)
-    ran = cli.here("--book", "second", "import", "legacy-db", str(tmp_path / OLD))
+    ran = cli.here("import", "legacy-db", str(tmp_path / OLD), target=second)
     assert_refused(ran, 4, "database_damaged")
     assert cli.db.read_bytes() == pages
 
