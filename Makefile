@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/netbasis demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 # A real Spark cluster on this machine, with a Java from a wheel; in an environment of its own, since both are large.
 test-cluster: $(CLUSTER_READY)
