@@ -32,6 +32,7 @@ bench: $(READY)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.writers
 	$(BIN)/python -m bench.imports
+	$(BIN)/python -m bench.lots
 
 docs: $(READY)
 	$(BIN)/python -m docs.regenerate
