@@ -24,7 +24,7 @@ PLACES = {"file", "output_file", "plot", "config", "output"}
 NO_TOOLS = {
     *("init", "append", "import", "reconcile", "inject", "withdraw", "transfer", "backfill-basis", "reverse"),
     *("rebuild", "copy", "seal", "verify-injection", "property-test", "db", "paper", "config", "demo", "mcp", "export"),
-    *("follow", "exposure", "serve", "report", "cluster"),
+    *("follow", "exposure", "serve", "report", "cluster", "backup", "restore", "doctor"),
 }
 # What a tool that has to be told something is told.
 NEEDED: dict[str, dict[str, Any]] = {"show": {"which": "2"}}

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
@@ -435,21 +435,11 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_generator_reaches_the_books_that_matter() -> None:
-    """In 400 examples each kind of withdrawal is decided several times, with amounts that the default context would round.
+    """In at most 900 examples each kind of withdrawal is decided several times, with amounts that a context would round.
 
-    Each floor is a fifth of what is usual: Hypothesis draws constants of the modules that happen to be loaded, too.
+    What Hypothesis draws depends on the modules that happen to be loaded, so a seed that leaves a corner out is followed by
+    another one.
     """
-    seen: Counter[str] = Counter()
-
-    @settings(max_examples=400)
-    @given(history=HISTORIES, wish=WISHES, price=PRICES)
-    def look(history: Given, wish: Wish, price: Decimal) -> None:
-        desk = played(history)
-        asset, amount = wished(desk, wish, price)
-        desk.withdraw(amount, price, asset)
-        seen.update(desk.seen)
-
-    look()
     wanted = {
         "withdrew profit": 30,
         "withdrew principal": 30,
@@ -462,4 +452,19 @@ def test_the_generator_reaches_the_books_that_matter() -> None:
         "reversed deposit": 5,
         "reversed baseline": 1,
     }
-    assert {name: seen[name] for name, least in wanted.items() if seen[name] < least} == {}, seen
+    seen: Counter[str] = Counter()
+
+    def look(history: Given, wish: Wish, price: Decimal) -> None:
+        desk = played(history)
+        asset, amount = wished(desk, wish, price)
+        desk.withdraw(amount, price, asset)
+        seen.update(desk.seen)
+
+    missing = wanted
+    for number in range(6):
+        drawn = given(history=HISTORIES, wish=WISHES, price=PRICES)(look)
+        seed(number)(settings(max_examples=150, derandomize=False, database=None)(drawn))()
+        missing = {name: seen[name] for name, least in wanted.items() if seen[name] < least}
+        if not missing:
+            break
+    assert missing == {}, seen
