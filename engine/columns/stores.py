@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ledger.database.whole_file import fsync_path
 from ledger.errors import StorageError, StorageFault
 
 _PIECE = 1 << 20
@@ -66,7 +67,7 @@ class Store:
             os.fsync(file.fileno())
         path = Path(self.path(name))
         temporary.replace(path)
-        _sync_folder(path.parent)
+        fsync_path(path.parent)
 
     def digest(self, name: str) -> bytes | None:
         """The SHA-256 of a file; None when there is none. Raises OSError."""
@@ -180,12 +181,3 @@ def extra_missing(what: str) -> StorageError:
         expected="the extra columns",
         advice="install it with: pip install 'netbasis[columns]'",
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the name of a file durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

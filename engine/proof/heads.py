@@ -27,7 +27,7 @@ from pathlib import Path
 import orjson
 
 from ledger.book import Head
-from ledger.database.whole_file import fsync_folder
+from ledger.database.whole_file import fsync_path
 from ledger.errors import Refusal, Refused, shown
 from ledger.integrity.findings import Finding
 from ledger.refusal_texts import refuse
@@ -145,7 +145,7 @@ def append_head(path: Path, book: str, head: Head, signature: bytes | None, *, n
     finally:
         os.close(opened)
     if is_new:
-        fsync_folder(path.absolute().parent)
+        fsync_path(path.absolute().parent)
     return True
 
 

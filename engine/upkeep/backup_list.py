@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from ledger.database.postgres import is_url
-from ledger.database.whole_file import OWNER_ONLY, fsync_folder
+from ledger.database.whole_file import OWNER_ONLY, fsync_path
 from ledger.errors import Refusal, Refused
 
 SUFFIX = ".backups.json"
@@ -92,7 +92,7 @@ def add_to_list(file: Path, backup: Backup) -> None:
             writing.flush()
             os.fsync(writing.fileno())
         made.replace(file)
-        fsync_folder(file.parent)
+        fsync_path(file.parent)
 
 
 @contextmanager

@@ -49,17 +49,8 @@ def _locks(path: Path) -> list[tuple[int, int, bool]]:
     return found
 
 
-def fsync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def fsync_file(path: Path) -> None:
-    """Put a file on the disk."""
+def fsync_path(path: Path) -> None:
+    """Put a file, or the names in a folder, on the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -84,7 +75,7 @@ def in_one_file(path: Path) -> None:
     """Move a database's WAL into it and leave WAL mode, so that the file alone is all of it; it is on the disk then."""
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("PRAGMA journal_mode = DELETE")
-    fsync_file(path)
+    fsync_path(path)
 
 
 def put_in_place(made: Path, path: Path) -> None:
@@ -98,7 +89,7 @@ def put_in_place(made: Path, path: Path) -> None:
             raise FileExistsError(path) from None
         made.rename(path)
     made.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+    fsync_path(path.parent)
 
 
 def leftovers(path: Path) -> list[Path]:
@@ -153,4 +144,4 @@ def replace(path: Path, made: Path, kept: Path) -> None:
     except OSError:  # a file system without links: for a moment there is none
         path.rename(kept)
     made.replace(path)
-    fsync_folder(path.parent)
+    fsync_path(path.parent)
