@@ -157,9 +157,12 @@ def entries(
     *,
     sorts: Collection[Sort] = ("movement", "held", "proposal"),
     all_of_them: bool = False,
+    of: tuple[str, str] | None = None,
 ) -> list[Entry]:
-    """A book's entries in the order of their ids: those that wait, or all of them."""
+    """A book's entries in the order of their ids: those that wait, or all of them. `of`: of a type and an asset only."""
     query = _SELECT.where(inbox.c.book == book, inbox.c.sort.in_(sorts)).order_by(inbox.c.id)
+    if of is not None:
+        query = query.where(inbox.c.type == of[0], inbox.c.asset == of[1])
     if not all_of_them:
         query = query.where(inbox.c.status.in_(OPEN))
     return [_entry(row) for row in connection.execute(query)]

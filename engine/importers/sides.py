@@ -66,19 +66,20 @@ def sides_of(
         for stored in store.find_movements(connection, book, OPPOSITE[kind], wanted, asset):
             if stored.reason is None and store.find_reversal(connection, book, stored.version) is None:
                 yield Side(book, stored)
-        for entry in inbox.entries(connection, book, sorts=MOVEMENTS):
-            if (entry.type, entry.asset) == (OPPOSITE[kind], asset) and normal_tx_hash(entry.tx_hash or "") == wanted:
+        for entry in inbox.entries(connection, book, sorts=MOVEMENTS, of=(OPPOSITE[kind], asset)):
+            if normal_tx_hash(entry.tx_hash or "") == wanted:
                 yield Side(book, entry)
 
 
 def proposed_sides(connection: Connection, books: Iterable[str], entry: Entry) -> Iterator[Side]:
     """What waits in the inboxes and may be the other side of an entry: of its amount, near in time, not of its hash."""
+    if entry.asset is None or entry.type not in OPPOSITE:
+        return
     tx_hash = normal_tx_hash(entry.tx_hash or "")
     for book in books:
-        for other in inbox.entries(connection, book, sorts=MOVEMENTS):
-            is_opposite = (other.type, other.asset) == (OPPOSITE.get(entry.type), entry.asset)
+        for other in inbox.entries(connection, book, sorts=MOVEMENTS, of=(OPPOSITE[entry.type], entry.asset)):
             has_hash = bool(tx_hash) and normal_tx_hash(other.tx_hash or "") == tx_hash
-            if is_opposite and not has_hash and other.amount == entry.amount and abs(other.at - entry.at) <= NEAR:
+            if not has_hash and other.amount == entry.amount and abs(other.at - entry.at) <= NEAR:
                 yield Side(book, other)
 
 

@@ -225,7 +225,7 @@ class Spool:
         return found
 
     def _moves(self) -> Iterator[tuple[object, ...]]:
-        for seq, at, kind, row_id, content, number, facts in self._connection.execute(_HASHED).fetchall():
+        for seq, at, kind, row_id, content, number, facts in self._connection.execute(_HASHED):
             for fact in orjson.loads(facts):
                 if fact["type"] == "movement" and fact.get("tx_hash"):
                     key = row_key(kind, row_id, content, number)
