@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 CLUSTER_VENV := .venv-cluster
 CLUSTER_READY := $(CLUSTER_VENV)/.ready
 
+# Tests start many processes and rewrite many assertions: compiled once, not each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-cluster lint format bench docs mutants torture fuzz pins clean
 
 demo: $(READY)
