@@ -12,7 +12,7 @@ import psycopg
 
 from ledger.database.postgres import is_url
 from tests.ledger.database.store_support import tampering
-from tests.postgres_support import connect, database_of, fresh_database, url_of
+from tests.postgres_support import connect, database_of, drop_database, fresh_database, url_of
 from tests.support import ledger_file
 
 Engine = Literal["sqlite", "postgres"]
@@ -27,8 +27,7 @@ def new_ledger(engine: Engine, folder: Path, name: str = "ledger.db") -> str:
 def forget(location: str) -> None:
     """Drop a server's database, so that a long run of tests does not fill the disk; a file goes with its folder."""
     if is_url(location):
-        with connect() as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{database_of(location)}" WITH (FORCE)')
+        drop_database(database_of(location))
 
 
 class Raw(Protocol):

@@ -90,11 +90,23 @@ def connect(database: str = "postgres", **arguments: Any) -> psycopg.Connection[
 
 
 @cache
+def _maker() -> psycopg.Connection[Any]:
+    """The connection of this process that makes and drops databases: each test needs both."""
+    connection = connect()
+    atexit.register(connection.close)
+    return connection
+
+
+def drop_database(database: str) -> None:
+    """Drop a database, whoever is still connected to it."""
+    _maker().execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+
+
+@cache
 def _template() -> str:
     # The process id tells the templates of test processes apart that share one server.
     name = f"{TEMPLATE}_{os.getpid()}"
-    with connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    _maker().execute(f'CREATE DATABASE "{name}"')
     Bookkeeper.open(url_of(name), "create").close()
     return name
 
@@ -115,6 +127,5 @@ def clone_of(database: str) -> str:
 def empty_database(options: str = "STRATEGY FILE_COPY") -> str:
     """The name of a new database without tables."""
     name = f"netbasis_{os.getpid()}_{next(_numbers)}"
-    with connect() as connection:
-        connection.execute(f'CREATE DATABASE "{name}" {options}')
+    _maker().execute(f'CREATE DATABASE "{name}" {options}')
     return name
