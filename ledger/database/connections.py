@@ -32,14 +32,23 @@ class Database:
     """An open database.
 
     location:  for messages; never contains a password
-    access:      what it was opened for
+    access:    what it was opened for
+    address:   what another process opens it by, with the password if there is one; None for a moment of a database
     """
 
-    def __init__(self, engine: Engine, location: str, access: Access, file: sqlite.File | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        location: str,
+        access: Access,
+        file: sqlite.File | None = None,
+        address: str | None = None,
+    ) -> None:
         self._engine = engine
         self._file = file
         self.location = location
         self.access = access
+        self.address = address
 
     @classmethod
     def open(
@@ -57,6 +66,7 @@ class Database:
                 postgres.open_engine(location, access, busy_timeout_s=busy_timeout_s),
                 without_password(location),
                 access,
+                address=location,
             )
         if "://" in location or _MISSPELT_URL.match(location):
             raise StorageError(
@@ -66,7 +76,7 @@ class Database:
                 actual=without_password(location),
             )
         engine, file = sqlite.open_engine(location, access, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
-        return cls(engine, location, access, file)
+        return cls(engine, location, access, file, location)
 
     @property
     def dialect(self) -> str:
