@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import postgres, sqlite
@@ -196,22 +196,46 @@ def together(connection: Connection) -> Iterator[None]:
         yield
 
 
+def as_database_error(connection: Connection) -> AbstractContextManager[None]:
+    """Within it, errors of a server's driver are raised as SQLAlchemy does; those of SQLite's are known as they are."""
+    return postgres.as_database_error() if connection.dialect.name == "postgresql" else nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A statement and the rows to run it for: by name for SQLAlchemy, or for a text as the driver takes them.
 
     is_counted:  each row must write exactly one row, or else somebody has altered the ledger
+    copy:        the COPY by which a server takes many of these rows in half the time; None where there is none
     """
 
     statement: Executable | str
-    rows: Sequence[Mapping[str, Any]] | Sequence[tuple[object, ...]]
+    rows: Sequence[Any]
     is_counted: bool = True
+    copy: str | None = None
 
-    def execute(self, connection: Connection, rows: Any, **options: Any) -> CursorResult[Any]:
-        """Run it for one row, or for a list of them."""
+    def one_by_one(self, connection: Connection) -> list[Any]:
+        """Run it for each row; the cursors, whose counts stand once the answers are there."""
         if isinstance(self.statement, str):
-            return connection.exec_driver_sql(self.statement, rows, execution_options=options)
-        return connection.execute(self.statement, rows, execution_options=options)
+            driver: Any = connection.connection.driver_connection
+            return [driver.execute(self.statement, row) for row in self.rows]
+        return [connection.execute(self.statement, row).context.cursor for row in self.rows]
+
+    def at_once(self, connection: Connection) -> int:
+        """Run it for all rows; how many were written."""
+        if isinstance(self.statement, str):
+            driver: Any = connection.connection.driver_connection
+            cursor = driver.cursor()
+            if self.copy is not None and connection.dialect.name == "postgresql":
+                with cursor.copy(self.copy) as copy:
+                    for row in self.rows:
+                        copy.write_row(row)
+            else:
+                cursor.executemany(self.statement, self.rows)
+            return int(cursor.rowcount)
+        # With preserve_rowcount, since otherwise the cursor is closed, and its count lost.
+        result = connection.execute(self.statement, list(self.rows), execution_options={"preserve_rowcount": True})
+        return result.rowcount
 
 
 def write_together(connection: Connection, writes: Sequence[Write]) -> None:
@@ -222,16 +246,11 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     """
     if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_ROUND_TRIP:
         with together(connection):
-            done = [(write, [write.execute(connection, row) for row in write.rows]) for write in writes]
-        # From the cursor: in a pipeline the count arrives after the result object was made.
-        counts = [(write, sum(result.context.cursor.rowcount for result in results)) for write, results in done]
+            done = [(write, write.one_by_one(connection)) for write in writes]
+        counts = [(write, sum(cursor.rowcount for cursor in cursors)) for write, cursors in done]
     else:
-        # With preserve_rowcount, since otherwise the cursor is closed, and its count lost.
-        counts = [
-            (write, write.execute(connection, list(write.rows), preserve_rowcount=True).rowcount)
-            for write in writes
-            if write.rows
-        ]
+        with as_database_error(connection):
+            counts = [(write, write.at_once(connection)) for write in writes if write.rows]
     for write, written in counts:
         if write.is_counted and written != len(write.rows):
             raise _swallowed(len(write.rows), written)
