@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -26,6 +27,7 @@ from ledger.integrity.raw_log import PLACE_OF, RawRow, raw_range
 from ledger.times import parse_time, time_text
 
 _RECORDED_PLACE = PLACE_OF["recorded_at"]
+_type_of = itemgetter(TYPE_PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,9 @@ def cut(rows: Sequence[RawRow], ends: Collection[int]) -> Iterator[Sequence[RawR
 
 def by_lane(rows: Sequence[RawRow]) -> Iterator[tuple[bool, list[RawRow]]]:
     """Rows, divided into those of the common types, which the fast lane may take, and the others."""
+    if KINDS.issuperset(map(_type_of, rows)):  # as a rule
+        yield True, list(rows)
+        return
     for is_common, alike in groupby(rows, key=_is_common):
         yield is_common, list(alike)
 
