@@ -1,8 +1,8 @@
 """`python -m bench.folds`: rebuild and check beside a bare read of the same rows, on logs of several sizes.
 
 The bare read is `sqlite3` over all columns of `events`, in the same file. CPU is that of the process and of the workers that
-it has started, whatever else the machine does; wall is what a person waits. Each figure is the median of the rounds, in turns
-with the bare read.
+it has started, whatever else the machine does; wall is what a person waits. Each figure is the median of the rounds, which
+take turns with the bare read.
 `--ledger` measures a file that is there (its book `main`), since ten times the fills take ten times as long to append.
 """
 
