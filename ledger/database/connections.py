@@ -186,6 +186,20 @@ class _Moment(Database):
         pass
 
 
+def change_mark(connection: Connection) -> tuple[object, ...] | None:
+    """What differs as soon as anybody has written to a SQLite file, by this connection or by another; None on a server.
+
+    To be asked while the write lock is held. Equal marks: nothing was written in between.
+    """
+    if connection.dialect.name != "sqlite":
+        return None
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    # SQLite counts the commits of all others, and the rows that this connection has changed.
+    (commits_of_others,) = driver.execute("PRAGMA data_version").fetchone()
+    return driver, commits_of_others, driver.total_changes
+
+
 @contextmanager
 def together(connection: Connection) -> Iterator[None]:
     """Around statements that belong together: they go to a server in one round trip."""
@@ -214,17 +228,15 @@ class Write:
     is_counted: bool = True
     copy: str | None = None
 
-    def one_by_one(self, connection: Connection) -> list[Any]:
+    def one_by_one(self, connection: Connection, driver: Any) -> list[Any]:
         """Run it for each row; the cursors, whose counts stand once the answers are there."""
         if isinstance(self.statement, str):
-            driver: Any = connection.connection.driver_connection
             return [driver.execute(self.statement, row) for row in self.rows]
         return [connection.execute(self.statement, row).context.cursor for row in self.rows]
 
-    def at_once(self, connection: Connection) -> int:
+    def at_once(self, connection: Connection, driver: Any) -> int:
         """Run it for all rows; how many were written."""
         if isinstance(self.statement, str):
-            driver: Any = connection.connection.driver_connection
             cursor = driver.cursor()
             if self.copy is not None and connection.dialect.name == "postgresql":
                 with cursor.copy(self.copy) as copy:
@@ -244,13 +256,14 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     Raises StorageError `schema_altered` when the database wrote fewer or more rows than it was given, for example because
     somebody's trigger or rule swallows them. The transaction must then be rolled back.
     """
+    driver = connection.connection.driver_connection
     if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_ROUND_TRIP:
         with together(connection):
-            done = [(write, write.one_by_one(connection)) for write in writes]
+            done = [(write, write.one_by_one(connection, driver)) for write in writes]
         counts = [(write, sum(cursor.rowcount for cursor in cursors)) for write, cursors in done]
     else:
         with as_database_error(connection):
-            counts = [(write, write.at_once(connection)) for write in writes if write.rows]
+            counts = [(write, write.at_once(connection, driver)) for write in writes if write.rows]
     for write, written in counts:
         if write.is_counted and written != len(write.rows):
             raise _swallowed(len(write.rows), written)

@@ -272,10 +272,10 @@ from engine.capital import Movement, inject
 from ledger.database.connections import Write
 
 class Killing(Write):
-    def one_by_one(self, connection):
+    def one_by_one(self, *where):
         if str(self.statement).startswith(sys.argv[2]):
             os._exit({KILLED})
-        return super().one_by_one(connection)
+        return super().one_by_one(*where)
 
 Write.__new__ = lambda of, *given, **named: object.__new__(Killing)
 
