@@ -1,13 +1,15 @@
 """`python -m bench.folds`: rebuild and check beside a bare read of the same rows, on logs of several sizes.
 
-The bare read is `sqlite3` over all columns of `events`, in the same file. CPU is that of the process, whatever else the
-machine does; wall is what a person waits. Each figure is the median of the rounds, in turns with the bare read.
+The bare read is `sqlite3` over all columns of `events`, in the same file. CPU is that of the process and of the workers that
+it has started, whatever else the machine does; wall is what a person waits. Each figure is the median of the rounds, which
+take turns with the bare read.
 `--ledger` measures a file that is there (its book `main`), since ten times the fills take ten times as long to append.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import sqlite3
 import tempfile
 import time
@@ -21,7 +23,8 @@ from statistics import median
 from bench.fills import fills
 from bench.report import Line, machine, table
 from engine.bookkeeper import Bookkeeper
-from engine.proof.check import check
+from engine.proof.check import check, check_ledger
+from engine.proof.request import CheckRequest
 from engine.upkeep.rebuild import rebuild
 from ledger.events import Opened, event_from
 
@@ -51,6 +54,10 @@ def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
             "bare": lambda: _read(bare),
             "rebuild": lambda: rebuild(keeper.database, BOOK),
             "check": lambda: check(keeper.database, BOOK, now=_NOW),
+            "check, a worker a core": lambda: check_ledger(
+                keeper.database, BOOK, CheckRequest(now=_NOW, processes=None)
+            ),
+            "SQLite's integrity_check": lambda: bare.execute("PRAGMA integrity_check").fetchall(),
         }
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
         for _ in range(rounds):
@@ -58,7 +65,7 @@ def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
                 taken[name].append(_seconds(do))
     for place, clock in enumerate(("CPU", "wall")):
         rates = {name: count / median(times[place] for times in found) for name, found in taken.items()}
-        for name in ("rebuild", "check"):
+        for name in [name for name in work if name != "bare"]:
             what = f"{name}, {count - 1:,} fills, {clock}"
             yield Line(what, rates[name], "per s", "bare read of all columns", rates["bare"])
 
@@ -69,9 +76,15 @@ def _read(connection: sqlite3.Connection) -> None:
 
 
 def _seconds(do: Callable[[], object]) -> tuple[float, float]:
-    cpu, wall = time.process_time(), time.perf_counter()
+    cpu, wall = _cpu(), time.perf_counter()
     do()
-    return time.process_time() - cpu, time.perf_counter() - wall
+    return _cpu() - cpu, time.perf_counter() - wall
+
+
+def _cpu() -> float:
+    """Of this process and of those that it has waited for."""
+    found = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in found)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from statistics import median, quantiles
 
 import orjson
 
-from bench import bare, children
+from bench import bare, children, start_ups
 from bench.children import Child
 from bench.fills import fills
 from bench.report import Line
@@ -31,7 +30,6 @@ SMALL = 1000
 ROUNDS = 3
 # A million fills take six years, and what is dated ahead of the clock is proved row by row.
 AFTER_ALL = datetime(2100, 1, 1, tzinfo=UTC)
-START_UPS = 11
 
 
 def all_lines(folder: Path, count: int, seed: int) -> Iterator[Line]:
@@ -51,7 +49,8 @@ def all_lines(folder: Path, count: int, seed: int) -> Iterator[Line]:
     for name, command in large.items():
         beside = f"with {SMALL:,} fills", small[name].peak_mib
         yield Line(f"peak memory, {name}", command.peak_mib, "MiB", *beside)
-    yield from _start_ups(folder / "small.db")
+    for what, ours, beside_what, least in start_ups.all_lines(NETBASIS, folder / "small.db"):
+        yield Line(what, ours, "ms", beside_what, least)
 
 
 def new_ledger(path: Path) -> Path:
@@ -108,22 +107,6 @@ def _folds(ledger: Path, floor: Path) -> Iterator[Line]:
         taken = {name: median(each[name] for each in rounds) for name in work}
         for name in ("rebuild", "check"):
             yield Line(name, version / taken[name], "per s", "bare read of the rows", version / taken["bare"])
-
-
-def _start_ups(ledger: Path) -> Iterator[Line]:
-    """The time of short commands from start to end, in turns with a Python that does nothing."""
-    commands = {
-        "--help": (NETBASIS, "--help"),
-        "balance": (NETBASIS, "--db", str(ledger), "balance"),
-        "python -c pass": (sys.executable, "-c", "pass"),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(START_UPS):
-        for name, command in commands.items():
-            taken[name].append(children.run(*command).seconds * 1000)
-    *ours, nothing = commands
-    for name in ours:
-        yield Line(f"start-up, {name}, p50", median(taken[name]), "ms", nothing, median(taken[nothing]))
 
 
 def _seconds(do: Callable[..., object], *arguments: object) -> float:

@@ -27,14 +27,14 @@ from engine.commits import Commit, Commits
 from engine.pairing import require_paired
 from engine.policy.classification import policy_named
 from engine.projection_store import stored_state
-from engine.projector import CommitSnapshot, Projector, projector_at
+from engine.projector import CommitSnapshot, Projector, projector_at, projector_of
 from engine.retrying import Replayable, always, retry
 from engine.schema_proof import require_no_strangers
 from engine.transaction import Transaction
 from ledger import store
 from ledger.appender import Appender, Clock, DryAppender, NewId, OnRefused, Outcome, open_book
 from ledger.book import Book, Head
-from ledger.database.connections import BUSY_TIMEOUT_S, Database
+from ledger.database.connections import BUSY_TIMEOUT_S, Database, change_mark
 from ledger.database.faults import Access
 from ledger.database.sqlite import OnWait
 from ledger.errors import Refusal, Refused, shown
@@ -273,14 +273,16 @@ class Bookkeeper:
         when one side of a transfer was recorded or reversed without the other; StorageError.
         """
         with self.database.writing() as connection:
-            opened = {name: self._locked(connection, name) for name in sorted(set(names))}
+            mark = change_mark(connection)
+            opened = {name: self._locked(connection, name, mark) for name in sorted(set(names))}
             yield tuple(opened[name] for name in names)
             require_paired([side for transaction in opened.values() for side in transaction.transfers])
             commits = [commit for transaction in opened.values() if (commit := transaction.save()) is not None]
             self.commits.begin(commits)
+            mark = change_mark(connection)
         self.commits.end()
         for name, transaction in opened.items():
-            self._snapshots[name] = transaction.snapshot()
+            self._snapshots[name] = transaction.snapshot(mark)
             self._event_types |= transaction.event_types
 
     @contextmanager
@@ -297,9 +299,13 @@ class Bookkeeper:
             )
             yield Transaction(connection, appender, projector)
 
-    def _locked(self, connection: Connection, name: str) -> Transaction:
-        book, head = store.require_book(connection, name, lock=True)
-        projector = projector_at(connection, book, head, self._snapshots.get(name))
+    def _locked(self, connection: Connection, name: str, mark: tuple[object, ...] | None) -> Transaction:
+        kept = self._snapshots.get(name)
+        if kept is not None and mark is not None and kept.mark == mark:  # nobody has written since
+            book, head, projector = kept.book, kept.head, projector_of(connection, kept)
+        else:
+            book, head = store.require_book(connection, name, lock=True)
+            projector = projector_at(connection, book, head, kept)
         appender = Appender(
             connection,
             book,

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from ledger.book import Book, Head
 from ledger.database.connections import Write, write_together
+from ledger.database.driver import driver_values, insert_text, update_text
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.integrity.raw_rows import raw_columns
 from ledger.mapper import require_sound
@@ -33,7 +34,6 @@ from projections.tables import key_column
 
 _TABLES = {table.name: table for table in tables.TABLES}
 # Built once: building a statement takes longer than running it.
-_INSERT = {table.name: insert(table) for table in tables.TABLES}
 _SELECT = {
     table.name: select(table).where(table.c.book == bindparam("of_book")).order_by(*table.primary_key)
     for table in tables.TABLES
@@ -42,10 +42,11 @@ _SELECT_RAW = {
     table.name: select(*raw_columns(table)).where(table.c.book == bindparam("of_book")) for table in tables.TABLES
 }
 _REBUILDS = select(tables.rebuilds.c.count).where(tables.rebuilds.c.book == bindparam("of_book"))
-_UPDATE = {
-    table.name: update(table).where(*(column == bindparam(f"of_{column.name}") for column in table.primary_key))
-    for table in tables.TABLES
-}
+_KEY_COLUMNS = {table.name: key_column(table) for table in tables.TABLES}
+# By table the names of its columns, of its figures, and of its key.
+_COLUMNS = {table.name: tuple(table.columns.keys()) for table in tables.TABLES}
+_KEYS = {table.name: tuple(column.name for column in table.primary_key) for table in tables.TABLES}
+_FIGURES = {name: tuple(column for column in _COLUMNS[name] if column not in _KEYS[name]) for name in _COLUMNS}
 
 
 def stored_state(rows: Rows, book: Book, head: Head) -> BookState:
@@ -117,7 +118,7 @@ def _figure(column: Column[Any], raw: Any, dialect: Dialect) -> Any:
 
 
 def _take(rows: dict[RowKey, Mapping[str, Any]], table: Table, row: Mapping[str, Any]) -> None:
-    by = key_column(table)
+    by = _KEY_COLUMNS[table.name]
     columns = {name: value for name, value in row.items() if name not in ("book", by)}
     rows[table.name, row[by] if by else ""] = columns
 
@@ -144,28 +145,29 @@ def count_rebuild(connection: Connection, book: str) -> None:
 
 def save_rows(connection: Connection, book: str, stored: Rows, wanted: Rows) -> None:
     """Turn a book's stored rows into the wanted ones, writing only those that differ; see `write_together`."""
-    inserts: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    updates: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    inserts: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    updates: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    dialect = connection.dialect.name
     for (name, key), row in wanted.items():
-        key_value = _key_value(_TABLES[name], key)
+        table = _TABLES[name]
+        given = {"book": book, **_key_value(table, key), **row}
         if (name, key) not in stored:
-            inserts[name].append({"book": book, **key_value, **row})
+            inserts[name].append(driver_values(table, dialect, _COLUMNS[name], given))
         elif stored[name, key] != row:
-            which = {f"of_{column}": value for column, value in key_value.items()}
-            updates[name].append({"of_book": book, **which, **row})
-    writes = [Write(_INSERT[name], rows) for name, rows in inserts.items()]
-    writes += [Write(_UPDATE[name], rows) for name, rows in updates.items()]
+            updates[name].append(driver_values(table, dialect, _FIGURES[name] + _KEYS[name], given))
+    writes = [Write(insert_text(_TABLES[name], dialect), rows) for name, rows in inserts.items()]
+    writes += [Write(update_text(_TABLES[name], dialect, _FIGURES[name]), rows) for name, rows in updates.items()]
     for name, key in stored.keys() - wanted.keys():
         writes.append(Write(delete(_TABLES[name]).where(_is_row(_TABLES[name], book, key)), [{}]))
     write_together(connection, writes)
 
 
 def _key_value(table: Table, key: str) -> dict[str, str]:
-    column = key_column(table)
+    column = _KEY_COLUMNS[table.name]
     return {column: key} if column else {}
 
 
 def _is_row(table: Table, book: str, key: str) -> ColumnElement[bool]:
-    column = key_column(table)
+    column = _KEY_COLUMNS[table.name]
     is_book = table.c.book == book
     return and_(is_book, table.c[column] == key) if column else is_book

@@ -31,16 +31,20 @@ EVENTS_TO_CATCH_UP = 50
 class CommitSnapshot:
     """A book after this bookkeeper's last commit to it. Valid until a rebuild changes the stored rows.
 
+    book:      its terms
     head:      the end of the log
     rebuilds:  how many rebuilds had changed the stored rows
     state:     what the log added up to
     rows:      the stored rows
+    mark:      of a SQLite file, see `change_mark`; None on a server
     """
 
+    book: Book
     head: Head
     rebuilds: int
     state: BookState
     rows: Rows
+    mark: tuple[object, ...] | None
 
 
 class Projector:
@@ -81,9 +85,9 @@ class Projector:
         projection_store.save_rows(connection, self._book.name, self._rows, wanted)
         self._rows = wanted
 
-    def snapshot(self, head: Head) -> CommitSnapshot:
+    def snapshot(self, head: Head, mark: tuple[object, ...] | None) -> CommitSnapshot:
         """The snapshot to keep once the transaction has committed with this head."""
-        return CommitSnapshot(head, self._rebuilds, self.state, self._rows)
+        return CommitSnapshot(self._book, head, self._rebuilds, self.state, self._rows, mark)
 
 
 def projector_at(connection: Connection, book: Book, head: Head, kept: CommitSnapshot | None) -> Projector:
@@ -94,7 +98,7 @@ def projector_at(connection: Connection, book: Book, head: Head, kept: CommitSna
     rebuilds = projection_store.rebuild_count(connection, book.name)
     if kept is not None and kept.rebuilds == rebuilds:
         if kept.head == head:
-            return Projector(connection, book, kept.state, kept.rows, rebuilds)
+            return projector_of(connection, kept)
         state = _caught_up(connection, book, kept, head)
         if state is not None:
             return Projector(connection, book, state, rows_of(state, book), rebuilds)
@@ -102,6 +106,11 @@ def projector_at(connection: Connection, book: Book, head: Head, kept: CommitSna
     state = stored_state(rows, book, head)
     _require_last_event(connection, book, head)
     return Projector(connection, book, state, rows, rebuilds)
+
+
+def projector_of(connection: Connection, kept: CommitSnapshot) -> Projector:
+    """The projections of a locked book to which nobody has written since the snapshot."""
+    return Projector(connection, kept.book, kept.state, kept.rows, kept.rebuilds)
 
 
 def _require_last_event(connection: Connection, book: Book, head: Head) -> None:

@@ -8,7 +8,7 @@ test compares them with what the migrations make.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from sqlalchemy import Connection, text
 
 import migrations
 from ledger.errors import StorageError, StorageFault
-from ledger.integrity.file_damage import damaged_indexes
 from ledger.integrity.findings import Finding
 from ledger.integrity.raw_rows import shown_raw
 from ledger.integrity.schema_facts import read_active, read_facts
@@ -66,12 +65,9 @@ def tables_of(connection: Connection) -> set[str]:
     return read_facts(connection, migrations.TABLES).keys() & set(migrations.TABLES)
 
 
-def check_indexes(connection: Connection) -> Iterator[Finding]:
-    """A finding for each index of a SQLite file that disagrees with its table.
-
-    Raises StorageError `database_damaged` when the file itself is damaged.
-    """
-    for index, said in damaged_indexes(connection):
+def of_indexes(damaged: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    """A finding for each index that disagrees with its table; see `ledger.integrity.file_damage.damaged_indexes`."""
+    for index, said in damaged:
         yield _finding(f"the index {index} does not hold what its table does", actual=said)
 
 

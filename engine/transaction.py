@@ -90,6 +90,6 @@ class Transaction:
         self._projector.save(self.connection)
         return Commit(self.book.name, last.version - self._began_at, last.version, last.key)
 
-    def snapshot(self) -> CommitSnapshot:
-        """The snapshot that the next transaction on the book can begin with."""
-        return self._projector.snapshot(self._appender.head)
+    def snapshot(self, mark: tuple[object, ...] | None) -> CommitSnapshot:
+        """The snapshot that the next transaction on the book can begin with. `mark`: see `change_mark`."""
+        return self._projector.snapshot(self._appender.head, mark)

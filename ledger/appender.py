@@ -16,14 +16,14 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
 from ledger import store
 from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Write, write_together
-from ledger.database.driver import as_driver_row, encoders, insert_text
+from ledger.database.driver import as_driver_row, copy_text, driver_values, encoders, insert_text, update_text
 from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
@@ -41,9 +41,7 @@ NewId = Callable[[], str]
 OnRecorded = Callable[[StoredEvent, Event], None]
 OnRefused = Callable[[NetbasisError], None]
 
-# Built once: building a statement takes longer than running it.
-_MOVE_HEAD = update(books).where(books.c.book == bindparam("of_book"))
-
+_HEAD_COLUMNS = ("head_version", "head_hash", "head_recorded_at")
 EVENTS_AT_ONCE = 500
 
 
@@ -249,8 +247,7 @@ class Appender:
         forms = {(stored.type, EVENT_TYPES[stored.type].TYPE_VERSION) for stored in self._unwritten.values()}
         announced = Write(ANNOUNCE, announcements(forms - self.event_types), is_counted=False)
         inserted = insertion(self._connection, self._unwritten.values())
-        moved = Write(_MOVE_HEAD, [{"of_book": self.book.name, **_head_columns(self.head)}])
-        write_together(self._connection, [announced, inserted, moved])
+        write_together(self._connection, [announced, inserted, move_head(self._connection, self.book, self.head)])
         self.event_types |= forms
         self._unwritten.clear()
 
@@ -329,7 +326,15 @@ def insertion(connection: Connection, sealed: Iterable[StoredEvent]) -> Write:
     """What writes sealed events to the log."""
     dialect = connection.dialect.name
     encode = encoders(events, dialect)
-    return Write(insert_text(events, dialect), [as_driver_row(row_values(stored), encode) for stored in sealed])
+    rows = [as_driver_row(row_values(stored), encode) for stored in sealed]
+    return Write(insert_text(events, dialect), rows, copy=copy_text(events))
+
+
+def move_head(connection: Connection, book: Book, head: Head) -> Write:
+    """What moves a book's head."""
+    dialect, moved = connection.dialect.name, {"book": book.name, **_head_columns(head)}
+    row = driver_values(books, dialect, (*_HEAD_COLUMNS, "book"), moved)
+    return Write(update_text(books, dialect, _HEAD_COLUMNS), [row])
 
 
 def open_book(

@@ -47,6 +47,14 @@ def check(
         Path | None, typer.Option(metavar="FILE", help="The authority's certificates (PEM), for --anchor; all offline.")
     ] = None,
     engine: EngineOption = Engine.ROWS,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Workers that read the log (1: none). By default one for each core, for a long log.",
+        ),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Check the file, the schema, the chain, the invariants and the projections, of all books unless --book names one.
@@ -77,7 +85,9 @@ def check(
     named = target(context)
     with Database.open(named.location(), "read") as database, progress("checking") as on_progress:
         try:
-            wanted = CheckRequest(names, expected, on_progress, engine=engine.value, kept_heads=kept)
+            wanted = CheckRequest(
+                names, expected, on_progress, engine=engine.value, kept_heads=kept, processes=processes
+            )
             checked = check_ledger(database, named.book, wanted)
         except SeveralBooks as error:
             raise WrongUsage(str(error)) from None

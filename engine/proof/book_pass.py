@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from engine.bookkeeper import utc_now
-from engine.cost_basis import DEFAULT_METHOD, standing_events
-from engine.projection_store import read_rows
-from engine.proof.figure_texts import figure_text
+from engine.proof.end_of_log import check_cost_basis, compare_projections
 from engine.proof.heads import KeptHeads
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
-from engine.proof.passed import Passed
+from engine.proof.passed import Item, Passed
+from engine.proof.ranges_lane import RangesLane, workers_for
 from engine.proof.request import (
     COST_BASIS,
     COST_BASIS_EVENTS,
@@ -27,28 +23,22 @@ from engine.proof.request import (
     CheckRequest,
 )
 from engine.proof.transfers import TRANSFERS, Transfers
-from engine.standing_marks import marks_now
-from engine.views import NOW
+from engine.proof.whole_ledger import WholeLedger
 from ledger import store
-from ledger.amounts import amount_text, subtract
-from ledger.book import Book
 from ledger.errors import StorageError
 from ledger.event_types import EventType
 from ledger.events import Event
-from ledger.integrity.fast_lane import HASH_PLACE, KINDS, TYPE_PLACE, VERSION_PLACE, FastLane, Taken, Terms
+from ledger.integrity.fast_lane import HASH_PLACE, VERSION_PLACE, FastLane, Taken, Terms
 from ledger.integrity.findings import Finding
 from ledger.integrity.log_rules import LOG_RULES, LogRules
 from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover
+from ledger.integrity.ranges import RangeTerms, by_lane, cut
 from ledger.integrity.raw_log import RawRow
 from ledger.integrity.raw_rows import shown_raw
 from ledger.stored import StoredEvent
 from projections import fast_fold
-from projections.cost_basis import CostBasisFold
-from projections.lots import METHODS
 from projections.marks import Selection
-from projections.pnl import pnl
-from projections.rows import differences, rows_of
-from projections.state import EMPTY, BookState, apply
+from projections.state import EMPTY, apply
 
 if TYPE_CHECKING:
     from engine.proof.columns_lane import ColumnsLane
@@ -56,7 +46,11 @@ if TYPE_CHECKING:
 
 
 class Pass:
-    """One pass over a book's log; `state` is what the proved events add up to so far."""
+    """One pass over a book's log; `state` is what the proved events add up to so far.
+
+    `sealed`: what of the book is sealed; None for nothing. `address`: of the database, for workers to open; None where none
+    helps. `whole`: what was proved of the ledger besides; None: nothing.
+    """
 
     def __init__(
         self,
@@ -65,6 +59,8 @@ class Pass:
         wanted: CheckRequest,
         known: frozenset[EventType] | None,
         sealed: SealedPart | None = None,
+        address: str | None = None,
+        whole: WholeLedger | None = None,
     ) -> None:
         self.prover = Prover(connection, name)
         self.state = EMPTY
@@ -87,33 +83,52 @@ class Pass:
         self._segments = None if sealed is None else sealed.proof
         # None: every row is read.
         self._columns = None if sealed is None else sealed.lane
+        # None: no other process helps.
+        self._ranges = self._divided(address)
+        self._whole = whole
+
+    def _divided(self, address: str | None) -> RangesLane | None:
+        """The lane that follows workers; None where this process reads the log alone."""
+        events = self.prover.stored_head_version
+        workers = workers_for(events, self._wanted.processes)
+        if address is None or workers < 2 or self._lane is None or self._columns is not None:
+            return None
+        ends = frozenset[int]() if self._segments is None else self._segments.ends
+        of = RangeTerms(self._terms, self.prover.book.numeraire, ends, self._heads.awaited())
+        return RangesLane(address, self._connection, of, events, workers)
 
     def lines(self) -> list[str]:
         """The notes, once all findings were told."""
         of_transfers = () if self._transfers is None else self._transfers.notes
         of_segments = () if self._segments is None else self._segments.notes
         unread = () if self._columns is None else self._columns.notes()
-        return [*self.notes.lines(self.state), *of_transfers, *of_segments, *unread]
+        of_workers = () if self._ranges is None else self._ranges.notes
+        return [*self.notes.lines(self.state), *of_transfers, *of_segments, *unread, *of_workers]
 
     def findings(self) -> Iterator[Finding]:
         """All that does not hold."""
-        if self._columns is None:
+        if self._columns is not None:
+            yield from self._go_over_segments(self._columns)
+        elif self._ranges is not None:
+            yield from self._go_over(self._ranges.items(), self._ranges.rows_of)
+        else:
             for rows in self.prover.rows():
                 yield from self._read(rows)
-        else:
-            yield from self._go_over(self._columns)
         yield from self._step(self.prover.prove_end())
         if self._rules is not None:
-            yield from self._rules.at_end(reads_rows=self._columns is None)
+            yield from self._rules.at_end(counts_ids=self._columns is None and not self._has_unique_ids())
         if self._segments is not None and SEGMENTS in self._wanted.only:
             yield from self._segments.files()
         if self._transfers is not None:
             yield from self._transfers.findings()
         yield from self._heads.findings(self.prover.head)
         if COST_BASIS in self._wanted.only and self._may_be_folded_by_lots():
-            yield from _check_cost_basis(self._connection, self.prover.book, self.state, self._now)
+            yield from check_cost_basis(self._connection, self.prover.book, self.state, self._now)
         if PROJECTIONS_MATCH in self._wanted.only:
-            yield from _compare_projections(self._connection, self.prover.book, self.state)
+            yield from compare_projections(self._connection, self.prover.book, self.state)
+
+    def _has_unique_ids(self) -> bool:
+        return self._whole is not None and self._whole.has_unique_ids(self.prover.book.name)
 
     def _may_be_folded_by_lots(self) -> bool:
         """Of a log that holds nothing that is found already: what is wrong with it would be told twice."""
@@ -123,33 +138,42 @@ class Pass:
     def _read(self, rows: Sequence[RawRow]) -> Iterator[Finding]:
         """Go over rows, and hold at the ends of segments what their manifest says."""
         ends = frozenset[int]() if self._segments is None else self._segments.ends
-        for part in _cut(rows, ends):
-            for is_common, alike in groupby(part, key=_is_common):
-                yield from self._pass(list(alike), is_common)
+        for part in cut(rows, ends):
+            for is_common, alike in by_lane(part):
+                yield from self._pass(alike, is_common)
             yield from self._reach()
 
     def _reach(self) -> Iterator[Finding]:
         if self._segments is not None and SEGMENTS in self._wanted.only and self._is_sound:
             yield from self._segments.reached(self.prover.head.version, self.state)
 
-    def _go_over(self, columns: ColumnsLane) -> Iterator[Finding]:
+    def _go_over_segments(self, columns: ColumnsLane) -> Iterator[Finding]:
         """Go over the log where its sealed rows are proved in their segments."""
         assert self._sealed is not None
         with self._sealed.open_source(self._terms) as source:
-            for item in columns.items(source):
-                if not isinstance(item, Passed):
-                    yield from self._read(item)
-                elif self._is_next(item) and self._fold(item.taken):
-                    self._show(item.taken.head.version)
-                    yield from self._reach()
-                else:
-                    for rows in columns.rows_of(item):
-                        yield from self._read(rows)
+            yield from self._go_over(columns.items(source), columns.rows_of)
             self._heads.settle(lambda head: columns.stands(source, head.hash, head.version))
 
+    def _go_over(
+        self, items: Iterator[Item], rows_of: Callable[[Passed], Iterator[Sequence[RawRow]]]
+    ) -> Iterator[Finding]:
+        """Go over a log that is proved somewhere else; `rows_of`: the rows of what is not believed."""
+        for item in items:
+            if not isinstance(item, Passed):
+                yield from self._read(item)
+            elif self._is_next(item) and self._fold(item.taken):
+                for version, hashed in item.links:
+                    self._heads.observe(version, hashed)
+                self._show_all(item.first, item.taken.head.version)
+                yield from self._reach()
+            else:
+                for rows in rows_of(item):
+                    yield from self._read(rows)
+
     def _is_next(self, passed: Passed) -> bool:
-        head = self.prover.head
-        return (head.version + 1, head.hash) == (passed.first, passed.start_hash)
+        if self._ranges is not None and (self._lane is None or self._ranges.numeraire != self.prover.book.numeraire):
+            return False
+        return self.prover.is_next(passed.first, passed.start_hash, passed.recorded_at)
 
     def _pass(self, rows: Sequence[RawRow], is_common: bool) -> Iterator[Finding]:
         """Go over rows: all at once where the fast lane takes them, else in halves, down to the one that it does not."""
@@ -171,8 +195,7 @@ class Pass:
         if self._heads.is_waiting():
             for row in rows:
                 self._heads.observe(row[VERSION_PLACE], row[HASH_PLACE])
-        for row in rows:
-            self._show_progress(row[VERSION_PLACE])
+        self._show_all(rows[0][VERSION_PLACE], rows[-1][VERSION_PLACE])
         return True
 
     def _fold(self, taken: Taken) -> bool:
@@ -190,15 +213,13 @@ class Pass:
         yield from self._judge(proved)
         self._heads.observe(self.prover.head.version, self.prover.head.hash)
         if proved.stored is not None:
-            self._show_progress(proved.version)
+            self._show_all(proved.version, proved.version)
 
-    def _show(self, version: int) -> None:
+    def _show_all(self, first: int, last: int) -> None:
+        """Tell how far it has come, now and then."""
         if self._wanted.on_progress is not None:
-            self._wanted.on_progress(version)
-
-    def _show_progress(self, version: int) -> None:
-        if self._wanted.on_progress is not None and version % store.ROWS_AT_ONCE == 0:
-            self._wanted.on_progress(version)
+            for version in range(first + -first % store.ROWS_AT_ONCE, last + 1, store.ROWS_AT_ONCE):
+                self._wanted.on_progress(version)
 
     def _judge(self, proved: ProvedRow) -> Iterator[Finding]:
         """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
@@ -233,45 +254,3 @@ class Pass:
         step = Step(self.prover.book, stored, event, before, self.state)
         for invariant in self._invariants:
             yield from invariant.observe(step)
-
-
-def _check_cost_basis(connection: Connection, book: Book, state: BookState, now: datetime) -> Iterator[Finding]:
-    """Total PnL is what its parts by lots add up to, as far as costs and marks are known."""
-    events_in_time = standing_events(connection, [book.name], NOW, now=now)
-    basis = CostBasisFold(book.numeraire, METHODS[DEFAULT_METHOD]).run(events_in_time)
-    marks = marks_now(connection, book.name, state.marks, now)
-    earned = basis.earned({asset: mark.price for asset, mark in marks.items()})
-    total_pnl = pnl(state, marks, book.numeraire).total_pnl
-    if earned is None or total_pnl is None or earned == total_pnl:
-        return
-    detail = "total PnL is not realised + unrealised − fees + other income − baselines"
-    figures = amount_text(total_pnl), amount_text(earned), amount_text(subtract(earned, total_pnl))
-    yield Finding(COST_BASIS, None, detail, *figures)
-
-
-def _cut(rows: Sequence[RawRow], ends: Collection[int]) -> Iterator[Sequence[RawRow]]:
-    """Rows, cut behind each of some versions."""
-    start = 0
-    for place, row in enumerate(rows if ends else (), 1):
-        if row[VERSION_PLACE] in ends:
-            yield rows[start:place]
-            start = place
-    if start < len(rows):
-        yield rows[start:]
-
-
-def _is_common(row: RawRow) -> bool:
-    return row[TYPE_PLACE] in KINDS
-
-
-def _compare_projections(connection: Connection, book: Book, state: BookState) -> Iterator[Finding]:
-    for change in differences(read_rows(connection, book.name), rows_of(state, book)):
-        both = all(isinstance(figure, Decimal) and figure.is_finite() for figure in (change.stored, change.rebuilt))
-        yield Finding(
-            PROJECTIONS_MATCH,
-            state.version,
-            f"the stored projection {change.projection} {change.key} is not what the log adds up to",
-            figure_text(change.rebuilt),
-            figure_text(change.stored),
-            amount_text(subtract(change.stored, change.rebuilt)) if both else None,
-        )

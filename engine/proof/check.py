@@ -7,11 +7,11 @@ was named, or all of them. Where the schema is so damaged that a book cannot be 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
@@ -24,13 +24,15 @@ from engine.columns.stores import Store
 from engine.inbox import inbox
 from engine.proof.book_pass import Pass
 from engine.proof.heads import out_of_order
+from engine.proof.ranges_lane import workers_for
 from engine.proof.request import (
     NAMES,
     PROJECTIONS_MATCH,
     CheckRequest,
     ExpectedHead,
 )
-from engine.schema_proof import SCHEMA, check_indexes, check_schema, tables_of
+from engine.proof.whole_ledger import WholeLedger
+from engine.schema_proof import SCHEMA, check_schema, tables_of
 from ledger import store
 from ledger.book import GENESIS_HASH, Head
 from ledger.database.connections import Database
@@ -118,27 +120,94 @@ def check_ledger(database: Database, name: str | None, wanted: CheckRequest) -> 
     """
     with database.reading() as connection, any_text(connection):
         _require_ledger(connection)
-        of_indexes = list(check_indexes(connection))
-        of_schema = [*of_indexes, *check_schema(connection)]
-        there = tables_of(connection)
-        ledger = LedgerReport(of_schema if SCHEMA in wanted.only else [], [])
-        with _unless_damaged(of_schema, ledger.findings, connection):
-            ledger.findings.extend(_check_orphans(connection, there, wanted.only))
+        address, books = _long_books(database, connection, name, wanted)
+        with WholeLedger(connection, address, books) as whole:
+            try:
+                return _LedgerCheck(database, connection, wanted, whole, address).run(name)
+            except Exception:
+                whole.indexes()  # that the file is damaged is said before what cannot be read for it
+                raise
+
+
+class _LedgerCheck:
+    """A check in one transaction. `whole`: what is proved besides; `address`: for workers to open, None: there are none."""
+
+    def __init__(
+        self, database: Database, connection: Connection, wanted: CheckRequest, whole: WholeLedger, address: str | None
+    ) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._whole = whole
+        self._address = address
+        self._of_tables = list(check_schema(connection))
+        self._there = tables_of(connection)
+        self._locate = partial(store_of, database) if segments.name in self._there else None
+
+    def run(self, name: str | None) -> LedgerReport:
+        """Check the ledger as a whole and one of its books, or all of them for None."""
+        connection, wanted, ledger = self._connection, self._wanted, LedgerReport([], [])
+        with self._unless_damaged(ledger.findings):
+            ledger.findings.extend(_check_orphans(connection, self._there, wanted.only))
         names = [] if name is None else [name]
         if name is None:
-            names = _book_names(connection, ledger.findings) if "books" in there else []
-            _require_answerable(names, ledger, wanted)
-        ledger.findings.extend(_check_heads(wanted.kept_heads, _book_names(connection, []) if "books" in there else []))
+            names = _book_names(connection, ledger.findings) if "books" in self._there else []
+            _require_answerable(names, [*self._wanted_of_schema(), *ledger.findings], wanted)
+        all_names = _book_names(connection, []) if "books" in self._there else []
+        ledger.findings.extend(_check_heads(wanted.kept_heads, all_names))
         known = None
-        with _unless_damaged(of_schema, ledger.findings, connection):
-            known = _known_forms(connection) if "event_types" in there else None
-        locate = partial(store_of, database) if segments.name in there else None
-        if wanted.engine == "columns" and locate is not None:
+        with self._unless_damaged(ledger.findings):
+            known = _known_forms(connection) if "event_types" in self._there else None
+        if wanted.engine == "columns" and self._locate is not None:
             _require_segments(connection, names)
-        ledger.books.extend(_check_book(connection, book, wanted, known, of_schema, locate) for book in names)
+        ledger.books.extend(self._check_book(book, known) for book in names)
         if not ledger.books:
             ledger.books.append(CheckReport(None, Head(0, GENESIS_HASH, BEGINNING), [], []))
+        ledger.findings[:0] = self._wanted_of_schema()
         return ledger
+
+    def _of_schema(self) -> list[Finding]:
+        """What does not hold of the indexes and the schema; it waits for SQLite's own check."""
+        return [*self._whole.indexes(), *self._of_tables]
+
+    def _wanted_of_schema(self) -> list[Finding]:
+        return self._of_schema() if SCHEMA in self._wanted.only else []
+
+    def _check_book(self, name: str, known: frozenset[EventType] | None) -> CheckReport:
+        head, findings, notes = Head(0, GENESIS_HASH, BEGINNING), list[Finding](), list[str]()
+        with self._unless_damaged(findings):
+            sealed = None
+            if self._locate is not None:
+                sealed = _sealed_part(self._connection, name, self._wanted, self._locate)
+            run = Pass(self._connection, name, self._wanted, known, sealed, self._address, self._whole)
+            findings.extend(run.findings())
+            head, notes = run.prover.head, run.lines()
+        return CheckReport(name, head, findings, notes)
+
+    @contextmanager
+    def _unless_damaged(self, findings: list[Finding]) -> Iterator[None]:
+        """Where the schema is damaged, what cannot be read for it is a finding; else the database's error is raised."""
+        try:
+            with self._connection.begin_nested():  # on a server an error would end the transaction
+                yield
+        except DBAPIError as error:
+            if not self._of_schema() or error.connection_invalidated:
+                raise
+            said = str(error.orig).partition("\n")[0]
+            findings.append(Finding(SCHEMA, None, "what is left cannot be checked while the schema is so", None, said))
+
+
+def _long_books(
+    database: Database, connection: Connection, name: str | None, wanted: CheckRequest
+) -> tuple[str | None, list[str]]:
+    """Where workers are to help: what they open the database by, and the books that are checked. Else None, and no book."""
+    if wanted.processes == 1 or not wanted.is_fast or database.address is None:
+        return None, []
+    rows: Sequence[Any] = ()
+    with suppress(DBAPIError), connection.begin_nested():
+        rows = connection.execute(select(*raw_columns(books))).all()
+    found = {row.book: row.head_version for row in rows if isinstance(row.book, str) and name in (None, row.book)}
+    is_long = any(workers_for(events, wanted.processes) > 1 for events in found.values())
+    return (database.address, list(found)) if is_long else (None, [])
 
 
 def _require_ledger(connection: Connection) -> None:
@@ -149,19 +218,6 @@ def _require_ledger(connection: Connection) -> None:
         most = len(migrations.TABLES) // 2
         if error.fault is not StorageFault.NOT_A_LEDGER or len(tables_of(connection)) < most:
             raise
-
-
-@contextmanager
-def _unless_damaged(of_schema: list[Finding], findings: list[Finding], connection: Connection) -> Iterator[None]:
-    """Where the schema is damaged, what cannot be read for it is a finding; else the database's error is raised."""
-    try:
-        with connection.begin_nested():  # on a server an error would end the transaction
-            yield
-    except DBAPIError as error:
-        if not of_schema or error.connection_invalidated:
-            raise
-        said = str(error.orig).partition("\n")[0]
-        findings.append(Finding(SCHEMA, None, "what is left cannot be checked while the schema is so", None, said))
 
 
 def _check_orphans(connection: Connection, there: Collection[str], only: Collection[str]) -> Iterator[Finding]:
@@ -187,8 +243,8 @@ def _book_names(connection: Connection, findings: list[Finding]) -> list[str]:
     return names
 
 
-def _require_answerable(names: list[str], ledger: LedgerReport, wanted: CheckRequest) -> None:
-    if not names and ledger.ok:
+def _require_answerable(names: list[str], findings: list[Finding], wanted: CheckRequest) -> None:
+    if not names and not findings:
         raise Refused(Refusal.BOOK_UNKNOWN, "the ledger has no book yet", advice="open one with `netbasis init`")
     of_one_book = [wanted.expected_head, *(head for head in wanted.kept_heads if head.book is None)]
     if len(names) > 1 and any(of_one_book):
@@ -209,23 +265,6 @@ def _known_forms(connection: Connection) -> frozenset[EventType]:
     require_readable(connection)
     rows = connection.execute(select(*raw_columns(event_types)))
     return frozenset((row.type, row.version) for row in rows)
-
-
-def _check_book(
-    connection: Connection,
-    name: str,
-    wanted: CheckRequest,
-    known: frozenset[EventType] | None,
-    of_schema: list[Finding],
-    locate: Locate | None,
-) -> CheckReport:
-    head, findings, notes = Head(0, GENESIS_HASH, BEGINNING), list[Finding](), list[str]()
-    with _unless_damaged(of_schema, findings, connection):
-        sealed = None if locate is None else _sealed_part(connection, name, wanted, locate)
-        run = Pass(connection, name, wanted, known, sealed)
-        findings.extend(run.findings())
-        head, notes = run.prover.head, run.lines()
-    return CheckReport(name, head, findings, notes)
 
 
 def _require_segments(connection: Connection, names: Sequence[str]) -> None:

@@ -39,7 +39,6 @@ from projections.newest_marks import marks_of, newest_marks
 from projections.sums import NotSummed, alike_events, sums
 
 BY_RUN = ("book", "segment", "run")
-_END = 2**62
 
 
 class DuckSource:
@@ -98,18 +97,22 @@ class ColumnsLane:
 
     def items(self, source: Source) -> Iterator[Item]:
         """The log in order: runs that were passed, and rows in between."""
-        book, version = self._found.book.name, 1
+        version = 1
         for segment in self._found.trusted(self._found.entered):
             runs = self._proved(source, segment)
             for run in runs or ():
                 if version < run.first:
-                    yield from raw_range(self._connection, book, version, run.first - 1)
+                    yield from self._rows(version, run.first - 1)
                 yield run
                 version = run.taken.head.version + 1
             if runs:
                 self._unread[segment.versions] = sum(run.taken.head.version - run.first + 1 for run in runs)
         # To the very end, and beyond the head: what stands there is found.
-        yield from raw_range(self._connection, book, version, _END)
+        yield from self._rows(version, None)
+
+    def _rows(self, first: int, last: int | None) -> Iterator[Sequence[RawRow]]:
+        """Rows in between; what stands below version 1 is found with the first ones."""
+        return raw_range(self._connection, self._found.book.name, None if first == 1 else first, last)
 
     def rows_of(self, passed: Passed) -> Iterator[Sequence[RawRow]]:
         """The rows of a run, where they are to be read after all."""

@@ -180,6 +180,10 @@ class KeptHeads:
         """Whether there are heads that were not seen yet."""
         return bool(self._waiting)
 
+    def awaited(self) -> frozenset[bytes]:
+        """The hashes of those that were not seen yet."""
+        return frozenset(head.hash for heads in self._waiting.values() for head in heads)
+
     def observe(self, version: int, hashed: object) -> None:
         """Look at a link of the chain: those that stand there no longer wait."""
         for at in (version, None):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.columns.manifest import Segment
 from ledger.database.log_columns import Run
-from ledger.integrity.fast_lane import Taken
-from ledger.integrity.raw_log import RawRow
+from ledger.integrity.ranges import Item as Item
+from ledger.integrity.ranges import Passed as Passed
 
 
 class Source(Protocol):
@@ -31,20 +30,3 @@ class Source(Protocol):
 
     def stands(self, segment: Segment, digest: bytes, version: int | None) -> bool:
         """Whether a hash stands in a segment, at a version where one is given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """Rows that were proved in a segment, and so were not read.
-
-    first:       the first of them; the last is `taken.head`'s
-    taken:       what they add up to
-    start_hash:  of the event before the first
-    """
-
-    first: int
-    taken: Taken
-    start_hash: bytes
-
-
-Item = Passed | Sequence[RawRow]

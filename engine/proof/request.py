@@ -30,7 +30,8 @@ class CheckRequest:
 
     `is_fast`: whether sound rows of the common types are proved many at once. The outcome is the same without. `engine`:
     with `columns`, sealed rows are proved in their segments and not read; a note says which. `expected_head`: of the one
-    book that is checked. `kept_heads`: of a file, each of which names its book or is that of the one book.
+    book that is checked. `kept_heads`: of a file, each of which names its book or is that of the one book. `processes`: how
+    many workers prove ranges of a log (1: this process does it alone); None: as many as there are cores, for a long log.
     """
 
     only: Collection[str] = NAMES
@@ -40,3 +41,4 @@ class CheckRequest:
     is_fast: bool = True
     engine: Engine = "rows"
     kept_heads: Sequence[ExpectedHead] = ()
+    processes: int | None = 1

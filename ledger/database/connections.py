@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable
+from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import postgres, sqlite
@@ -32,14 +32,23 @@ class Database:
     """An open database.
 
     location:  for messages; never contains a password
-    access:      what it was opened for
+    access:    what it was opened for
+    address:   what another process opens it by, with the password if there is one; None for a moment of a database
     """
 
-    def __init__(self, engine: Engine, location: str, access: Access, file: sqlite.File | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        location: str,
+        access: Access,
+        file: sqlite.File | None = None,
+        address: str | None = None,
+    ) -> None:
         self._engine = engine
         self._file = file
         self.location = location
         self.access = access
+        self.address = address
 
     @classmethod
     def open(
@@ -57,6 +66,7 @@ class Database:
                 postgres.open_engine(location, access, busy_timeout_s=busy_timeout_s),
                 without_password(location),
                 access,
+                address=location,
             )
         if "://" in location or _MISSPELT_URL.match(location):
             raise StorageError(
@@ -66,7 +76,7 @@ class Database:
                 actual=without_password(location),
             )
         engine, file = sqlite.open_engine(location, access, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
-        return cls(engine, location, access, file)
+        return cls(engine, location, access, file, location)
 
     @property
     def dialect(self) -> str:
@@ -176,6 +186,20 @@ class _Moment(Database):
         pass
 
 
+def change_mark(connection: Connection) -> tuple[object, ...] | None:
+    """What differs as soon as anybody has written to a SQLite file, by this connection or by another; None on a server.
+
+    To be asked while the write lock is held. Equal marks: nothing was written in between.
+    """
+    if connection.dialect.name != "sqlite":
+        return None
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    # SQLite counts the commits of all others, and the rows that this connection has changed.
+    (commits_of_others,) = driver.execute("PRAGMA data_version").fetchone()
+    return driver, commits_of_others, driver.total_changes
+
+
 @contextmanager
 def together(connection: Connection) -> Iterator[None]:
     """Around statements that belong together: they go to a server in one round trip."""
@@ -186,22 +210,44 @@ def together(connection: Connection) -> Iterator[None]:
         yield
 
 
+def as_database_error(connection: Connection) -> AbstractContextManager[None]:
+    """Within it, errors of a server's driver are raised as SQLAlchemy does; those of SQLite's are known as they are."""
+    return postgres.as_database_error() if connection.dialect.name == "postgresql" else nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A statement and the rows to run it for: by name for SQLAlchemy, or for a text as the driver takes them.
 
     is_counted:  each row must write exactly one row, or else somebody has altered the ledger
+    copy:        the COPY by which a server takes many of these rows in half the time; None where there is none
     """
 
     statement: Executable | str
-    rows: Sequence[Mapping[str, Any]] | Sequence[tuple[object, ...]]
+    rows: Sequence[Any]
     is_counted: bool = True
+    copy: str | None = None
 
-    def execute(self, connection: Connection, rows: Any, **options: Any) -> CursorResult[Any]:
-        """Run it for one row, or for a list of them."""
+    def one_by_one(self, connection: Connection, driver: Any) -> list[Any]:
+        """Run it for each row; the cursors, whose counts stand once the answers are there."""
         if isinstance(self.statement, str):
-            return connection.exec_driver_sql(self.statement, rows, execution_options=options)
-        return connection.execute(self.statement, rows, execution_options=options)
+            return [driver.execute(self.statement, row) for row in self.rows]
+        return [connection.execute(self.statement, row).context.cursor for row in self.rows]
+
+    def at_once(self, connection: Connection, driver: Any) -> int:
+        """Run it for all rows; how many were written."""
+        if isinstance(self.statement, str):
+            cursor = driver.cursor()
+            if self.copy is not None and connection.dialect.name == "postgresql":
+                with cursor.copy(self.copy) as copy:
+                    for row in self.rows:
+                        copy.write_row(row)
+            else:
+                cursor.executemany(self.statement, self.rows)
+            return int(cursor.rowcount)
+        # With preserve_rowcount, since otherwise the cursor is closed, and its count lost.
+        result = connection.execute(self.statement, list(self.rows), execution_options={"preserve_rowcount": True})
+        return result.rowcount
 
 
 def write_together(connection: Connection, writes: Sequence[Write]) -> None:
@@ -210,18 +256,14 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     Raises StorageError `schema_altered` when the database wrote fewer or more rows than it was given, for example because
     somebody's trigger or rule swallows them. The transaction must then be rolled back.
     """
+    driver = connection.connection.driver_connection
     if sum(len(write.rows) for write in writes) <= ROWS_IN_ONE_ROUND_TRIP:
         with together(connection):
-            done = [(write, [write.execute(connection, row) for row in write.rows]) for write in writes]
-        # From the cursor: in a pipeline the count arrives after the result object was made.
-        counts = [(write, sum(result.context.cursor.rowcount for result in results)) for write, results in done]
+            done = [(write, write.one_by_one(connection, driver)) for write in writes]
+        counts = [(write, sum(cursor.rowcount for cursor in cursors)) for write, cursors in done]
     else:
-        # With preserve_rowcount, since otherwise the cursor is closed, and its count lost.
-        counts = [
-            (write, write.execute(connection, list(write.rows), preserve_rowcount=True).rowcount)
-            for write in writes
-            if write.rows
-        ]
+        with as_database_error(connection):
+            counts = [(write, write.at_once(connection, driver)) for write in writes if write.rows]
     for write, written in counts:
         if write.is_counted and written != len(write.rows):
             raise _swallowed(len(write.rows), written)

@@ -1,12 +1,13 @@
 """Rows that go to the driver as they are.
 
-SQLAlchemy's binding of a row of `events` takes longer than SQLite takes to insert it. So the rows of the log are given to
-the driver as tuples of what its columns hold: on SQLite amounts and times as texts, on PostgreSQL as they are.
+SQLAlchemy takes five times as long to bind a row and to run a statement as SQLite takes to carry it out. So what an append
+writes is given to the driver: texts of statements, and tuples of what the columns hold, which is on SQLite amounts and times
+as texts, and on PostgreSQL as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from ledger.times import time_text
 Encode = Callable[[Any], object]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def insert_text(table: Table, dialect: str) -> str:
     """The statement that inserts a row of a table, given as a tuple in the order of its columns. `dialect`: its name."""
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
@@ -28,7 +29,35 @@ def insert_text(table: Table, dialect: str) -> str:
     return f"INSERT INTO {table.name} ({columns}) VALUES ({places})"  # noqa: S608 - names of columns
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
+def copy_text(table: Table) -> str:
+    """The statement by which a server takes many rows of a table; the columns as in `insert_text`."""
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    return f"COPY {table.name} ({columns}) FROM STDIN"
+
+
+@lru_cache(maxsize=32)
+def update_text(table: Table, dialect: str, names: tuple[str, ...]) -> str:
+    """The statement that sets columns of the row with a primary key, whose values come last in the tuple."""
+    placeholder = "?" if dialect == "sqlite" else "%s"
+    given = ", ".join(f'"{name}" = {placeholder}' for name in names)
+    which = " AND ".join(f'"{column.name}" = {placeholder}' for column in table.primary_key)
+    return f"UPDATE {table.name} SET {given} WHERE {which}"  # noqa: S608 - names of columns
+
+
+def driver_values(table: Table, dialect: str, names: tuple[str, ...], row: Mapping[str, Any]) -> tuple[object, ...]:
+    """The values of some columns of a row, in their order, for the driver."""
+    encode = _encoders_by_name(table, dialect)
+    return tuple([row[name] if name not in encode or row[name] is None else encode[name](row[name]) for name in names])
+
+
+@lru_cache(maxsize=32)
+def _encoders_by_name(table: Table, dialect: str) -> Mapping[str, Encode]:
+    names = table.columns.keys()
+    return {names[position]: encode for position, encode in encoders(table, dialect)}
+
+
+@lru_cache(maxsize=32)
 def encoders(table: Table, dialect: str) -> tuple[tuple[int, Encode], ...]:
     """The positions whose values the engine does not hold as they are, each with what makes them its own."""
     if dialect != "sqlite":

@@ -119,15 +119,24 @@ def together(connection: Connection) -> Iterator[None]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     try:
-        with driver.pipeline():
+        with as_database_error(), driver.pipeline():
             yield
-    except psycopg.Error as error:
-        raise DBAPIError(None, None, error) from error  # as SQLAlchemy does for a single statement
     except Exception:
         raise
     except BaseException:
         connection.invalidate()  # a Ctrl-C may have left it in the middle of the pipeline
         raise
+
+
+@contextmanager
+def as_database_error() -> Iterator[None]:
+    """Within it, the driver's errors are raised as SQLAlchemy raises those of its own statements."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DBAPIError(None, None, error) from error
 
 
 def _url(location: str) -> URL:

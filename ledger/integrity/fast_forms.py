@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from ledger.texts import ASSET_CHARACTERS, BOOK_CHARACTERS, KEY_CHARACTERS, NAME_CHARACTERS, NOTE_CHARACTERS
 
@@ -88,8 +89,13 @@ VERSIONS = {"fill": "[12]", "deposit": "[12]", "mark": "1", "adjustment": "[12]"
 class Form:
     """A type's pattern; `names` are those of its groups: the fields, `other_hash` and `type_version`."""
 
-    pattern: re.Pattern[str]
+    source: str
     names: tuple[str, ...]
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Made when it is needed first, since most commands read no bytes."""
+        return _compiled(self.source)
 
     def read(self, bodies: Iterable[bytes]) -> Texts | None:
         """The texts of the bodies by field, None for a field that is left out; None unless all bodies are of the form."""
@@ -101,6 +107,11 @@ class Form:
         if None in found:
             return None
         return dict(zip(self.names, zip(*found, strict=True), strict=True))
+
+
+@cache
+def _compiled(source: str) -> re.Pattern[str]:
+    return re.compile(source)
 
 
 def _form(kind: str) -> Form:
@@ -116,10 +127,11 @@ def _form(kind: str) -> Form:
         part = f'"{name}":{quote}({fields[marked]}){quote},'
         if name == "tx_hash":
             part = f'"tx_hash":"(?:({fields[marked]}))",'
-        parts.append(f"(?:{part})?" if marked.endswith("?") else part)
+        # An empty alternative is matched faster than a part that may be repeated 0 or 1 times.
+        parts.append(f"(?:{part}|)" if marked.endswith("?") else part)
         names += [name, "other_hash"] if name == "tx_hash" else [name]
     pattern = r"\{" + "".join(parts) + r'"version":([1-9][0-9]{0,14})\}'
-    return Form(re.compile(pattern), (*names, "version"))
+    return Form(pattern, (*names, "version"))
 
 
 FORMS: Mapping[str, Form] = {kind: _form(kind) for kind in _FIELDS}

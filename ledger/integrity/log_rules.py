@@ -92,18 +92,16 @@ class LogRules:
             name = f"{form[0]}/{form[1]}"
             yield _finding(version, f"the table event_types does not list {name}, of which this is the first", name)
 
-    def at_end(self, *, reads_rows: bool = True) -> Iterator[Finding]:
+    def at_end(self, *, counts_ids: bool = True) -> Iterator[Finding]:
         """Keys and event ids that stand in the log more than once, as the database counts them.
 
-        `reads_rows`: False for keys alone, which an index counts.
+        `counts_ids`: False for keys alone, which an index counts.
         """
-        for column in (events.c.key, events.c.event_id) if reads_rows else (events.c.key,):
+        for column in (events.c.key, events.c.event_id) if counts_ids else (events.c.key,):
             yield from self._check_unique(column)
 
     def _check_unique(self, column: Column[Any]) -> Iterator[Finding]:
-        # Asked first whether there is any: that needs no look at the rows where the column has an index.
-        of_book = select(type_coerce(column, NullType)).where(events.c.book == self._prover.book.name)
-        if self._connection.execute(of_book.group_by(column).having(func.count() > 1).limit(1)).first() is None:
+        if not _is_repeated(self._connection, self._prover.book.name, column):
             return
         versions = type_coerce(events.c.version, NullType)
         query = (
@@ -115,6 +113,17 @@ class LogRules:
         rows: Iterable[Any] = self._connection.execute(query)
         for value, count, first, last in rows:
             yield repeated(column.name, value, count, first, last)
+
+
+def has_repeated_ids(connection: Connection, book: str) -> bool:
+    """Whether an event id stands in a book's log more than once."""
+    return _is_repeated(connection, book, events.c.event_id)
+
+
+def _is_repeated(connection: Connection, book: str, column: Column[Any]) -> bool:
+    """Whether a value stands in a book's log more than once: no look at the rows where the column has an index."""
+    of_book = select(type_coerce(column, NullType)).where(events.c.book == book)
+    return connection.execute(of_book.group_by(column).having(func.count() > 1).limit(1)).first() is not None
 
 
 def repeated(column: str, value: Any, count: int, first: Any, last: Any) -> Finding:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -105,6 +106,11 @@ class Prover:
         self._event_forms = _stored_forms(connection, events)
         self._book_forms = _stored_forms(connection, books)
 
+    @property
+    def stored_head_version(self) -> Any:
+        """What the book's row has for its newest version, whatever it is."""
+        return self._book_row.head_version
+
     def type_at(self, version: int) -> str | None:
         """The type of an earlier event; None where there is none that can be read."""
         try:
@@ -128,6 +134,11 @@ class Prover:
         They count as passed only when `pass_over` is told.
         """
         return lane.take(rows, Head(self.head.version, self._hashes[0], self._recorded_at), self.book.numeraire)
+
+    def is_next(self, version: int, previous_hash: bytes, recorded_at: datetime | None) -> bool:
+        """Whether rows that were proved by themselves go on from here. `recorded_at`: of the first; None: not compared."""
+        is_later = recorded_at is None or self._recorded_at <= recorded_at
+        return (self.head.version + 1, self.head.hash) == (version, previous_hash) and is_later
 
     def pass_over(self, taken: Taken) -> None:
         """Go on behind rows that the fast lane has proved: as `prove` would have left it after the last of them."""

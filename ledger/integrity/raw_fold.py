@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import Connection
 
@@ -27,6 +28,7 @@ _QUERY = (
 _LAST = 2**63 - 1
 _NAMES = (*_READ, "has_bytes", "mark_body")
 _TYPE, _VERSION = _READ.index("type"), _READ.index("version")
+_type_of, _version_of = itemgetter(_TYPE), itemgetter(_VERSION)
 _AMOUNTS = re.compile(f"(?:{COLUMN_AMOUNT.pattern},)*")
 _KINDS_OF_VALUES: Mapping[str, frozenset[type]] = {
     **dict.fromkeys(("event_id", "key", "asset"), frozenset({str})),
@@ -48,16 +50,20 @@ def raw_runs(
     a version is not a whole number.
     """
     for rows in driven_rows(connection, _QUERY, (book, after + 1, _LAST if until is None else until)):
-        for kind, run in groupby(rows, key=_type_of):
-            alike = list(run)
+        for kind, alike in _alike(rows):
             first, last = alike[0][_VERSION], alike[-1][_VERSION]
-            if {type(row[_VERSION]) for row in alike} != {int}:
+            if set(map(type, map(_version_of, alike))) != {int}:
                 return
             yield first, last, _tally(kind, alike, passed_over)
 
 
-def _type_of(row: RawRow) -> object:
-    return row[_TYPE]
+def _alike(rows: Sequence[RawRow]) -> Iterator[tuple[object, Sequence[RawRow]]]:
+    """The runs of rows of one type, in order; as a rule all rows are one."""
+    if len(set(map(_type_of, rows))) == 1:
+        yield rows[0][_TYPE], rows
+        return
+    for kind, run in groupby(rows, key=_type_of):
+        yield kind, list(run)
 
 
 def _tally(kind: object, rows: Sequence[RawRow], passed_over: Container[int]) -> Tally | None:

@@ -23,19 +23,26 @@ COLUMNS = tuple(column.name for column in events.columns)
 PLACE_OF = {name: place for place, name in enumerate(COLUMNS)}
 _NamedRow = namedtuple("_NamedRow", COLUMNS)  # type: ignore[misc]
 _LIST = ", ".join(f'"{name}"' for name in COLUMNS)
-_SQLITE = f"SELECT {_LIST} FROM events WHERE book = ? ORDER BY version"  # noqa: S608 - names of columns
-_SQLITE_RANGE = f"SELECT {_LIST} FROM events WHERE book = ? AND version BETWEEN ? AND ? ORDER BY version"  # noqa: S608
+_SQLITE = f"SELECT {_LIST} FROM events WHERE book = ?"  # noqa: S608 - names of columns
 
 
 def raw_log(connection: Connection, book: str) -> Iterator[Sequence[RawRow]]:
     """All rows of a book in order, `store.ROWS_AT_ONCE` at once, all columns in the table's order. Memory stays flat."""
-    return _raw_rows(connection, _SQLITE, (book,), events.c.book == book)
+    return raw_range(connection, book, None, None)
 
 
-def raw_range(connection: Connection, book: str, first: int, last: int) -> Iterator[Sequence[RawRow]]:
-    """As `raw_log`, of the rows from one version to another, both included."""
-    of_range = and_(events.c.book == book, events.c.version.between(first, last))
-    return _raw_rows(connection, _SQLITE_RANGE, (book, first, last), of_range)
+def raw_range(connection: Connection, book: str, first: int | None, last: int | None) -> Iterator[Sequence[RawRow]]:
+    """As `raw_log`, of the rows from one version to another, both included. None: from the very first, to the very last.
+
+    What stands between two whole versions belongs to the lower one, so that ranges side by side leave out no row.
+    """
+    query, where = _SQLITE, [events.c.book == book]
+    if first is not None:
+        query, where = f"{query} AND version >= ?", [*where, events.c.version >= first]
+    if last is not None:
+        query, where = f"{query} AND version < ?", [*where, events.c.version < last + 1]
+    bounds = [bound for bound in (first, None if last is None else last + 1) if bound is not None]
+    return _raw_rows(connection, f"{query} ORDER BY version", (book, *bounds), and_(*where))
 
 
 def _raw_rows(

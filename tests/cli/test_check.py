@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from typing import Any
 
 import pytest
 
+from engine.proof.ranges_lane import RANGE
 from engine.proof.request import NAMES
-from tests.cli_support import Cli, Ran, assert_refused, deposit
+from tests.cli_support import Cli, Ran, assert_refused, deposit, ended
 from tests.engines import intruding, raw_access
+from tests.restartable_postgres import eventually
 
 pytestmark = pytest.mark.both_engines
 
@@ -174,3 +178,37 @@ def test_findings_that_nobody_reads_are_findings(cli: Cli) -> None:
         os.close(reading)
         _, err = child.communicate()
     assert (child.returncode, err) == (1, b"")
+
+
+# ---- worker processes
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    shown = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in shown.stdout.split()]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_an_interrupted_check_leaves_no_worker_behind(cli: Cli) -> None:
+    """Two that read the log, and one that looks at the whole ledger; a worker takes half a second to begin."""
+    cli.append(*(deposit(f"k{index}") for index in range(RANGE + 10)))
+    with cli.start("check", "--processes", "2") as child:
+        eventually(lambda: len(children(child.pid)) == 3)
+        started = children(child.pid)
+        child.send_signal(signal.SIGINT)
+        ran = ended(child)
+    assert_refused(ran, 130, "interrupted")
+    assert not any(map(is_there, started))
+
+
+@pytest.mark.parametrize("processes", ["0", "-1", "two"])
+def test_a_number_of_processes_that_is_none(cli: Cli, processes: str) -> None:
+    assert cli.here("check", "--processes", processes).code == 2

@@ -1,4 +1,4 @@
-"""A shell completes the commands of the installed script."""
+"""A shell completes the commands of the installed script; what a command does not need it does not import."""
 
 from __future__ import annotations
 
@@ -7,9 +7,68 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_a_shell_completes_a_command(tmp_path: Path) -> None:
-    words = {"COMP_WORDS": "netbasis bala", "COMP_CWORD": "1", "_NETBASIS_COMPLETE": "complete_bash"}
-    script = Path(sys.executable).with_name("netbasis")
-    done = subprocess.run([script], cwd=tmp_path, env=os.environ | words, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["balance"]
+from tests.cli_support import Cli, deposit
+
+# What takes long to import and no reading command on a file needs; the parts of rich that lay out and colour.
+HEAVY = {
+    "alembic",
+    "hypothesis",
+    "psycopg",
+    "duckdb",
+    "pyarrow",
+    "matplotlib",
+    "starlette",
+    "cryptography",
+    "rich.console",
+}
+READING = ("balance", "status", "register", "pnl", "lots", "gains", "summary", "audit basis", "head", "books", "check")
+SCRIPT = Path(sys.executable).with_name("netbasis")
+
+
+def completed(folder: Path, words: str) -> list[str]:
+    given = {"COMP_WORDS": words, "COMP_CWORD": "1", "_NETBASIS_COMPLETE": "complete_bash"}
+    done = subprocess.run([SCRIPT], cwd=folder, env=os.environ | given, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("netbasis bala", ["balance"]),
+        ("netbasis re", ["reconcile", "reverse", "register", "returns", "rebuild", "report", "restore"]),
+        ("netbasis reg", ["register"]),  # not its alias
+        ("netbasis --bo", ["--book"]),
+        ("netbasis nothing", []),
+    ],
+)
+def test_a_shell_completes_a_command(tmp_path: Path, words: str, expected: list[str]) -> None:
+    assert completed(tmp_path, words) == expected
+
+
+def imported(folder: Path, program: str) -> set[str]:
+    """The modules that a program has imported in an interpreter of its own."""
+    code = f"import atexit, sys; atexit.register(lambda: print('\\n', *sys.modules)); {program}"
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_reading_a_file_imports_nothing_heavy(cli: Cli) -> None:
+    cli.append(deposit("a"))
+    calls = "; ".join(f"assert run(['--db', 'ledger.db', *{command.split()}]) == 0" for command in READING)
+    found = imported(cli.folder, f"from cli.main import run; {calls}")
+    assert "sqlalchemy" in found
+    assert found & HEAVY == set()
+
+
+def test_help_and_completion_import_no_command_and_no_database(tmp_path: Path) -> None:
+    words = "import os; os.environ.update(COMP_WORDS='netbasis re', COMP_CWORD='1', _NETBASIS_COMPLETE='complete_bash')"
+    for program in ("from cli.main import run; run(['--help'])", f"{words}; from cli.main import run; run([])"):
+        found = imported(tmp_path, program)
+        assert "cli.registry" in found
+        assert [name for name in found if name.startswith(("cli.commands.", "sqlalchemy"))] == []

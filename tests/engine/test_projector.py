@@ -27,7 +27,7 @@ def kept(keeper: Bookkeeper) -> CommitSnapshot:
     append_deposits(keeper, FIRST)
     view = keeper.view(BOOK)
     recognisable = replace(view.state, engine_state=EngineState(view.state.engine_state.starting_value + 1_000_000))
-    return CommitSnapshot(view.head, 0, recognisable, rows_of(recognisable, view.book))
+    return CommitSnapshot(view.book, view.head, 0, recognisable, rows_of(recognisable, view.book), None)
 
 
 def append_deposits(keeper: Bookkeeper, count: int) -> None:

@@ -1,10 +1,13 @@
 """The fast lane of `check` and the slow one say the same of every row, sound or not, and the fast one takes what is common.
 
+So does a log whose ranges are proved each by itself, as workers do (`test_workers.py`).
+
 Each change is made in one transaction that is taken back, and both go over the log as it stands in it.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from sqlalchemy import Connection, text, update
 from sqlalchemy.exc import DBAPIError
 
 from engine.proof.book_pass import Pass
+from engine.proof.ranges_lane import RangesLane
 from engine.proof.request import CheckRequest, ExpectedHead
 from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Database
@@ -31,6 +35,7 @@ from ledger.events import Event
 from ledger.integrity import fast_lane
 from ledger.integrity.fast_forms import FORMS
 from ledger.integrity.findings import Finding
+from ledger.integrity.ranges import Item, RangeTerms, proved_range
 from ledger.integrity.raw_rows import any_text
 from ledger.integrity.tally import FEE_REASONS
 from ledger.mapper import encode_row, stored_event
@@ -74,8 +79,21 @@ class _Counting(fast_lane.FastLane):
         return found
 
 
-def outcome(connection: Connection, is_fast: bool, expected: ExpectedHead | None = None) -> tuple[Outcome, int]:
-    """What a pass tells, and how many rows the fast lane took."""
+class _InRanges(RangesLane):
+    """Ranges that are proved in this process, since no other one sees what a transaction has changed."""
+
+    def _joined(self, workers: Any) -> Iterator[Item]:
+        for first in range(2, self._last + 1, self._size):
+            for answer in proved_range(self._connection, self._of, first, min(first + self._size - 1, self._last)):
+                if answer is None:
+                    return
+                yield from pickle.loads(pickle.dumps(answer))  # noqa: S301 - as it comes from a worker
+
+
+def outcome(
+    connection: Connection, is_fast: bool, expected: ExpectedHead | None = None, size: int | None = None
+) -> tuple[Outcome, int]:
+    """What a pass tells, and how many rows the fast lane took. `size`: of the ranges; None: the log is not divided."""
     progress: list[int] = []
     known = frozenset(read_event_types(connection))
     wanted = CheckRequest(expected_head=expected, on_progress=progress.append, now=NOW, is_fast=is_fast)
@@ -83,6 +101,11 @@ def outcome(connection: Connection, is_fast: bool, expected: ExpectedHead | None
     lane = None
     if run._lane is not None:
         run._lane = lane = _Counting(run._lane._terms)
+    events_there = run.prover.stored_head_version
+    if size is not None and type(events_there) is int and events_there < 10**6:
+        of = RangeTerms(run._terms, run.prover.book.numeraire, frozenset(), run._heads.awaited())
+        run._ranges = _InRanges("", connection, of, events_there, workers=0)
+        run._ranges._size = size
     with any_text(connection):
         findings = list(run.findings())
     notes = list(run.notes.lines(run.state))
@@ -93,10 +116,13 @@ def outcome(connection: Connection, is_fast: bool, expected: ExpectedHead | None
 def require_same(
     connection: Connection, what: object = None, expected: ExpectedHead | None = None
 ) -> tuple[Outcome, int]:
-    """Both lanes tell the same; what, and how many rows the fast one took."""
+    """Both lanes tell the same, and the log in ranges as well; what, and how many rows the fast one took."""
     fast, taken = outcome(connection, True, expected)
     slow, _ = outcome(connection, False, expected)
     assert fast == slow, what
+    if dice_of(str(what)).random() < 0.4 or EVERYTHING:
+        size = dice_of(str(what)).choice((1, 4, 9) if taken < 100 else (100, 500))
+        assert outcome(connection, True, expected, size)[0] == slow, (what, size)
     return fast, taken
 
 
