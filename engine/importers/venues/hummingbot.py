@@ -19,7 +19,6 @@ An id is market, order, exchange's trade id.
 
 from __future__ import annotations
 
-import ast
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +38,7 @@ from engine.importers.items import (
     Source,
     Unreadable,
 )
+from engine.importers.literals import read_literal
 from engine.importers.venues.reading import (
     Odd,
     adjustment,
@@ -239,8 +239,8 @@ def _parsed(given: Any) -> dict[str, Any]:
             text = json.loads(text, parse_float=Decimal)
         except (ValueError, ArithmeticError, RecursionError):
             try:
-                text = ast.literal_eval(text)
-            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+                text = read_literal(text)
+            except ValueError:
                 text = None
     if not isinstance(text, dict):
         raise Odd("the trade fee is not understood")
