@@ -9,7 +9,7 @@ What was decided:
                                   The first asset is the fill's fee, further ones are adjustments of the same order
     deposit, withdrawal           a movement, once its status is ok; its fee on top of the amount, but for the exchanges of
                                   `FEE_WITHIN`, whose amount includes it
-    ledger entries                rebates, rewards, funding and fees of their own become adjustments, each with its fee; those
+    ledger entries                rebates, rewards, funding, fees of their own become adjustments, each with its fee; those
                                   of trades and of movements are passed over, since fetchMyTrades, fetchDeposits and
                                   fetchWithdrawals give them
     transfers                     between accounts of one's own: passed over

@@ -32,13 +32,13 @@ from engine.importers.venues.kraken.ledger import Ledger
 from engine.importers.venues.kraken.trades import Trades
 from engine.importers.venues.reading import Line, head_has, read_table, rescued
 
-_LEDGER = frozenset({"txid", "refid", "time", "type", "asset", "amount", "fee"})
+LEDGER = frozenset({"txid", "refid", "time", "type", "asset", "amount", "fee"})
 _TRADES = frozenset({"txid", "ordertxid", "pair", "time", "type", "cost", "fee", "vol"})
 _API = frozenset({"refid", "time", "type", "asset", "amount", "fee"})
 
 
 def _is_header(columns: frozenset[str]) -> bool:
-    return columns >= _LEDGER or columns >= _TRADES
+    return columns >= LEDGER or columns >= _TRADES
 
 
 def _recognises(sample: Sample) -> bool:
@@ -104,7 +104,7 @@ def _lines(text: Any, file: str) -> Iterator[Line | Quarantined]:
     if first == "{":
         yield from _of_api(_Pushed(first, text), file)
         return
-    yield from read_table(_Pushed(first, text), file, lambda columns: columns >= _LEDGER).rows
+    yield from read_table(_Pushed(first, text), file, lambda columns: columns >= LEDGER).rows
 
 
 class _Pushed:
