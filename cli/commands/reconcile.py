@@ -38,8 +38,7 @@ def reconcile(
         typer.Option(
             "--balances",
             metavar="FILE|ASSET=AMOUNT",
-            help="What the venue has: a JSON or CSV file, a statement with a balance column, a freqtrade database, or an amount. "
-            "Repeatable.",
+            help="What the venue has: JSON, CSV, a statement with balances, freqtrade's database, an amount. Repeatable.",
         ),
     ] = None,
     at: Annotated[
