@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +113,7 @@ def import_(
     access: Access = "read" if dry_run else "write"
     with named.open(access, sound_file=True) as keeper:
         book = keeper.terms(named.book)
-        settings = given.settings(book.numeraire, zone_of(named, zone))
+        settings = given.settings(book.numeraire, zone_of(named, zone), keeper.now())
         if batch is not None:
             done = _stream(keeper, book.name, kind, names, settings, policy, batch, output)
         else:
@@ -185,7 +185,7 @@ class _Given:
         self._length = None if length is None else _span("--length", length)
         self._source = source
 
-    def settings(self, numeraire: str, zone: tzinfo | None) -> Settings:
+    def settings(self, numeraire: str, zone: tzinfo | None, now: datetime) -> Settings:
         """What a kind may ask of the command line."""
         from engine.importers.items import Settings
 
