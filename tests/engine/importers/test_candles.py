@@ -70,7 +70,7 @@ CLOSES = [("12:05:00", "1.5"), ("12:10:00", "1.75")]
         # A close that is called a price, with its candle's opening beside it.
         ((HEADER + TWO).replace("close", "Price"), {}, CLOSES),
         # Envelopes, columns, and lists of time and price.
-        ('{"error": [], "result": {"X": [[1767528000,1,2,0.5,"1.5",4],[1767528300,1,2,0.5,"1.75",4]], "last": 1}}', {}, CLOSES),
+        ('{"error": [], "result": {"X": [[1767528000,1,2,0.5,"1.5",4],[1767528300,1,2,0.5,"1.75",4]], "n": 1}}', {}, CLOSES),
         ('{"retCode": 0, "result": {"list": [["1767528300000","1","2","1","1.75"],["1767528000000","1","2","1","1.5"]]}}',
          {}, CLOSES[::-1]),
         ('{"s": "ok", "t": [1767528000, 1767528300], "o": [1, 1], "h": [2, 2], "l": [1, 1], "c": [1.5, 1.75]}', {}, CLOSES),
