@@ -10,7 +10,8 @@ What was decided:
     trade; spend and    the rows of one refid are a fill; its fee is the one in the quote asset, else the first; further
     receive             ones (KFEE) are adjustments `fee`. Of more than two assets: adjustments `conversion`, of one group
     trades.csv          gives the order of a ledger's fill; a trade that no ledger has becomes a fill itself, of the same id
-    deposit, withdrawal movements; one that failed (its refid again, with the sign turned) is passed over
+    deposit, withdrawal movements; one that failed (its refid again, with the sign turned) names one transaction, and is
+                        settled as no capital
     spottostaking …     two rows of equal amount, of different refids: adjustments `conversion`, of one group
     staking, earn       `reward`; moving between wallets of one's own is passed over
     margin, rollover    a contract: adjustments `realised`, `fee`, `funding`
