@@ -18,7 +18,8 @@ from itertools import chain, islice
 from typing import IO, Any
 
 from engine.importers.items import Origin, Quarantined, Unreadable
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from ledger.amounts import parse_amount
 from ledger.errors import Refused
 

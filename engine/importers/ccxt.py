@@ -42,7 +42,8 @@ from engine.importers.items import (
     Settings,
     Source,
 )
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from engine.importers.venues.reading import Odd, rescued, shortened
 from ledger.amounts import DIGITS_AFTER_POINT, amount_text, negate, subtract, total, value
 from ledger.events import Adjustment, Fill

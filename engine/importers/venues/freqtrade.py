@@ -39,7 +39,8 @@ from engine.importers.items import (
     Source,
     Unreadable,
 )
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from engine.importers.venues.reading import (
     Odd,
     adjustment,
@@ -103,12 +104,15 @@ def _orders(database: sqlite3.Connection, trade: object) -> list[dict[str, Any]]
 
 def _json(source: Source, settings: Settings) -> Iterator[Item]:
     with source.text() as text:
-        for found in read_json(text):
+        for number, found in enumerate(read_json(text, lists=("trades",)), 1):
             place = f"line {found.line}"
             if isinstance(found, Malformed):
                 yield Quarantined(Origin(source.name, place), found.reason, found.text)
                 continue
-            for trade, where, strategy in _trades_in(found.value, place, None):
+            # A backtest's results have the trades of each strategy.
+            named = found.path[1] if found.path[:1] == ("strategy",) and len(found.path) == 3 else None
+            place = f"{place} trade {number}" if found.path else place
+            for trade, where, strategy in _trades_in(found.value, place, named):
                 origin = Origin(source.name, where)
                 yield from rescued(origin, shortened(trade), partial(_of_json, trade, strategy, origin, settings))
 

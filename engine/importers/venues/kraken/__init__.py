@@ -27,7 +27,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.importers.items import Item, Kind, Origin, Quarantined, Sample, Settings, Source, Unreadable
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from engine.importers.venues.kraken.balances import BalanceColumn
 from engine.importers.venues.kraken.ledger import Ledger
 from engine.importers.venues.kraken.trades import Trades
