@@ -56,10 +56,10 @@ def _body(done: ImportReport) -> Iterator[Block]:
     yield f"{' and '.join(done.kinds)}: {counts}{f' ({what})' if what else ''}"
     there = [
         f"{done.existed} existed" if done.existed else "",
-        f"{done.same} were in the book under another key" if done.same else "",
+        f"{_was(done.same)} in the book under another key" if done.same else "",
         f"{done.internal} moved between accounts of this book" if done.internal else "",
-        f"{done.repeated} stand in the files more than once" if done.repeated else "",
-        f"{done.dismissed} were dismissed before" if done.dismissed else "",
+        f"{_was(done.repeated)} in the files more than once" if done.repeated else "",
+        f"{_was(done.dismissed)} dismissed before" if done.dismissed else "",
     ]
     if any(there):
         yield "; ".join(part for part in there if part)
@@ -72,6 +72,10 @@ def _body(done: ImportReport) -> Iterator[Block]:
         yield f"the book {done.book.name} is at version {done.head.version}"
     else:
         yield "No changes made."
+
+
+def _was(count: int) -> str:
+    return f"{count} was" if count == 1 else f"{count} were"
 
 
 def _waiting(done: ImportReport) -> Iterator[Block]:

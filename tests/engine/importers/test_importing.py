@@ -134,6 +134,15 @@ def test_past_a_movement_that_waits_it_is_resolved_late_and_says_so(keeper: Book
     assert check(keeper.database, BOOK).ok
 
 
+@pytest.mark.parametrize("reason", ["", "  ", "a\x07b", "x" * 10_001])
+def test_a_dismissal_needs_a_reason(keeper: Bookkeeper, tmp_path: Path, reason: str) -> None:
+    imported(keeper, written(tmp_path, movement(1, 0, "withdrawal", "5")))
+    with pytest.raises(Refused):
+        dismiss(keeper, BOOK, 1, reason)
+    with keeper.database.reading() as connection:
+        assert inbox.require_entry(connection, BOOK, 1).is_open
+
+
 def test_what_is_dismissed_does_not_come_back(keeper: Bookkeeper, tmp_path: Path) -> None:
     path = written(tmp_path, movement(1, 0, "deposit", "5", "XRP"), trade(1, 1))
     imported(keeper, path)
