@@ -344,12 +344,12 @@ def withdraw_proposals(
 
 
 def settled_proposals(connection: Connection, book: str, kind: str, asset: str) -> list[Entry]:
-    """The proposals that were resolved as an event of a type and an asset."""
+    """The proposals of an asset that were resolved as an event of a type, or as an adjustment."""
     query = _SELECT.where(
         inbox.c.book == book,
         inbox.c.sort == "proposal",
         inbox.c.status == "resolved",
-        inbox.c.type == kind,
+        inbox.c.type.in_((kind, "adjustment")),
         inbox.c.asset == asset,
     )
     return [_entry(row) for row in connection.execute(query)]

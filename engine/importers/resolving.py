@@ -81,6 +81,7 @@ def _resolve(
             entry,
             status="resolved",
             type=stored.type,
+            at=stored.at,
             version=stored.version,
             settled_at=keeper.now(),
             actor=answer.actor,

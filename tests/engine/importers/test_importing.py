@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine import inbox
 from engine.bookkeeper import Bookkeeper
-from engine.capital import Movement, withdraw
+from engine.capital import Movement, reverse, withdraw
 from engine.importers import landing
 from engine.importers.deciding import Answer, How
 from engine.importers.importing import import_files
@@ -21,11 +21,11 @@ from engine.importers.items import Movement as Moved
 from engine.importers.items import Origin, Row, Settings
 from engine.importers.landing import Policy
 from engine.importers.pricing import PriceFrom
-from engine.importers.resolving import dismiss, resolve
+from engine.importers.resolving import As, dismiss, resolve
 from engine.inbox import Entry, Proposal
 from engine.proof.check import check
 from ledger.errors import Refusal, Refused
-from ledger.events import Fill
+from ledger.events import Fill, Reversal
 from tests.engine.importers.import_support import ItemsKind, at, balances, imported, movement, trade, written
 from tests.support import BOOK, event, log_of, open_keeper
 
@@ -342,6 +342,21 @@ def test_a_proposal_is_replaced_withdrawn_and_named(keeper: Bookkeeper, tmp_path
         gone = inbox.withdraw_proposals(transaction.connection, BOOK, keeper.now(), assets=["XRP"])
     assert [entry.asset for entry in gone] == ["XRP"]
     assert [entry.asset for entry in entries(keeper) if entry.sort == "proposal"] == ["BTC"]
+
+
+@pytest.mark.parametrize("named", ["deposit", "adjustment"])
+def test_a_movement_near_the_time_that_a_difference_was_given_asks(
+    keeper: Bookkeeper, tmp_path: Path, named: As
+) -> None:
+    """The difference was found a month later; what counts is when it happened."""
+    (found,) = propose(keeper, Proposal("RLUSD", Decimal(40), at(60 * 24 * 30), "40 more"))
+    done = resolve(keeper, BOOK, found.id, Answer(), named=named, at=at(3))
+    path = written(tmp_path, movement(5, 60, "deposit", "40"), movement(6, 60 * 24 * 30, "deposit", "40"))
+    report = imported(keeper, path, goes_on=True)
+    assert [(entry.cause, entry.at) for entry in report.waiting] == [("looks_recorded", at(60))]
+    assert done.stored is not None
+    reverse(keeper, BOOK, Reversal(reverses=done.stored.version, reason="wrong"))
+    assert imported(keeper, path, goes_on=True).is_whole
 
 
 def test_a_proposal_becomes_an_adjustment_of_either_sign(keeper: Bookkeeper) -> None:

@@ -29,7 +29,7 @@ from ledger.amounts import amount_text
 from ledger.errors import NetbasisError, VersionPassed
 from projections.marks import Price
 from projections.pnl import pnl
-from tests.cli_support import Cli
+from tests.cli_support import Cli, assert_refused
 from tests.ledger.database.store_support import content, fill
 from tests.support import BOOK, START, event, it_is, log_of, open_keeper
 
@@ -421,3 +421,10 @@ def test_the_command_exits_with_1_when_something_is_off_and_writes_only_with_adj
     larger = cli.here("reconcile", "RLUSD=150", "--adjust", "--reason", "dust")
     assert (larger.code, "inbox resolve 1 --as" in larger.out) == (1, True)
     assert cli.here("reconcile", "--balances", "nowhere.json").code == 1
+
+
+@pytest.mark.parametrize("given", [["--max-adjust", "-1", "--reason", "x"], ["--reason", " "], []])
+def test_an_adjustment_needs_a_reason_and_a_limit(cli: Cli, given: list[str]) -> None:
+    cli.here("init")
+    assert_refused(cli.here("reconcile", "RLUSD=1", "--adjust", *given), 2, "usage", "adjust")
+    assert cli.here("reconcile", "RLUSD=0").code == 0
