@@ -8,7 +8,8 @@ What was decided:
     orders              each filled order is a fill: its average price, its filled amount
     no orders           a trade is one fill at its opening, and one at its closing
     fee                 what was really paid, where the trade says so (`fee_open_cost` in its currency, `ft_fee_base`); else
-                        the rate of the quote amount. Of several orders of one side in a third asset only the first has it
+                        the rate of the quote amount, or of what was bought where it was paid in that. Of several orders of
+                        one side in a third asset only the first has it
     strategy, tags      the strategy; the entry tag
     futures, margin,    contracts: when closed, adjustments `realised`, `fee`, `funding`, whose sum is the trade's profit
     short, leverage     where the fee was paid in the quote asset
@@ -206,6 +207,8 @@ def _fee(
             note = f"a fee in {asset}, of which the file has one order's only"
             return (asset, cost, None) if order["_place"] == 0 else (None, None, note)
     rate = number_or_none(trade.get(f"fee_{sort}"), "the fee's rate")
+    if rate is not None and asset == base and sort == "open":
+        return base, product(rate, order["_amount"]), None
     return (None, None, None) if rate is None else (quote, product(rate, paid), None)
 
 
@@ -225,7 +228,7 @@ def _whole(trade: Fields, origin: Origin, settings: Settings) -> Iterator[Item]:
             return
         rate = number(trade.get(f"{sort}_rate"), f"{sort}_rate")
         paid = product(amount, rate)
-        fee_asset, fee, note = _fee(trade, {"_count": 1, "_place": 0}, side, (base, quote, paid))
+        fee_asset, fee, note = _fee(trade, {"_count": 1, "_place": 0, "_amount": amount}, side, (base, quote, paid))
         one = fill(
             side=side, base_asset=settings.named(base), base_amount=amount, quote_asset=settings.named(quote),
             quote_amount=paid, fee_asset=None if fee_asset is None else settings.named(fee_asset), fee_amount=fee,
