@@ -21,7 +21,7 @@ from engine.importers.items import Origin, Quarantined, Unreadable
 from engine.importers.json_stream import read_json
 from engine.importers.json_values import Malformed
 from ledger.amounts import parse_amount
-from ledger.errors import Refused
+from ledger.errors import Refused, shown
 
 Record = tuple[Origin, Mapping[str, Any]]
 DELIMITERS = ",;\t"
@@ -127,10 +127,9 @@ def _of_csv(lines: Iterator[str], name: str) -> Iterator[Record | Quarantined]:
 
 def no_columns(name: str, columns: Sequence[str]) -> Unreadable:
     """The error for a file that has no columns of prices."""
+    there = shown(", ".join(columns)[:_SHOWN])
     return Unreadable(
-        f"{name} has no columns of prices: expected a time and close, price, or bid and ask; it has {', '.join(columns)}"[
-            :1000
-        ]
+        f"{name} has no columns of prices: expected a time and close, price, or bid and ask; it has {there}"
     )
 
 

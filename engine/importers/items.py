@@ -121,6 +121,9 @@ class Source(Protocol):
     def name(self) -> str:
         """The name to show."""
 
+    def head(self) -> bytes:
+        """Its first 64 KiB, unpacked, or what of it has arrived; read again afterwards, by whatever comes next."""
+
     def text(self) -> AbstractContextManager[IO[str]]:
         """Its text: UTF-8 without a byte order mark, unpacked where it is gzip. Raises Unreadable."""
 

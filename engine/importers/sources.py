@@ -234,7 +234,7 @@ def _copied(path: str, name: str) -> Iterator[str]:
         with copied_aside(path) as copy:
             yield str(copy)
     except StorageError as error:
-        raise Unreadable(f"{name}: {error.what}") from error
+        raise Unreadable(f"{name}: {error.what}{f': {error.actual}' if error.actual else ''}") from error
 
 
 __all__ = ["FileSource", "OnQuiet", "Source", "StandardInput", "sample_of", "source_named"]

@@ -51,7 +51,7 @@ def imports(done: ImportReport) -> Report:
 def _body(done: ImportReport) -> Iterator[Block]:
     events = sum(done.added.values())
     what = ", ".join(f"{kind} {count}" for kind, count in sorted(done.added.items()))
-    verb = "added" if done.is_written else "would be added"
+    verb = "added" if done.is_written or done.is_refused else "would be added"
     counts = f"{counted(done.rows, 'row')}; {counted(events, 'event')} {verb}"
     yield f"{' and '.join(done.kinds)}: {counts}{f' ({what})' if what else ''}"
     there = [
@@ -70,6 +70,8 @@ def _body(done: ImportReport) -> Iterator[Block]:
     yield from _waiting(done)
     if done.is_written:
         yield f"the book {done.book.name} is at version {done.head.version}"
+    elif done.is_refused:
+        yield "nothing was added: --strict takes all rows or none, and some cannot go in"
     else:
         yield "No changes made."
 

@@ -96,10 +96,10 @@ def read_balances(
 
 def _of_file(source: Source, times: TimeReader, until: datetime | None) -> tuple[list[Balance], bool]:
     """The balances of a file, and whether they are all that the venue holds."""
+    if source.head().startswith(_SQLITE):
+        return _of_freqtrade(source, times), True
     with source.text() as text:
         head = text.read(4096)
-        if head.encode("utf-8", "surrogateescape").startswith(_SQLITE):
-            return _of_freqtrade(source, times), True
         if head.lstrip()[:1] in ("{", "["):
             return _of_json(head + text.read(), source.name, times)
         if is_statement(head):

@@ -77,8 +77,7 @@ def _recognises(sample: Sample) -> bool:
 
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     for source in sources:
-        with source.text() as text:
-            is_database = text.read(15) == "SQLite format 3"
+        is_database = source.head().startswith(_SQLITE)
         yield from _database(source, settings) if is_database else _json(source, settings)
 
 

@@ -80,15 +80,10 @@ def _recognises(sample: Sample) -> bool:
 
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     for source in sources:
-        if _is_database(source):
+        if source.head().startswith(_SQLITE):
             yield from _database(source, settings)
         else:
             yield from _csv(source, settings)
-
-
-def _is_database(source: Source) -> bool:
-    with source.text() as text:
-        return text.read(15) == "SQLite format 3"
 
 
 def _csv(source: Source, settings: Settings) -> Iterator[Item]:

@@ -66,11 +66,7 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
 
 
 def _is_trades(source: Source) -> bool:
-    with source.text() as text:
-        head = text.read(1 << 14)
-    if head.lstrip()[:1] == "{":
-        return False
-    return head_has(head.encode("utf-8", "replace"), lambda columns: columns >= _TRADES)
+    return head_has(source.head(), lambda columns: columns >= _TRADES)
 
 
 def _put_aside(source: Source, trades: Trades) -> Iterator[Item]:
