@@ -488,7 +488,9 @@ class Landing:
         held, stopped_at = self.progress.held, self.progress.stopped_at
         if held is None or stopped_at is None:
             return None
-        detail = f"{held.count} rows from {held.first.origin} on are held back behind entry {stopped_at.id}"
+        rows = "1 row" if held.count == 1 else f"{held.count} rows"
+        verb = "is" if held.count == 1 else "are"
+        detail = f"{rows} from {held.first.origin} on {verb} held back behind entry {stopped_at.id}"
         marker = Entry(
             id=0,
             sort="held",

@@ -91,7 +91,9 @@ def _waiting(done: ImportReport) -> Iterator[Block]:
     if done.held and done.stopped_at is not None:
         number = done.stopped_at.id
         resolve = f"resolve it (netbasis inbox resolve {number} …)" if number else "resolve it"
-        yield f"held back behind it: {counted(done.held, 'row')}; {resolve} and import again, or go on past it with --pass"
+        behind = f"entry {number} of the inbox" if number else "it"
+        rows = counted(done.held, "row")
+        yield f"held back behind {behind}: {rows}; {resolve} and import again, or go on past it with --pass"
 
 
 def _notes(done: ImportReport) -> Iterator[str]:
