@@ -21,7 +21,7 @@ import orjson
 
 from engine import inbox
 from engine.importers.deciding import Answer, Decider, How, Waits
-from engine.importers.facts import decode_fact, event_from_stored, keys_of, require_sound, type_of
+from engine.importers.facts import decode_fact, event_from_stored, keys_of, require_alike, require_sound, type_of
 from engine.importers.items import Movement, Quarantined
 from engine.importers.pricing import Known
 from engine.importers.sides import sides_of
@@ -32,7 +32,6 @@ from engine.transaction import Transaction
 from ledger import store
 from ledger.errors import KeyConflict, NetbasisError, Refused
 from ledger.events import Adjustment, Event, Fill, Mark
-from ledger.idempotency import require_same
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent
 
@@ -217,7 +216,7 @@ class Landing:
         """Whether the book, or what is about to be appended, has the event. Raises KeyConflict."""
         stored = self._there.get(key)
         if stored is not None:
-            require_same(event, stored)
+            require_alike(event, stored)
         return stored is not None or key in self._keys
 
     def _take(self, events: Sequence[Event], row: SpooledRow) -> None:

@@ -23,8 +23,8 @@ _BUYS = frozenset({"buy", "transaction buy", "transaction spend"})
 _SELLS = frozenset({"sell", "transaction sold", "transaction revenue"})
 _RELATED = frozenset(
     {
-        "transaction related", "large otc trading", "binance convert", "auto-conversion", "convert", "auto-invest transaction",
-        "stablecoins auto-conversion", "convert fiat to crypto ocbs", "fiat exchange",
+        "transaction related", "large otc trading", "binance convert", "auto-conversion", "convert",
+        "auto-invest transaction", "stablecoins auto-conversion", "convert fiat to crypto ocbs", "fiat exchange",
     }
 )  # fmt: skip
 _DUST = frozenset({"small assets exchange bnb", "small assets exchange bnb (spot)", "small assets exchange"})

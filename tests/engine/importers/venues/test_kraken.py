@@ -90,6 +90,30 @@ def exported(folder: Path, *rows: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("files", [("ledger", "trades"), ("trades", "ledger"), ("trades", "both"), ("ledger", "both")])
+def test_the_other_file_of_a_trade_adds_nothing_later(
+    keeper: Bookkeeper, tmp_path: Path, files: tuple[str, str]
+) -> None:
+    """The ledger has a trade to the second, the trades its fraction, its order and who was the maker."""
+    ledgers, trades = tmp_path / "ledgers.csv", tmp_path / "trades.csv"
+    row = '"L{}","T","2024-01-01 00:00:40","trade","","currency","{}",{},{},""'
+    ledgers.write_text("\n".join([OLD, row.format(1, "ZUSD", -100, 0.26), row.format(2, "XXRP", 50, 0)]))
+    trades.write_text(
+        f"{NEW_TRADES},maker\nT,O,XRP/USD,forex,crypto,2024-01-01 00:00:40.5178,buy,limit,2,100,0.26,50,0,,{',' * 11}true"
+    )
+    paths = {"ledger": [ledgers], "trades": [trades], "both": [ledgers, trades]}
+    added = [imported(keeper, *paths[name], kind="kraken") for name in files]
+    assert [(report.added.total(), report.quarantine) for report in added] == [(1, 0), (0, 0)]
+    assert import_support.balances(keeper) == {"USD": "-100.26", "XRP": "50"}
+
+
+def test_another_amount_of_a_trade_is_quarantined(keeper: Bookkeeper, tmp_path: Path) -> None:
+    row = '"L{}","T","2024-01-01 00:00:40","trade","","currency","{}",{},{},""'
+    for paid, quarantined in ((-100, 0), (-101, 1)):
+        path = exported(tmp_path, row.format(1, "ZUSD", paid, 0.26), row.format(2, "XXRP", 50, 0))
+        assert imported(keeper, path, kind="kraken").quarantine == quarantined
+
+
 FAILED = (
     '"L0","D","2024-01-01 00:00:00","deposit","","currency","RLUSD",100,0,100',
     '"L1","W","2024-01-02 00:00:00","withdrawal","","currency","RLUSD",-10,0.5,89.5',
