@@ -63,10 +63,11 @@ class _Reader:
     def values(self) -> Iterator[Element | Malformed]:
         first = self._next_character()
         if first == "[":
+            line = self._line_number()
             self._place += 1
             if (yield from self._items(())):
-                # Several arrays may follow each other, as a stream of lists does.
-                yield from self.values()
+                # Several arrays may follow each other; where the first is a line, as in a stream of lists, each is one.
+                yield from self._lines() if self._line_number() == line else self.values()
         elif first == "{" and self._is_envelope():
             line, taken = self._line_number(), self._taken
             whole = yield from self._envelope(())
@@ -159,11 +160,17 @@ class _Reader:
                 if isinstance(found, Malformed) and not self._is_past(found):
                     return
             return
-        while True:
-            yield from self._take_line()
-            if not self._next_character():
-                return
+        yield from self._lines(are_flat=False)
+
+    def _lines(self, *, are_flat: bool = True) -> Iterator[Element | Malformed]:
+        """The values of each line; `are_flat`: of a list its items."""
+        while self._next_character():
             self._read_line()
+            for found in self._take_line():
+                if are_flat and isinstance(found, Element) and isinstance(found.value, list):
+                    yield from (Element(found.line, each) for each in found.value)
+                else:
+                    yield found
 
     def _take_line(self) -> Iterator[Element | Malformed]:
         end = self._end_of_line()

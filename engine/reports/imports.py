@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.reports.report import Block, Report, Table, counted, shown
 
 if TYPE_CHECKING:
     from engine.importers.importing import ImportReport
+    from engine.importers.items import Quarantined
 
 _QUARANTINED = ("file", "place", "reason", "text")
 _WAITING = ("id", "at", "type", "asset", "amount", "cause", "detail", "file", "place")
@@ -46,6 +47,16 @@ def imports(done: ImportReport) -> Report:
         "held": done.held,
     }
     return Report(document, list(_body(done)), notes=list(_notes(done)))
+
+
+def batch(done: ImportReport, quarantined: Sequence[Quarantined]) -> Report:
+    """A line about a stream after a batch. `quarantined`: the rows of it that did not go in."""
+    parts = [counted(done.rows, "row"), f"{sum(done.added.values())} added", f"{done.existed} existed"]
+    if done.quarantine:
+        parts.append(f"{done.quarantine} quarantined")
+    waiting = f"; {counted(len(done.waiting), 'movement')} in the inbox" if done.waiting else ""
+    line = f"{', '.join(parts)}; version {done.head.version}{waiting}"
+    return Report({}, [line], notes=[_note(each) for each in quarantined])
 
 
 def _body(done: ImportReport) -> Iterator[Block]:
@@ -96,9 +107,13 @@ def _waiting(done: ImportReport) -> Iterator[Block]:
         yield f"held back behind {behind}: {rows}; {resolve} and import again, or go on past it with --pass"
 
 
+def _note(quarantined: Quarantined) -> str:
+    return f"quarantined: {quarantined.origin}: {quarantined.reason}"
+
+
 def _notes(done: ImportReport) -> Iterator[str]:
     """What did not go in, for stderr."""
     for each in list(done.quarantined)[:LINES]:
-        yield f"quarantined: {each.origin}: {each.reason}"
+        yield _note(each)
     if done.quarantine > LINES:
         yield f"quarantined: {done.quarantine - LINES} more; -O json lists them"

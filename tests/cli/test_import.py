@@ -293,11 +293,21 @@ def test_a_stream_lands_object_by_object_and_goes_on_past_what_waits(cli: Cli, t
         for number, line in enumerate(lines, 1):
             child.stdin.write(f"{line}\n".encode())
             child.stdin.flush()
-            assert child.stdout.readline().decode().startswith(f"{number} rows, ")
+            assert child.stdout.readline().decode().startswith(f"{number} row")
         child.stdin.close()
         assert child.wait(GIVE_UP_S) == 1  # a movement waits
     assert balances(cli)["XRP"] == "20"
     assert cli.run("import", "ccxt", "-", "--batch", "10", stdin="\n".join(lines).encode()).code == 1
+
+
+def test_a_stream_says_what_it_quarantines_and_goes_on(cli: Cli) -> None:
+    """As `watchMyTrades` gives them, a list a line."""
+    lines = [json.dumps([TRADES[0]]), "a line of a log", json.dumps([WAITING[1]]), json.dumps([TRADES[1], {"odd": 1}])]
+    ran = cli.run("import", "ccxt", "-", "--batch", "1", stdin="\n".join(lines).encode())
+    assert (ran.code, balances(cli)["XRP"]) == (1, "20")
+    notes = [line for line in ran.err.splitlines() if line.startswith("note: quarantined: -, line ")]
+    assert [note.split(", ")[1] for note in notes] == ["line 2", "line 4"]
+    assert ran.lines[-1] == "3 rows, 2 added, 0 existed, 2 quarantined; version 3; 1 movement in the inbox"
     assert balances(cli)["XRP"] == "20"
 
 

@@ -35,6 +35,12 @@ def read(text: str) -> list[Any]:
         ('{"a": 1}{"b": 2}', [{"a": 1}, {"b": 2}]),
         ('{"a":\n 1}\n{"b": 2}', [{"a": 1}, {"b": 2}]),
         ('[1]\n[2, 3]\n{"a": 4}', [1, 2, 3, {"a": 4}]),
+        ("[\n1\n]\n[\n2\n]", [1, 2]),
+        # A stream of lists, a list a line: a bad line is told by itself.
+        (
+            "[1]\nnonsense\n[2]\n[3",
+            [1, (2, "not JSON: a line must be a whole value"), 2, (4, "not JSON: a line must be a whole value")],
+        ),
         (
             "[4.000001, 1e-8, 12345678901234567890]",
             [Decimal("4.000001"), Decimal("1e-8"), Decimal(12345678901234567890)],
