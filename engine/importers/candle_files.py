@@ -242,9 +242,9 @@ def _of_list(given: Sequence[Any], origin: Origin) -> Record | Quarantined:
         return _no_candle(origin, given)
     try:
         figures = [parse_amount(str(each).strip()) for each in given[1:5]]
-    except Refused as refused:
-        return Quarantined(origin, refused.what, str(given)[:_SHOWN])
-    if figures[1] < max(figures):
+    except Refused:
+        figures = []  # a gap, or what is told with its price
+    if figures and figures[1] < max(figures):
         reason = (
             "its second figure is not its highest, so it is not time, open, high, low, close: name the columns in a CSV"
         )

@@ -7,6 +7,8 @@ What was decided:
     length              as given, or the shortest distance of two candles of one asset among the first thousand of the file;
                         months are of their own length. A candle that has not closed yet is passed over
     the tape's form     at,price,size: the price; at,bid,ask: the middle of both; at their own time
+    gaps                a price that is empty, NaN or 0 is passed over: nothing was traded. That an asset is worth nothing is
+                        said with `append mark`
     every               of each span the last price; a price on a boundary is the last one of the span that ends there
 
 The key is `mark:<source>:<asset>:<time>`, so a price that two files have is one mark.
@@ -38,6 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = (timedelta(days=28), timedelta(days=31))
 _SHOWN = 200
 _HEADER_LINES = 12
+_GAPS = frozenset({"", "nan", "null", "none", "n/a", "-"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,13 @@ class _Price:
 
     origin:  where it stands
     at:      the time in the file, UTC
-    price:   in the numeraire
+    price:   in the numeraire; None for a gap: nothing was traded
     asset:   as the file names it; None where it does not
     """
 
     origin: Origin
     at: datetime
-    price: Decimal
+    price: Decimal | None
     asset: str | None
 
 
@@ -84,16 +87,20 @@ def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout
 
 def _price(origin: Origin, fields: Mapping[str, Any], layout: Layout, times: TimeReader) -> _Price:
     at = times.read(fields[layout.time])
-    prices = [_decimal(fields[name]) for name in layout.prices]
+    asset = fields.get(layout.asset) if layout.asset else None
+    return _Price(origin, at, _figure([fields[name] for name in layout.prices]), str(asset) if asset else None)
+
+
+def _figure(given: list[Any]) -> Decimal | None:
+    """A price, or the middle of two; None for a gap, which files leave empty, or fill with 0 or NaN."""
+    texts = [each.strip() if isinstance(each, str) else each for each in given]
+    if any(each is None or str(each).lower() in _GAPS for each in texts):
+        return None
+    prices = [parse_amount(each) for each in texts]
     price = prices[0] if len(prices) == 1 else value(add(*prices), _HALF)
     if price < 0:
         raise ValueError(f"the price {amount_text(price)} is negative")
-    asset = fields.get(layout.asset) if layout.asset else None
-    return _Price(origin, at, price, str(asset) if asset else None)
-
-
-def _decimal(given: Any) -> Decimal:
-    return parse_amount(given.strip() if isinstance(given, str) else given)
+    return price if price else None
 
 
 def _timed(
@@ -107,7 +114,9 @@ def _timed(
             yield each
             continue
         layout, price = each
-        if layout.is_close:
+        if price.price is None:
+            yield PassedOver(price.origin, "no price: nothing was traded")
+        elif layout.is_close:
             yield price
         elif length is None:
             reason = "a single candle does not say how long it is: give its length with --length"

@@ -113,6 +113,17 @@ def test_a_price_that_cannot_be_placed_is_named(
     )
 
 
+@pytest.mark.parametrize("gap", ["", "null", "NaN", "0", "0.00"])
+def test_a_gap_is_no_price(tmp_path: Path, gap: str) -> None:
+    """A price of 0 would make an asset worthless; and the gap's time still says how long a candle is."""
+    rows = [
+        f"2026-01-04T12:{minute:02}:00Z,{price},{price},{price},{price},9" for minute, price in ((0, "1.5"), (5, gap))
+    ]
+    first, second = read(tmp_path / "x", HEADER + "\n".join([*rows, "2026-01-04T12:30:00Z,1,2,1,1.75,9"]))[:2]
+    assert marks([first]) == [("12:05:00", "1.5")]
+    assert isinstance(second, PassedOver)
+
+
 def test_a_month_ends_with_its_last_day(tmp_path: Path) -> None:
     rows = "".join(f"2025-{month:02}-01T00:00:00Z,1,2,1,1.5,9\n" for month in (1, 2, 3, 12))
     ends = [time_text(item.at)[:10] for item in read(tmp_path / "x", HEADER + rows) if isinstance(item, Row)]
