@@ -266,6 +266,25 @@ def test_times(given: str, zone: Any, formats: tuple[str, ...], expected: str | 
 
 
 @pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("UTC+1", "11"),
+        ("GMT-02:00", "14"),
+        ("+0530", "06"),
+        ("-05:30", "17"),
+        ("Europe/Zurich", "11"),
+        ("UTC+24", None),
+        ("+5:3", None),
+        ("Nowhere", None),
+    ],
+)
+def test_a_zone_is_a_name_or_an_offset(name: str, at: str | None, tmp_path: Path) -> None:
+    mapping = "time: T\nzone: {column: Z}\nrows:\n- deposit: {asset: C, amount: A}\n"
+    (item,) = read(tmp_path, mapping, f"T,Z,C,A\n2026-01-04 12:00:00,{name},EUR,1\n")
+    assert (time_text(item.at)[11:13] if isinstance(item, Row) else None) == at
+
+
+@pytest.mark.parametrize(
     ("given", "decimal", "thousands", "expected"),
     [
         ("1,234.5", ".", ",", "1234.5"),
