@@ -5,7 +5,8 @@ API's /trades give, and a backtest's results. Times are UTC.
 
 What was decided:
 
-    orders              each filled order is a fill: its average price, its filled amount
+    orders              each filled order is a fill: its average price, its filled amount; one that is still open is passed
+                        over, and comes when it is done
     no orders           a trade is one fill at its opening, and one at its closing
     fee                 what was really paid, where the trade says so (`fee_open_cost` in its currency, `ft_fee_base`); else
                         the rate of the quote amount, or of what was bought where it was paid in that. Of several orders of
@@ -65,6 +66,7 @@ from ledger.times import time_text
 _SQLITE = b"SQLite format 3\x00"
 _NEEDED = frozenset({"pair", "open_rate", "amount", "open_date", "fee_open"})
 _TIMES = utc_times()
+_OPEN = frozenset({"open", "new", "partially_filled", "pending"})
 Fields = Mapping[str, Any]
 
 
@@ -148,18 +150,24 @@ def _items(trade: Fields, orders: Sequence[Fields], origin: Origin, settings: Se
     if mode.lower() not in ("spot", "") or is_levered or trade.get("is_short") or ":" in str(trade["pair"]):
         return _contract(trade, orders, origin, settings)
     if orders:
-        return [item for order in _numbered(orders) for item in _order(trade, order, origin, settings)]
+        # What is filled of an order that is still open will be another amount next time.
+        unfinished = [PassedOver(origin, "an order that is still open") for order in orders if _is_open(order)]
+        return [*unfinished, *(item for order in _numbered(orders) for item in _order(trade, order, origin, settings))]
     return _whole(trade, origin, settings)
 
 
+def _is_open(order: Fields) -> bool:
+    return str(order.get("ft_is_open")).lower() in ("1", "true") or str(order.get("status") or "").lower() in _OPEN
+
+
 def _numbered(orders: Sequence[Fields]) -> Iterator[dict[str, Any]]:
-    """The filled orders, each with how many are of its side, and which of them it is."""
+    """The filled orders that are done, each with how many are of its side, and which of them it is."""
     sides: dict[str, list[dict[str, Any]]] = {"buy": [], "sell": []}
     for order in orders:
         named = str(order.get("ft_order_side") or order.get("side") or "").lower()
         side = "buy" if named == "buy" else "sell"
         amount = number_or_none(order.get("filled"), "the filled amount") or ZERO
-        if amount:
+        if amount and not _is_open(order):
             sides[side].append({**order, "_side": side, "_amount": amount, "_place": len(sides[side])})
     for side in ("buy", "sell"):
         for order in sides[side]:

@@ -217,6 +217,17 @@ def test_of_several_orders_a_fee_in_what_was_bought_is_the_rate_of_that(database
     ]
 
 
+@pytest.mark.parametrize(
+    "state", [{"status": "open"}, {"status": "open", "ft_is_open": 1}, {"status": "partially_filled"}]
+)
+def test_an_order_that_is_still_open_comes_when_it_is_done(state: dict[str, Any], database: Callable[..., str]) -> None:
+    """Its filled amount would be another one next time."""
+    orders = [order("a", "buy", 6.0, 0.5, ft_is_open=0), order("b", "buy", 1.0, 0.25, **{"ft_is_open": 0, **state})]
+    items = items_of(freqtrade.KIND, database({"trades": [trade(is_open=1)], "orders": orders}, NUMBERS))
+    assert told(items) == ["buy 6 XRP for 3 USDT fee 0.003 USDT"]
+    assert passed_over(items) == ["an order that is still open"]
+
+
 def test_orders_are_the_fills(database: Callable[..., str]) -> None:
     orders = [
         order("a", "buy", 6.0, 0.5),
