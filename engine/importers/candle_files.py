@@ -36,6 +36,7 @@ _OPENINGS = (
 )  # fmt: skip
 _CLOSING_TIMES = ("close_time", "closetime", "end", "end_time")
 _ASSETS = ("asset", "base", "base_asset", "coin")
+_SYMBOLS = ("symbol", "pair", "market", "ticker", "instrument", "tic")
 _FIGURES = ({"open", "high", "low"}, {"o", "h", "l"})
 
 
@@ -47,12 +48,14 @@ class Layout:
     prices:    the close; of a top of book, bid and ask
     asset:     the column of the asset; None for none
     is_close:  the time is that of the price, not of a candle's opening
+    symbol:    the column of the pair; None for none
     """
 
     time: str
     prices: tuple[str, ...]
     asset: str | None
     is_close: bool
+    symbol: str | None = None
 
 
 def layout_of(columns: Sequence[str]) -> Layout | None:
@@ -63,17 +66,17 @@ def layout_of(columns: Sequence[str]) -> Layout | None:
         return next((there[name] for name in names if name in there), None)
 
     closing, opening, close, price = first(_CLOSING_TIMES), first(_OPENINGS), first(_CLOSES), there.get("price")
-    asset = first(_ASSETS)
+    asset, symbol = first(_ASSETS), first(_SYMBOLS)
     if close is None and price is not None and is_of_candles(list(there)):
         close = price  # what some call a candle's close
     if close is not None and (closing or opening):
-        return Layout(closing or opening or "", (close,), asset, closing is not None)
+        return Layout(closing or opening or "", (close,), asset, closing is not None, symbol)
     if opening is None:
         return None
     if price is not None:
-        return Layout(opening, (price,), asset, True)
+        return Layout(opening, (price,), asset, True, symbol)
     bid, ask = first(("bid", "bid_px", "bid_price")), first(("ask", "ask_px", "ask_price"))
-    return Layout(opening, (bid, ask), asset, True) if bid is not None and ask is not None else None
+    return Layout(opening, (bid, ask), asset, True, symbol) if bid is not None and ask is not None else None
 
 
 def plain_name(name: str) -> str:

@@ -27,7 +27,7 @@ from engine.importers.candle_files import Layout, header_in, is_of_candles, layo
 from engine.importers.items import Item, Kind, Origin, PassedOver, Quarantined, Row, Sample, Settings, Source
 from engine.importers.times import TimeReader
 from ledger.amounts import add, amount_text, parse_amount, value
-from ledger.errors import Refused
+from ledger.errors import Refused, shown
 from ledger.events import Mark
 from ledger.times import time_text
 
@@ -68,6 +68,7 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
 def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout, _Price] | Quarantined]:
     times = TimeReader(settings.zone)
     layout: Layout | None = None
+    first: str | None = None
     for found in records(text, name):
         if isinstance(found, Quarantined):
             yield found
@@ -76,6 +77,14 @@ def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout
         layout = layout or layout_of(list(fields))
         if layout is None:
             raise no_columns(name, list(fields))
+        symbol = None if layout.symbol is None or layout.asset is not None else str(fields.get(layout.symbol))
+        first = first or symbol
+        if symbol != first:
+            reason = (
+                f"it prices {shown(symbol or '')}, and the file begins with {shown(first or '')}: import one at a time"
+            )
+            yield Quarantined(origin, reason, str(fields)[:_SHOWN])
+            continue
         try:
             yield layout, _price(origin, fields, layout, times)
         except KeyError as missing:

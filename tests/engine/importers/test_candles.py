@@ -100,6 +100,8 @@ def test_a_mark_stands_at_the_close(tmp_path: Path, content: str, settings: dict
         ((HEADER + TWO).replace("1.5,9", "x,9"), {}, "not a decimal"),
         ((HEADER + TWO).replace("1.5,9", "1.5"), {}, "the header 6"),
         # Time, open, close, high, low, as some exchanges have it.
+        # One asset's price is not another's.
+        ("time,symbol,close\n1767528000,XRPUSDT,2\n1767528300,BTCUSDT,90000\n", {}, "it prices 'BTCUSDT'"),
         ("[[1767528000000,1,1.5,2,0.5],[1767528300000,1,1.75,2,0.5]]", {}, "is not its highest"),
         ('[{"time": 1767528000, "close": 1}, {"time": 1767528300}]', {}, "it has no close"),
         ("[[1767528000000,1,2,0.5,1.5,4],7,[1767528300000,1,2,0.5,1.75,4]]", {}, "no candle"),
