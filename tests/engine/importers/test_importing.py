@@ -283,6 +283,32 @@ def test_a_movement_recorded_by_hand_answers_for_one_row_only(keeper: Bookkeeper
     assert balances(keeper) == {"RLUSD": "140"}
 
 
+@pytest.mark.parametrize("by_hand", [None, "0.2", "0.3"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_fee_beside_a_movement_recorded_by_hand_goes_in_once(
+    keeper: Bookkeeper, tmp_path: Path, by_hand: str | None, *, behind: bool
+) -> None:
+    keeper.append(BOOK, event("deposit", asset="RLUSD", amount="100", at=at(-9)))
+    keeper.append(BOOK, event("withdrawal", asset="RLUSD", amount="70", basis_delta="-70", tx_hash=HASH, at=at(5)))
+    if by_hand is not None:
+        keeper.append(
+            BOOK, event("adjustment", asset="RLUSD", amount=f"-{by_hand}", reason="fee", tx_hash=HASH, at=at(5))
+        )
+    fee = {"cost": "0.2", "currency": "RLUSD"}
+    given = [movement(1, 6, "withdrawal", "70", txid=HASH, fee=fee)]
+    if behind:  # a movement that waits holds the fee back
+        given.insert(0, movement(2, 1, "deposit", "1", "XRP"))
+    path = written(tmp_path, *given)
+    first = imported(keeper, path)
+    assert (first.same, first.held) == (1, int(behind and by_hand != "0.2"))
+    if behind:
+        dismiss(keeper, BOOK, first.waiting[0].id, "a test")
+    for _ in range(2):
+        assert imported(keeper, path).same == 0
+    fees = {None: "29.8", "0.2": "29.8", "0.3": "29.5"}  # 0.3 is another fee than the file's
+    assert balances(keeper) == {"RLUSD": fees[by_hand]}
+
+
 def test_rows_of_one_hash_in_one_file_are_several_movements(keeper: Bookkeeper, tmp_path: Path) -> None:
     path = written(tmp_path, *(movement(number, 0, "deposit", "7", txid=HASH) for number in (1, 2, 3)))
     for _ in range(2):
