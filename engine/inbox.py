@@ -260,7 +260,8 @@ def require_nothing_pending(connection: Connection, book: str, *, even_so: bool 
     if found.is_pending and not even_so:
         many = found.movements != 1
         waits = f"{found.movements} imported movement{'s wait' if many else ' waits'}"
-        held = f", and {found.held} rows are held back behind {'them' if many else 'it'}" if found.held else ""
+        rows = "1 row is" if found.held == 1 else f"{found.held} rows are"
+        held = f", and {rows} held back behind {'them' if many else 'it'}" if found.held else ""
         refuse(Refusal.INBOX_PENDING, waits=waits, held=held)
     return found.movements + found.held if found.is_pending else 0
 
@@ -344,12 +345,12 @@ def withdraw_proposals(
 
 
 def settled_proposals(connection: Connection, book: str, kind: str, asset: str) -> list[Entry]:
-    """The proposals that were resolved as an event of a type and an asset."""
+    """The proposals of an asset that were resolved as an event of a type, or as an adjustment."""
     query = _SELECT.where(
         inbox.c.book == book,
         inbox.c.sort == "proposal",
         inbox.c.status == "resolved",
-        inbox.c.type == kind,
+        inbox.c.type.in_((kind, "adjustment")),
         inbox.c.asset == asset,
     )
     return [_entry(row) for row in connection.execute(query)]

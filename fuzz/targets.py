@@ -149,6 +149,9 @@ class _Source:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
+    def head(self) -> bytes:
+        return self._data[: 1 << 16]
+
     @contextmanager
     def text(self) -> Iterator[IO[str]]:
         yield io.TextIOWrapper(io.BytesIO(self._data), "utf-8-sig", "surrogateescape", newline="")

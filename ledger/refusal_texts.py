@@ -163,7 +163,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "a transfer needs two books", "another book", "an amount that stays in the book is not recorded at all"
     ),
     Refusal.TRANSFER_TERMS_DIFFER: RefusalText(
-        "the two books have another {what}, so a basis cannot move between them",
+        "the two books differ in {what}, so a basis cannot move between them",
         advice="record a withdrawal in the one and a deposit in the other",
     ),
     Refusal.TRANSFER_RECORDED: RefusalText(

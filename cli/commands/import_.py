@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from cli.shared.usage import WrongUsage
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
     from engine.importers.importing import AnySource, ImportReport
-    from engine.importers.items import Settings
+    from engine.importers.items import Quarantined, Settings
     from engine.importers.landing import Policy
     from ledger.database.faults import Access
 
@@ -113,7 +114,7 @@ def import_(
     access: Access = "read" if dry_run else "write"
     with named.open(access, sound_file=True) as keeper:
         book = keeper.terms(named.book)
-        settings = given.settings(book.numeraire, zone_of(named, zone))
+        settings = given.settings(book.numeraire, zone_of(named, zone), keeper.now())
         if batch is not None:
             done = _stream(keeper, book.name, kind, names, settings, policy, batch, output)
         else:
@@ -185,7 +186,7 @@ class _Given:
         self._length = None if length is None else _span("--length", length)
         self._source = source
 
-    def settings(self, numeraire: str, zone: tzinfo | None) -> Settings:
+    def settings(self, numeraire: str, zone: tzinfo | None, now: datetime) -> Settings:
         """What a kind may ask of the command line."""
         from engine.importers.items import Settings
 
@@ -265,6 +266,14 @@ def _stream(
         raise WrongUsage("--batch reads a stream of a kind from stdin: netbasis import ccxt - --batch 1")
     with refusing_unreadable():
         source = StandardInput()
+    told: set[Quarantined] = set()
+
+    def tell(done: ImportReport) -> None:
+        """Print a batch, and what has been quarantined since the one before."""
+        new = [each for each in done.quarantined if each not in told] if done.quarantine > len(told) else []
+        told.update(new)
+        _print_batch(output, done, new)
+
     return import_stream(
         keeper,
         book,
@@ -273,7 +282,7 @@ def _stream(
         settings,
         replace(policy, goes_on=True),
         batch=batch,
-        on_batch=lambda done: _print_batch(output, done),
+        on_batch=tell,
     )
 
 
@@ -283,9 +292,10 @@ def _print(output: Output, done: ImportReport) -> None:
     emit_report(output, imports(done))
 
 
-def _print_batch(output: Output, done: ImportReport) -> None:
+def _print_batch(output: Output, done: ImportReport, quarantined: Sequence[Quarantined]) -> None:
+    from engine.reports.imports import batch
+
     if output is Output.TEXT:
-        added = sum(done.added.values())
-        print_lines([f"{done.rows} rows, {added} added, {done.existed} existed; version {done.head.version}"])
+        emit_report(output, batch(done, quarantined))
     else:
         _print(output, done)

@@ -89,7 +89,10 @@ def resolve(
         typer.Option(metavar="[BOOK:]ID", help="The entry that is the other side, where no hash says so."),
     ] = None,
     other_version: Annotated[
-        int | None, typer.Option(metavar="VERSION", help="Of internal: the event that is the other side.", min=1)
+        str | None,
+        typer.Option(
+            metavar="[BOOK:]VERSION", help="The recorded event that is the other side, where no hash says so."
+        ),
     ] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Of a difference: when it happened.")] = None,
     actor: ActorOption = None,
@@ -153,23 +156,29 @@ def _paired(
     named_as: Named,
     answer: Answer,
     other: str | None,
-    other_version: int | None,
+    other_version: str | None,
 ) -> Pairing:
     from engine.importers import pairing
 
-    side = None if other is None and other_version is None else pairing.Named(*_entry_named(other), other_version)
+    if other is not None and other_version is not None:
+        raise WrongUsage("the other side is one: give --other or --other-version")
+    side = None
+    if other is not None:
+        there, entry = _place("--other", other, "ID or BOOK:ID, such as bot:3")
+        side = pairing.Named(there, entry=entry)
+    elif other_version is not None:
+        there, version = _place("--other-version", other_version, "VERSION or BOOK:VERSION, such as bot:7")
+        side = pairing.Named(there, version=version)
     if named_as is Named.TRANSFER:
         return pairing.resolve_transfer(keeper, book, number, answer, side)
     return pairing.resolve_internal(keeper, book, number, side, actor=answer.actor)
 
 
-def _entry_named(other: str | None) -> tuple[str | None, int | None]:
-    """The book and the number of `[BOOK:]ID`."""
-    if other is None:
-        return None, None
-    book, _, number = other.rpartition(":")
-    if not number.isdecimal():
-        raise WrongUsage(f"--other: {other!r} is no entry; expected ID or BOOK:ID, such as bot:3")
+def _place(option: str, text: str, such: str) -> tuple[str | None, int]:
+    """The book, None for this one, and the number of `[BOOK:]NUMBER`."""
+    book, _, number = text.rpartition(":")
+    if not (number.isascii() and number.isdecimal() and 0 < int(number) < 2**63):
+        raise WrongUsage(f"{option}: {text!r} is no {option.strip('-').replace('-', ' ')}; expected {such}")
     return book or None, int(number)
 
 

@@ -38,7 +38,7 @@ def reconcile(
         typer.Option(
             "--balances",
             metavar="FILE|ASSET=AMOUNT",
-            help="What the venue has: a JSON or CSV file, a freqtrade database, or an amount. Repeatable.",
+            help="What the venue has: JSON, CSV, a statement with balances, freqtrade's database, an amount. Repeatable.",
         ),
     ] = None,
     at: Annotated[
@@ -83,6 +83,8 @@ def reconcile(
     if adjust and not (reason or "").strip():
         raise WrongUsage("--adjust needs --reason: an adjustment is profit or loss")
     named, until, most = target(context), _time(at), parse_amount(max_adjust)
+    if most < 0:
+        raise WrongUsage(f"--max-adjust {max_adjust!r}: expected an amount of 0 or more")
     writes = adjust and not dry_run
     with refusals_on_stdout(output), refusing_unreadable(), named.open("write" if writes else "read") as keeper:
         book = keeper.terms(named.book)

@@ -30,7 +30,7 @@ from engine.transaction import Transaction
 from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.appender import Outcome
 from ledger.book import Book
-from ledger.errors import Refusal
+from ledger.errors import KeyConflict, Refusal
 from ledger.events import Adjustment, Deposit, TransferSide, Withdrawal, undeclared
 from ledger.idempotency import EventLookup, StoredLog, find_repeated
 from ledger.refusal_texts import refuse
@@ -198,12 +198,25 @@ def _planned(
         for event, log in ((withdrawal, sent_log), (deposit, received_log))
     ]
     if there[0] is not None and there[1] is not None:
+        _require_same_fee(given, there[0], sent_log)
         return TransferOutcome(sender.book, receiver.book, None, None, (there[0], there[1]))
     if not given.has_own_key:
         _require_new_hash(withdrawal, sender.book, sent_log)
         _require_new_hash(deposit, receiver.book, received_log)
     plan = _plan(given, sender, receiver)
     return TransferOutcome(sender.book, receiver.book, plan, None, None)
+
+
+def _require_same_fee(given: _Keyed, sent: StoredEvent, log: EventLookup) -> None:
+    """Raises KeyConflict when a fee is given that is not the one that was recorded with the transfer."""
+    fee = given.request.fee
+    if fee is None:
+        return
+    asset = fee.asset or str(sent.asset)
+    there = log.find_key(_fee_key(given.id))
+    if there is None or (there.asset, movement_amount(there)) != (asset, fee.amount):
+        recorded = None if there is None else f"{amount_text(movement_amount(there))} {there.asset}"
+        raise KeyConflict(given.id, sent.version, "fee", recorded, f"{amount_text(fee.amount)} {asset}")
 
 
 def _plan(given: _Keyed, sender: Situation, receiver: Situation) -> TransferPlan:
@@ -261,9 +274,18 @@ def _fee(given: _Keyed, sent: Withdrawal, sender: Situation) -> Adjustment | Non
 
 def fee_adjustment(asset: str, amount: Decimal, id_: str, sent: Withdrawal) -> Adjustment:
     """The fee on the way, as an adjustment of the sender."""
-    fields = {"asset": asset, "amount": negate(amount), "reason": FEE, "key": f"{id_}:fee", "at": sent.at}
+    fields = {"asset": asset, "amount": negate(amount), "reason": FEE, "key": _fee_key(id_), "at": sent.at}
     fields |= {"tx_hash": sent.tx_hash, "actor": sent.actor}
     return Adjustment.model_validate({name: value for name, value in fields.items() if value is not None})
+
+
+def _fee_key(id_: str) -> str:
+    return f"{id_}:fee"
+
+
+def movement_amount(stored: StoredEvent) -> Decimal:
+    """How much of its own asset an event moves, > 0."""
+    return ZERO if stored.effects.own is None else stored.effects.own.delta.copy_abs()
 
 
 def require_same_terms(sender: Book, receiver: Book) -> None:

@@ -4,8 +4,11 @@ What was decided:
 
     time                the opening of a candle, unless its column is named after the close (`close_time`): the mark stands
                         at the opening plus the candle's length, since nobody knew the close before
-    length              as given, or the shortest distance of two candles among the first thousand of the file
+    length              as given, or the shortest distance of two candles of one asset among the first thousand of the file;
+                        months are of their own length. A candle that has not closed yet is passed over
     the tape's form     at,price,size: the price; at,bid,ask: the middle of both; at their own time
+    gaps                a price that is empty, NaN or 0 is passed over: nothing was traded. That an asset is worth nothing is
+                        said with `append mark`
     every               of each span the last price; a price on a boundary is the last one of the span that ends there
 
 The key is `mark:<source>:<asset>:<time>`, so a price that two files have is one mark.
@@ -13,19 +16,18 @@ The key is `mark:<source>:<asset>:<time>`, so a price that two files have is one
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import chain, islice, pairwise
 from typing import IO, Any
 
-from engine.importers.items import Item, Kind, Origin, Quarantined, Row, Sample, Settings, Source, Unreadable
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.candle_files import Layout, header_in, is_of_candles, layout_of, no_columns, plain_name, records
+from engine.importers.items import Item, Kind, Origin, PassedOver, Quarantined, Row, Sample, Settings, Source
 from engine.importers.times import TimeReader
 from ledger.amounts import add, amount_text, parse_amount, value
-from ledger.errors import Refused
+from ledger.errors import Refused, shown
 from ledger.events import Mark
 from ledger.times import time_text
 
@@ -34,27 +36,11 @@ ROWS_TO_LEARN_FROM = 1000
 _HALF = Decimal("0.5")
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CLOSES = ("close", "c")
-_OPENINGS = (
-    "open_time",
-    "opentime",
-    "timestamp",
-    "time",
-    "date",
-    "datetime",
-    "ts",
-    "t",
-    "unix",
-    "at",
-    "start",
-    "timestamp_ms",
-    "ts_ms",
-)
-_CLOSING_TIMES = ("close_time", "closetime", "end", "end_time")
-_ASSETS = ("asset", "base", "base_asset", "coin")
-# Candles as lists, as exchanges and ccxt give them.
-_LIST_COLUMNS = ("time", "open", "high", "low", "close", "volume")
+# A candle of about this length that opens on the first of a month is the month's.
+_MONTHS = (timedelta(days=28), timedelta(days=31))
 _SHOWN = 200
+_HEADER_LINES = 12
+_GAPS = frozenset({"", "nan", "null", "none", "n/a", "-"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,49 +49,14 @@ class _Price:
 
     origin:  where it stands
     at:      the time in the file, UTC
-    price:   in the numeraire
+    price:   in the numeraire; None for a gap: nothing was traded
     asset:   as the file names it; None where it does not
     """
 
     origin: Origin
     at: datetime
-    price: Decimal
+    price: Decimal | None
     asset: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Which columns hold what.
-
-    time:      the column of the time
-    prices:    the close; of a top of book, bid and ask
-    asset:     the column of the asset; None for none
-    is_close:  the time is that of the price, not of a candle's opening
-    """
-
-    time: str
-    prices: tuple[str, ...]
-    asset: str | None
-    is_close: bool
-
-
-def _layout(columns: Sequence[str]) -> _Layout | None:
-    """Find the columns by their names; None when they are not those of prices."""
-    there = {name.strip().lower(): name for name in columns}
-
-    def first(names: Sequence[str]) -> str | None:
-        return next((there[name] for name in names if name in there), None)
-
-    closing, opening, close = first(_CLOSING_TIMES), first(_OPENINGS), first(_CLOSES)
-    asset = first(_ASSETS)
-    if close is not None and (closing or opening):
-        return _Layout(closing or opening or "", (close,), asset, closing is not None)
-    if opening is None:
-        return None
-    if "price" in there:
-        return _Layout(opening, (there["price"],), asset, True)
-    bid, ask = first(("bid", "bid_px", "bid_price")), first(("ask", "ask_px", "ask_price"))
-    return _Layout(opening, (bid, ask), asset, True) if bid is not None and ask is not None else None
 
 
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
@@ -114,147 +65,100 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
             yield from _marks(_timed(_rows(text, source.name, settings), settings), settings)
 
 
-def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[_Layout, _Price] | Quarantined]:
-    lines = iter(text)
-    beginning = next(lines, "")
-    while beginning and not beginning.strip():
-        beginning = next(lines, "")
-    if beginning.lstrip()[:1] in ("[", "{"):
-        records = _json_records(_Again(beginning, text), name)
-    else:
-        records = _csv_records(chain([beginning], lines), name)
+def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout, _Price] | Quarantined]:
     times = TimeReader(settings.zone)
-    layout: _Layout | None = None
-    for found in records:
+    layout: Layout | None = None
+    first: str | None = None
+    for found in records(text, name):
         if isinstance(found, Quarantined):
             yield found
             continue
         origin, fields = found
-        layout = layout or _required(list(fields), name)
+        layout = layout or layout_of(list(fields))
+        if layout is None:
+            raise no_columns(name, list(fields))
+        symbol = None if layout.symbol is None or layout.asset is not None else str(fields.get(layout.symbol))
+        first = first or symbol
+        if symbol != first:
+            reason = (
+                f"it prices {shown(symbol or '')}, and the file begins with {shown(first or '')}: import one at a time"
+            )
+            yield Quarantined(origin, reason, str(fields)[:_SHOWN])
+            continue
         try:
             yield layout, _price(origin, fields, layout, times)
-        except (Refused, ValueError, KeyError) as error:
+        except KeyError as missing:
+            yield Quarantined(origin, f"it has no {missing.args[0]}", str(fields)[:_SHOWN])
+        except (Refused, ValueError) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
             yield Quarantined(origin, reason, str(fields)[:_SHOWN])
 
 
-def _required(columns: list[str], name: str) -> _Layout:
-    layout = _layout(columns)
-    if layout is None:
-        raise Unreadable(
-            f"{name} has no columns of prices: expected a time and close, price, or bid and ask; it has {', '.join(columns)}"
-        )
-    return layout
-
-
-def _price(origin: Origin, fields: dict[str, Any], layout: _Layout, times: TimeReader) -> _Price:
+def _price(origin: Origin, fields: Mapping[str, Any], layout: Layout, times: TimeReader) -> _Price:
     at = times.read(fields[layout.time])
-    prices = [_decimal(fields[name]) for name in layout.prices]
+    asset = fields.get(layout.asset) if layout.asset else None
+    return _Price(origin, at, _figure([fields[name] for name in layout.prices]), str(asset) if asset else None)
+
+
+def _figure(given: list[Any]) -> Decimal | None:
+    """A price, or the middle of two; None for a gap, which files leave empty, or fill with 0 or NaN."""
+    texts = [each.strip() if isinstance(each, str) else each for each in given]
+    if any(each is None or str(each).lower() in _GAPS for each in texts):
+        return None
+    prices = [parse_amount(each) for each in texts]
     price = prices[0] if len(prices) == 1 else value(add(*prices), _HALF)
     if price < 0:
         raise ValueError(f"the price {amount_text(price)} is negative")
-    asset = fields.get(layout.asset) if layout.asset else None
-    return _Price(origin, at, price, str(asset) if asset else None)
+    return price if price else None
 
 
-def _decimal(given: Any) -> Decimal:
-    return parse_amount(given.strip() if isinstance(given, str) else given)
-
-
-class _Again:
-    """A text whose first line was read already."""
-
-    def __init__(self, first: str, rest: IO[str]) -> None:
-        self._first = first
-        self._rest = rest
-
-    def readline(self, size: int = -1) -> str:
-        if self._first:
-            found, self._first = (self._first, "") if size < 0 else (self._first[:size], self._first[size:])
-            return found
-        return self._rest.readline(size)
-
-
-def _json_records(text: Any, name: str) -> Iterator[tuple[Origin, dict[str, Any]] | Quarantined]:
-    for found in read_json(text):
-        origin = Origin(name, f"line {found.line}")
-        if isinstance(found, Malformed):
-            yield Quarantined(origin, found.reason, found.text)
-            continue
-        for each in _candles_in(found.value):
-            if isinstance(each, dict):
-                yield origin, each
-            elif isinstance(each, list) and len(each) >= 5:
-                yield origin, dict(zip(_LIST_COLUMNS, each, strict=False))
-            else:
-                yield Quarantined(
-                    origin,
-                    "no candle: neither an object nor a list of time, open, high, low, close",
-                    str(each)[:_SHOWN],
-                )
-
-
-def _candles_in(found: Any) -> list[Any]:
-    """The candles of a value: itself, or those of the first list in an envelope."""
-    if isinstance(found, dict) and not any(name.lower() in _CLOSES for name in found):
-        lists = [each for each in found.values() if isinstance(each, list)]
-        return lists[0] if lists else [found]
-    if isinstance(found, list) and found and isinstance(found[0], list | dict):
-        return found
-    return [found]
-
-
-def _csv_records(lines: Iterator[str], name: str) -> Iterator[tuple[Origin, dict[str, Any]] | Quarantined]:
-    reader = csv.reader(lines)
-    header = next(reader, [])
-    for cells in _checked(reader, name):
-        origin = Origin(name, f"line {reader.line_num}")
-        if isinstance(cells, Quarantined):
-            yield cells
-        elif len(cells) == len(header):
-            yield origin, dict(zip(header, cells, strict=True))
-        elif cells:
-            yield Quarantined(
-                origin, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN]
-            )
-
-
-def _checked(reader: Any, name: str) -> Iterator[list[str] | Quarantined]:
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Quarantined(Origin(name, f"line {reader.line_num}"), f"not CSV: {error}")
-
-
-def _timed(found: Iterator[tuple[_Layout, _Price] | Quarantined], settings: Settings) -> Iterator[_Price | Quarantined]:
+def _timed(
+    found: Iterator[tuple[Layout, _Price] | Quarantined], settings: Settings
+) -> Iterator[_Price | Quarantined | PassedOver]:
     """The prices with the time at which they were known."""
     first = list(islice(found, ROWS_TO_LEARN_FROM))
-    times = sorted({each[1].at for each in first if not isinstance(each, Quarantined)})
-    steps = [later - earlier for earlier, later in pairwise(times)]
-    length = settings.length or min(steps, default=None)
+    length = settings.length or _shortest_step([each[1] for each in first if not isinstance(each, Quarantined)])
     for each in chain(first, found):
         if isinstance(each, Quarantined):
             yield each
             continue
         layout, price = each
-        if layout.is_close:
+        if price.price is None:
+            yield PassedOver(price.origin, "no price: nothing was traded")
+        elif layout.is_close:
             yield price
         elif length is None:
-            yield Quarantined(
-                price.origin, "a single candle does not say how long it is: give its length with --length"
-            )
+            reason = "a single candle does not say how long it is: give its length with --length"
+            yield Quarantined(price.origin, reason)
         else:
-            yield _Price(price.origin, price.at + length, price.price, price.asset)
+            closed = price.at + length if settings.length else _closing(price.at, length)
+            if settings.now is not None and closed > settings.now:
+                yield PassedOver(price.origin, "a candle that has not closed yet")
+            else:
+                yield replace(price, at=closed)
 
 
-def _marks(prices: Iterator[_Price | Quarantined], settings: Settings) -> Iterator[Item]:
+def _shortest_step(prices: list[_Price]) -> timedelta | None:
+    """The shortest distance of two candles of one asset; None for none."""
+    times: dict[str | None, set[datetime]] = {}
+    for price in prices:
+        times.setdefault(price.asset, set()).add(price.at)
+    steps = (later - earlier for those in times.values() for earlier, later in pairwise(sorted(those)))
+    return min(steps, default=None)
+
+
+def _closing(opening: datetime, length: timedelta) -> datetime:
+    """When a candle ends; months are of different lengths."""
+    if opening.day == 1 and _MONTHS[0] <= length <= _MONTHS[1]:
+        return (opening + _MONTHS[1] + timedelta(days=1)).replace(day=1)
+    return opening + length
+
+
+def _marks(prices: Iterator[_Price | Quarantined | PassedOver], settings: Settings) -> Iterator[Item]:
     every = settings.every
     last: dict[str, tuple[int, _Price]] = {}
     for price in prices:
-        if isinstance(price, Quarantined):
+        if not isinstance(price, _Price):
             yield price
             continue
         asset = settings.named(price.asset) if price.asset is not None else settings.asset
@@ -285,21 +189,14 @@ def _row(price: _Price, asset: str, settings: Settings) -> Item:
 
 def _recognises(sample: Sample) -> bool:
     head = sample.head.decode("utf-8", "replace").lstrip()
-    names: list[str] = []
     if head[:1] in ("[", "{"):
-        return _is_json_of_candles(head)
-    names = [name.strip(' "\r').lower() for name in head.partition("\n")[0].split(",")]
-    is_candle = {"open", "high", "low", "close"} <= set(names) and _layout(names) is not None
-    return is_candle or names in (["at", "price", "size"], ["at", "bid", "ask"])
-
-
-def _is_json_of_candles(head: str) -> bool:
-    names = {name.lower() for name in _names_in(head)}
-    return {"open", "high", "low", "close"} <= names
-
-
-def _names_in(head: str) -> Iterator[str]:
-    yield from head.split('"')[1::2]
+        names = [plain_name(name) for name in head.split('"')[1::2]]
+        return is_of_candles(names) and layout_of(names) is not None
+    found = next((found for line in head.splitlines()[:_HEADER_LINES] if (found := header_in(line))), None)
+    if found is None:
+        return False
+    names = [plain_name(name) for name in found[0]]
+    return is_of_candles(names) or names in (["at", "price", "size"], ["at", "bid", "ask"])
 
 
 KIND = Kind(

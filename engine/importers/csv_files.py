@@ -129,6 +129,8 @@ class _Reading:
         """What a row becomes."""
         try:
             return self._item(origin, row)
+        except ArithmeticError:
+            return Quarantined(origin, "its numbers do not fit", ",".join(row.values())[:_SHOWN])
         except (ValueError, Refused) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
             return Quarantined(origin, reason, ",".join(row.values())[:_SHOWN])
@@ -299,7 +301,7 @@ def number(text: str, decimal: str = ".", thousands: str = "") -> Decimal:
     """A number as a file writes it. Raises ValueError."""
     plain = text.strip()
     if thousands:
-        plain = plain.replace(thousands, "")
+        plain = _ungrouped(plain, decimal, thousands)
     if decimal != ".":
         if "." in plain:
             raise ValueError(f"{shown(text)} has a point, and the decimal sign is {decimal}")
@@ -307,6 +309,18 @@ def number(text: str, decimal: str = ".", thousands: str = "") -> Decimal:
     if not _NUMBER.fullmatch(plain):
         raise ValueError(f"{shown(text)} is not a number")
     return Decimal(plain)
+
+
+def _ungrouped(text: str, decimal: str, thousands: str) -> str:
+    """A number without the signs between its thousands. Raises ValueError where they do not stand between thousands."""
+    if thousands == " ":
+        text = text.replace("\u00a0", " ").replace("\u202f", " ")
+    whole, point, rest = text.partition(decimal)
+    first, *groups = whole.split(thousands)
+    is_grouped = all(len(group) == 3 for group in groups) and len(first.lstrip("+-")) <= 3
+    if groups and (not is_grouped or thousands in rest):
+        raise ValueError(f"{shown(text)} is not a number with {shown(thousands)} between its thousands")
+    return "".join([first, *groups]) + point + rest
 
 
 def _recognises(sample: Sample) -> bool:

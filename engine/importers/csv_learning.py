@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -47,6 +48,11 @@ _FORMATS = (
     "%b. %d, %Y, %I:%M %p", "%b %d, %Y, %I:%M %p", "%Y/%m/%d %H:%M:%S", "%d-%m-%Y %H:%M:%S", "%m/%d/%y %H:%M",
     "%Y%m%d %H:%M:%S", "%d %b %Y %H:%M:%S",
 )  # fmt: skip
+# 1.234,56 and 1,234.56; what could be either is taken for the latter.
+_WITH_COMMA = re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+", re.ASCII)
+_WITH_POINT = re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(,[0-9]{3})+)\.[0-9]+", re.ASCII)
+_GROUPED_BY_POINT = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+", re.ASCII)
+_GROUPED_BY_COMMA = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3})+\.[0-9]+", re.ASCII)
 _FIRST_COIN = datetime(2009, 1, 1, tzinfo=UTC)
 _DONE = ("completed", "complete", "ok", "success", "successful", "done", "filled", "distributed", "closed")
 _BUYS, _SELLS = ("buy", "b", "bid", "bought"), ("sell", "s", "ask", "sold")
@@ -64,6 +70,12 @@ class _Table:
         self._plain: dict[str, str] = {}
         for name in header:
             self._plain.setdefault(_plain(name), name)
+        cells = [cell.strip() for row in self._rows for cell in row]
+        has_comma = any(_WITH_COMMA.fullmatch(cell) for cell in cells)
+        self.decimal = "," if has_comma and not any(_WITH_POINT.fullmatch(cell) for cell in cells) else "."
+        grouped = _GROUPED_BY_POINT if self.decimal == "," else _GROUPED_BY_COMMA
+        is_grouped = any(grouped.fullmatch(cell) for cell in cells)
+        self.thousands = ("." if self.decimal == "," else ",") if is_grouped else ""
 
     def find(self, field: str, fits: Callable[[list[str]], bool] | None = None) -> str | None:
         """The column of a field by its usual names, if its cells fit; None for none."""
@@ -77,6 +89,15 @@ class _Table:
         """The cells of a column that are not empty."""
         position = list(self.header).index(column)
         return [cell for row in self._rows if (cell := row[position].strip())]
+
+    def are_numbers(self, cells: list[str]) -> bool:
+        """Whether these cells are numbers as the file writes them."""
+        try:
+            for cell in cells:
+                number(cell, self.decimal, self.thousands)
+        except ValueError:
+            return False
+        return bool(cells)
 
     def values(self, column: str) -> list[str]:
         """The different cells of a column, in the order of their first appearance."""
@@ -102,6 +123,10 @@ def propose(source: Source) -> str:
 
 def _lines(table: _Table, name: str) -> Iterator[str]:
     yield f"# A proposal for {json.dumps(name)}: read it, and try it with --dry-run."
+    if table.decimal != ".":
+        yield f"decimal: {_quoted(table.decimal)}"
+    if table.thousands:
+        yield f"thousands: {_quoted(table.thousands)}"
     yield from _time_lines(table)
     found = table.find("id", lambda cells: len(cells) == len(set(cells)) > 0)
     yield f"id: {_quoted(found)}" if found else "# no column is an id: rows are recognised by their content"
@@ -165,7 +190,7 @@ def _fill_rules(table: _Table, side: str | None) -> Iterator[str]:
     if side is None:
         return
     pair = table.find("pair", lambda cells: bool(cells) and all(_is_pair(cell) for cell in cells))
-    amount = table.find("base_amount", _are_numbers)
+    amount = table.find("base_amount", table.are_numbers)
     glued = None if amount else table.find("base_amount")
     fields = [f"side: {_quoted(side)}"]
     if pair is not None:
@@ -189,8 +214,8 @@ def _fill_rules(table: _Table, side: str | None) -> Iterator[str]:
 def _amount_fields(table: _Table, amount: str | None, glued: str | None) -> list[str]:
     if amount is not None:
         fields = [f"base_amount: {_quoted(amount)}"]
-        quote = table.find("quote_amount", _are_numbers)
-        price = table.find("price", _are_numbers)
+        quote = table.find("quote_amount", table.are_numbers)
+        price = table.find("price", table.are_numbers)
         if quote is not None:
             return [*fields, f"quote_amount: {_quoted(quote)}"]
         return [*fields, f"price: {_quoted(price)}"] if price is not None else fields
@@ -210,7 +235,7 @@ def _amount_fields(table: _Table, amount: str | None, glued: str | None) -> list
 
 
 def _fee_fields(table: _Table) -> list[str]:
-    fee = table.find("fee_amount", _are_numbers)
+    fee = table.find("fee_amount", table.are_numbers)
     asset = table.find("fee_asset")
     if fee is not None and asset is not None:
         return [f"fee_asset: {_quoted(asset)}", f"fee_amount: {_quoted(fee)}"]
@@ -227,7 +252,7 @@ def _fee_fields(table: _Table) -> list[str]:
 
 def _exchange_rules(table: _Table, kind: str | None) -> Iterator[str]:
     names = ["bought_amount", "sold_amount"]
-    amounts = [table.find(name, _are_numbers) for name in names]
+    amounts = [table.find(name, table.are_numbers) for name in names]
     if None in amounts:
         return
     assets = [table.find("bought_asset"), table.find("sold_asset")]
@@ -237,7 +262,7 @@ def _exchange_rules(table: _Table, kind: str | None) -> Iterator[str]:
         f"bought_asset: {_quoted(columns[0])}", f"bought_amount: {_quoted(amounts[0])}",
         f"sold_asset: {_quoted(columns[1])}", f"sold_amount: {_quoted(amounts[1])}",
     ]  # fmt: skip
-    fee = table.find("fee_amount", _are_numbers)
+    fee = table.find("fee_amount", table.are_numbers)
     if fee is not None:
         fee_asset = table.find("fee_asset") or _after(table, fee)
         fields += [f"fee_asset: {_quoted(fee_asset)}", f"fee_amount: {_quoted(fee)}"]
@@ -254,7 +279,7 @@ def _after(table: _Table, column: str) -> str | None:
 
 def _movement_rules(table: _Table, kind: str) -> Iterator[str]:
     texts = table.values(kind)
-    amount, asset = table.find("amount", _are_numbers), table.find("asset")
+    amount, asset = table.find("amount", table.are_numbers), table.find("asset")
     glued = None if amount else table.find("amount")
     bought = [] if amount and asset else _both_sides(table)
     for event, known in (("deposit", _DEPOSITS), ("withdrawal", _WITHDRAWALS), ("adjustment", _REWARDS)):
@@ -279,7 +304,7 @@ def _movement_rules(table: _Table, kind: str) -> Iterator[str]:
 
 
 def _both_sides(table: _Table) -> list[tuple[str | None, str]]:
-    bought, sold = table.find("bought_amount", _are_numbers), table.find("sold_amount", _are_numbers)
+    bought, sold = table.find("bought_amount", table.are_numbers), table.find("sold_amount", table.are_numbers)
     if bought is None or sold is None:
         return []
     return [
@@ -294,15 +319,6 @@ def _is_pair(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _are_numbers(cells: list[str]) -> bool:
-    try:
-        for cell in cells:
-            number(cell)
-    except ValueError:
-        return False
-    return bool(cells)
 
 
 def _quoted(text: str | None) -> str:

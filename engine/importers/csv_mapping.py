@@ -2,7 +2,7 @@
 
     time: Date                                  # a column, or several that are joined by a blank
     format: "%d.%m.%Y %H:%M:%S"                 # as Python's strptime, or several; absent: RFC 3339, a count since 1970
-    zone: Europe/Amsterdam                      # of times that have none; or {column: Timezone}
+    zone: Europe/Amsterdam                      # of times that have none; or {column: Timezone}; also UTC+1
     id: Transaction ID                          # the venue's own id; absent: a row is recognised by its content
     take: {Status: [Completed]}                 # other rows are passed over
     rows:                                       # the first rule that fits a row is taken
@@ -29,7 +29,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, timezone, tzinfo
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -61,6 +61,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 _UNIT = re.compile(r"([-+]?[0-9][0-9.,' ]*)\s*([^\s0-9.,'+-].*)")
 _SEPARATORS = "/-_:"
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])([01]?[0-9]|2[0-3])(?::?([0-5][0-9]))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +366,11 @@ def _zone(name: str) -> tzinfo:
 
 
 def zone_named(name: str) -> tzinfo:
-    """A zone such as `Europe/Amsterdam` or `UTC`. Raises ValueError."""
+    """A zone such as `Europe/Amsterdam`, `UTC`, `UTC+1` or `+05:30`. Raises ValueError."""
+    offset = _OFFSET.fullmatch(name)
+    if offset is not None:
+        shift = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
+        return timezone(-shift if offset[1] == "-" else shift)
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

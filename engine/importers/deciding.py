@@ -17,7 +17,8 @@ from engine.importers.pricing import MAX_MARK_AGE, Known, PriceFrom, fill_price_
 from engine.importers.sides import amount_of, may_be_one, sides_of
 from engine.importers.simulation import Simulation
 from engine.transaction import Transaction
-from ledger.amounts import ZERO, amount_text
+from ledger import store
+from ledger.amounts import ZERO, amount_text, negate
 from ledger.errors import Refused, shown
 from ledger.events import Deposit, Event, Withdrawal, undeclared
 from ledger.rules import with_normal_hash
@@ -324,15 +325,18 @@ class Decider:
 
     def require_unlike_proposals(self, movement: Movement, at: datetime) -> None:
         """Raises Waits when a person has named a difference as a movement that may be this one."""
-        found = inbox.settled_proposals(
-            self.transaction.connection, self.transaction.book.name, type_of(movement), movement.asset
-        )
-        for entry in found:
-            if entry.amount is not None and entry.amount.copy_abs() == movement.amount and abs(entry.at - at) <= NEAR:
+        connection, name, kind = self.transaction.connection, self.transaction.book.name, type_of(movement)
+        signed = movement.amount if kind == DEPOSIT else negate(movement.amount)
+        for entry in inbox.settled_proposals(connection, name, kind, movement.asset):
+            stored = None if entry.version is None else store.find_event(connection, name, entry.version)
+            if stored is None or entry.amount != signed or abs(stored.at - at) > NEAR:
+                continue
+            if store.find_reversal(connection, name, stored.version) is None:
+                what = "an adjustment" if entry.type == "adjustment" else f"a {entry.type}"
                 raise Waits(
                     LOOKS_RECORDED,
-                    f"version {entry.version} records a {entry.type} of the same amount of {shown(movement.asset)} that was "
-                    "named from a difference; is it this one?",
+                    f"version {entry.version} records {what} of the same amount of {shown(movement.asset)} that was "
+                    "named from a difference: dismiss this entry if it is the same movement, else resolve it",
                 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +13,10 @@ import orjson
 
 from engine.importers.items import Fact, Movement, Row
 from ledger.amounts import amount_text, parse_amount
-from ledger.errors import Refusal, Refused
-from ledger.events import Adjustment, Event, Fill, Mark
+from ledger.errors import KeyConflict, Refusal, Refused
+from ledger.events import Adjustment, Event, Fill, Mark, undeclared
+from ledger.idempotency import require_same
+from ledger.stored import StoredEvent
 from ledger.texts import normal_tx_hash, parse_asset, parse_text
 from ledger.times import time_text
 
@@ -22,6 +24,9 @@ _MODELS: Mapping[str, type[Event]] = {"fill": Fill, "adjustment": Adjustment, "m
 _FILLED_IN = ("book", "key", "at")
 _CONTENT_CHARACTERS = 32
 _MOVEMENT_FIELDS = tuple(field.name for field in fields(Movement))
+# What one file of a venue says of a trade and another does not.
+_DETAILS = frozenset({"order_id", "liquidity", "strategy", "tags", "source_note", "tx_hash"})
+_ONE_SECOND = timedelta(seconds=1)
 DEPOSIT, WITHDRAWAL = "deposit", "withdrawal"
 
 
@@ -82,6 +87,24 @@ def keys_of(row_key: str, at: datetime, stored: Sequence[Mapping[str, Any]]) -> 
         else:
             keys.append(row_key if number == 1 else f"{row_key}:{number}")
     return keys
+
+
+def require_alike(event: Event, stored: StoredEvent) -> None:
+    """Raises KeyConflict when a row says something else than the event of its key.
+
+    A venue's files differ in detail: one has a trade to the second, another with its fraction, its order and whether it was
+    a maker's. What the log does not have is no other content, and neither is another fraction of a second.
+    """
+    while True:
+        try:
+            require_same(event, stored)
+            return
+        except KeyConflict as conflict:
+            is_detail = conflict.field in _DETAILS and getattr(stored.event, conflict.field) is None
+            is_time = conflict.field == "at" and event.at is not None and abs(event.at - stored.at) < _ONE_SECOND
+            if not (is_detail or is_time):
+                raise
+            event = undeclared(event, conflict.field)
 
 
 def _short_time(at: datetime) -> str:

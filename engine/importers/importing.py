@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -70,6 +70,7 @@ class ImportReport:
     held:         how many rows are held back
     inbox:        how much waits in the whole inbox afterwards
     is_written:   False for a dry run, and for a strict import that did not take everything
+    is_refused:   True for the latter
     """
 
     book: Book
@@ -91,6 +92,7 @@ class ImportReport:
     held: int
     inbox: Waiting
     is_written: bool
+    is_refused: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -229,7 +231,7 @@ class _Import:
                     raise _NotAll
         except _NotAll:
             progress.added.clear()
-            return self._report(progress, is_written=False)
+            return replace(self._report(progress, is_written=False), is_refused=True)
         return self._report(progress, is_written=True)
 
     def _batches(self) -> Iterator[list[SpooledRow]]:

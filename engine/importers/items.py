@@ -121,6 +121,9 @@ class Source(Protocol):
     def name(self) -> str:
         """The name to show."""
 
+    def head(self) -> bytes:
+        """Its first 64 KiB, unpacked, or what of it has arrived; read again afterwards, by whatever comes next."""
+
     def text(self) -> AbstractContextManager[IO[str]]:
         """Its text: UTF-8 without a byte order mark, unpacked where it is gzip. Raises Unreadable."""
 
@@ -145,6 +148,7 @@ class Settings:
     asset:      the asset of a file that does not name it, such as a file of candles
     source:     who said so, for prices; of fills, the venue that their ids are of; None: not given
     length:     how long a candle is; None: found out from the file
+    now:        the clock, UTC: what is later has not happened; None: not asked
     """
 
     numeraire: str
@@ -156,6 +160,7 @@ class Settings:
     asset: str | None = None
     source: str | None = None
     length: timedelta | None = None
+    now: datetime | None = None
 
     def named(self, asset: str) -> str:
         """An asset's name in the book."""

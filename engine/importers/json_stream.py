@@ -12,139 +12,141 @@ reading ends there.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+import re
+from collections.abc import Collection, Generator, Iterator
 from typing import IO, Any
+
+from engine.importers.json_values import Element, Faults, Malformed, decoder_of
 
 CHUNK_CHARACTERS = 1 << 16
 # A single value that is larger than this is taken for malformed: reading on would fill the memory.
 VALUE_CHARACTERS = 1 << 28
 SHOWN_CHARACTERS = 200
+# An envelope names a wanted list among so many characters, and has it in no more objects than this.
+HEAD_CHARACTERS = 8000
+DEEPEST = 4
 _BLANKS = " \t\r\n"
 _CLOSERS = {"{": "}", "[": "]"}
-_INT_DIGITS = 19
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """A JSON value.
-
-    line:   the line that it begins on, from 1
-    value:  objects as dict, arrays as list, numbers as int or Decimal
-    """
-
-    line: int
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """Text that is not a sound JSON value.
-
-    line:    the line that it begins on
-    reason:  why, in a sentence
-    text:    the text, shortened
-    """
-
-    line: int
-    reason: str
-    text: str
-
-
-class _Faults:
-    """What the value that is being decoded has that JSON readers let pass."""
-
-    def __init__(self) -> None:
-        self.first: str | None = None
-
-    def add(self, what: str) -> None:
-        self.first = self.first or what
-
-    def take(self) -> str | None:
-        found, self.first = self.first, None
-        return found
-
-
-def _number(text: str, faults: _Faults) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:  # an exponent beyond what a Decimal can have
-        faults.add(f"the number {text[:40]} is out of range")
-        return Decimal(0)
-
-
-def _decoder(faults: _Faults) -> json.JSONDecoder:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            faults.add(f"the name {twice!r} is given twice in one object")
-        return found
-
-    def constant(text: str) -> None:
-        faults.add(f"{text} is no number")
-
-    def whole(text: str) -> int | Decimal:
-        return int(text) if len(text) <= _INT_DIGITS else _number(text, faults)
-
-    return json.JSONDecoder(
-        object_pairs_hook=unique,
-        parse_float=lambda text: _number(text, faults),
-        parse_int=whole,
-        parse_constant=constant,
-    )
-
-
-def read_json(text: IO[str]) -> Iterator[Element | Malformed]:
+def read_json(text: IO[str], lists: Collection[str] = ()) -> Iterator[Element | Malformed]:
     """The values of a text, in order: the items of an array, or values one after the other, such as one a line.
+
+    `lists`: names of lists in an envelope, such as `{"strategy": {"S": {"trades": […]}}}`, whose items are yielded in its
+    place, each with its path.
 
     Memory stays flat as long as each value is small. A value is yielded as soon as its line, or its piece of the array, has
     arrived.
     """
-    return _Reader(text).values()
+    return _Reader(text, lists).values()
+
+
+# Whether all of the items have been read; not after a fault whose end cannot be found.
+Whole = Generator[Element | Malformed, None, bool]
 
 
 class _Reader:
-    def __init__(self, text: IO[str]) -> None:
+    def __init__(self, text: IO[str], lists: Collection[str]) -> None:
         self._text = text
         self._buffer = ""
         self._place = 0
         self._line = 1
         self._counted = 0  # up to which place in the buffer lines were counted
         self._is_at_end = False
-        self._faults = _Faults()
-        self._decoder = _decoder(self._faults)
+        self._faults = Faults()
+        self._decoder = decoder_of(self._faults)
+        self._lists = lists
+        self._taken = 0  # how many of those lists were taken out of their envelope
+        names = "|".join(map(re.escape, lists))
+        self._enveloped = re.compile(rf'\{{.{{0,{HEAD_CHARACTERS}}}?"(?:{names})"\s*:\s*\[', re.DOTALL)
 
     def values(self) -> Iterator[Element | Malformed]:
         first = self._next_character()
         if first == "[":
+            line = self._line_number()
             self._place += 1
-            yield from self._array()
+            if (yield from self._items(())):
+                # Several arrays may follow each other; where the first is a line, as in a stream of lists, each is one.
+                yield from self._lines() if self._line_number() == line else self.values()
+        elif first == "{" and self._is_envelope():
+            line, taken = self._line_number(), self._taken
+            whole = yield from self._envelope(())
+            if whole is not None:
+                if self._taken == taken:  # it was no envelope
+                    yield Element(line, whole)
+                yield from self.values()
         elif first:
             yield from self._sequence()
 
-    def _array(self) -> Iterator[Element | Malformed]:
+    def _is_envelope(self) -> bool:
+        """Whether an object names a wanted list near its beginning."""
+        if not self._lists:
+            return False
+        while len(self._buffer) - self._place < HEAD_CHARACTERS and not self._is_at_end:
+            self._read_more()
+        return self._enveloped.match(self._buffer, self._place) is not None
+
+    def _items(self, path: tuple[str, ...]) -> Whole:
+        """The items of an array behind its bracket."""
         if self._next_character() == "]":
             self._place += 1
-        else:
-            while True:
-                found = self._value()
-                yield found
-                if isinstance(found, Malformed) and not self._is_past(found):
-                    return
-                separator = self._next_character()
-                self._place += 1
-                if separator == "]":
-                    break
-                if separator != ",":
-                    self._place -= 1
-                    yield self._broken("the array breaks off here" if separator == "" else "expected , or ] here")
-                    return
-        # Several arrays may follow each other, as a stream of lists does.
-        yield from self.values()
+            return True
+        while True:
+            found = self._value()
+            yield Element(found.line, found.value, path) if isinstance(found, Element) else found
+            if isinstance(found, Malformed) and not self._is_past(found):
+                return False
+            separator = self._next_character()
+            self._place += 1
+            if separator == "]":
+                return True
+            if separator != ",":
+                self._place -= 1
+                yield self._broken("the array breaks off here" if separator == "" else "expected , or ] here")
+                return False
+
+    def _envelope(self, path: tuple[str, ...]) -> Generator[Element | Malformed, None, dict[str, Any] | None]:
+        """The items of the wanted lists in an object, and in the objects within it.
+
+        Returns what else it has; None after a fault whose end cannot be found.
+        """
+        own: dict[str, Any] = {}
+        self._place += 1
+        separator = self._next_character()
+        while separator != "}":
+            name = self._value() if self._next_character() == '"' else self._broken("expected a name here")
+            if isinstance(name, Element) and self._next_character() != ":":
+                name = self._broken("expected : here")
+            if isinstance(name, Malformed):
+                yield name
+                return None
+            self._place += 1
+            if not (yield from self._member(name.value, path, own)):
+                return None
+            separator = self._next_character()
+            if separator not in ("}", ","):
+                yield self._broken("the object breaks off here" if separator == "" else "expected , or } here")
+                return None
+            self._place += separator == ","
+        self._place += 1
+        return own
+
+    def _member(self, name: str, path: tuple[str, ...], own: dict[str, Any]) -> Whole:
+        first = self._next_character()
+        if first == "[" and name in self._lists:
+            self._place += 1
+            self._taken += 1
+            return (yield from self._items((*path, name)))
+        if first == "{" and len(path) < DEEPEST:
+            inner = yield from self._envelope((*path, name))
+            own[name] = inner
+            return inner is not None
+        found = self._value()
+        if isinstance(found, Malformed):
+            yield found
+            return self._is_past(found)
+        own[name] = found.value
+        return True
 
     def _sequence(self) -> Iterator[Element | Malformed]:
         """Values one after the other. Where the first line is a whole value, each line is taken for itself."""
@@ -158,11 +160,17 @@ class _Reader:
                 if isinstance(found, Malformed) and not self._is_past(found):
                     return
             return
-        while True:
-            yield from self._take_line()
-            if not self._next_character():
-                return
+        yield from self._lines(are_flat=False)
+
+    def _lines(self, *, are_flat: bool = True) -> Iterator[Element | Malformed]:
+        """The values of each line; `are_flat`: of a list its items."""
+        while self._next_character():
             self._read_line()
+            for found in self._take_line():
+                if are_flat and isinstance(found, Element) and isinstance(found.value, list):
+                    yield from (Element(found.line, each) for each in found.value)
+                else:
+                    yield found
 
     def _take_line(self) -> Iterator[Element | Malformed]:
         end = self._end_of_line()

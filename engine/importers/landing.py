@@ -21,7 +21,7 @@ import orjson
 
 from engine import inbox
 from engine.importers.deciding import Answer, Decider, How, Waits
-from engine.importers.facts import decode_fact, event_from_stored, keys_of, require_sound, type_of
+from engine.importers.facts import decode_fact, event_from_stored, keys_of, require_alike, require_sound, type_of
 from engine.importers.items import Movement, Quarantined
 from engine.importers.pricing import Known
 from engine.importers.sides import sides_of
@@ -32,9 +32,9 @@ from engine.transaction import Transaction
 from ledger import store
 from ledger.errors import KeyConflict, NetbasisError, Refused
 from ledger.events import Adjustment, Event, Fill, Mark
-from ledger.idempotency import require_same
 from ledger.rules import complete, require_not_ahead
 from ledger.stored import StoredEvent
+from ledger.texts import normal_tx_hash
 
 ROWS_AT_ONCE = 500
 
@@ -217,7 +217,7 @@ class Landing:
         """Whether the book, or what is about to be appended, has the event. Raises KeyConflict."""
         stored = self._there.get(key)
         if stored is not None:
-            require_same(event, stored)
+            require_alike(event, stored)
         return stored is not None or key in self._keys
 
     def _take(self, events: Sequence[Event], row: SpooledRow) -> None:
@@ -262,6 +262,7 @@ class Landing:
             self._quarantine(row, str(error))
             return
         if self._is_recorded(row, movement):
+            self._take_others(row, self._unrecorded(others, movement))
             return
         if self._is_internal(row, movement):
             self._land_internal(row, others)
@@ -286,22 +287,13 @@ class Landing:
             return True
         if entry is None or entry.is_open:
             return False
-        if entry.cause == INTERNAL:
+        if entry.cause == INTERNAL or entry.sort == "same":
             return False  # what else the row has may not be in yet
         if entry.status == "dismissed":
             self.progress.dismissed += 1
-        elif entry.sort == "same" and not self._stands(entry.version, movement):
-            return False
         else:
             self.progress.existed += 1
         return True
-
-    def _stands(self, version: int | None, movement: Movement) -> bool:
-        stored = None if version is None else store.find_event(self.transaction.connection, self._book.name, version)
-        reversal = (
-            None if version is None else store.find_reversal(self.transaction.connection, self._book.name, version)
-        )
-        return stored is not None and reversal is None and stored.type == type_of(movement)
 
     def _is_recorded(self, row: SpooledRow, movement: Movement) -> bool:
         """Whether the movement is in the book under another key; counts and remembers it then."""
@@ -311,8 +303,12 @@ class Landing:
             return False  # of another amount: it waits, when it is its turn
         if version is None:
             return False
-        self.progress.same += 1
         self._decider.taken.add((row.kind, version))
+        there = self._entries.get(row.key)
+        if there is not None and (there.sort, there.version) == ("same", version):
+            self.progress.existed += 1
+            return True
+        self.progress.same += 1
         entry = self._entry_of(row, movement, "same", "it is in the book under another key")
         settled = replace(entry, sort="same", status="resolved", version=version, settled_at=self._now)
         self._put(settled)
@@ -363,10 +359,25 @@ class Landing:
             self.progress.internal += 1
         elif not others:
             self.progress.existed += 1
+        self._take_others(row, others)
+
+    def _take_others(self, row: SpooledRow, others: Sequence[Event]) -> None:
+        """Take what else the row of a movement has, or hold it back."""
         if others and self._is_behind(row):
             self._hold(row, others)
         else:
             self._take(others, row)
+
+    def _unrecorded(self, others: Sequence[Event], movement: Movement) -> list[Event]:
+        """What else the row of a movement has that was recorded by hand, without what was recorded beside it, as a fee."""
+        tx_hash = normal_tx_hash(movement.tx_hash or "")
+        there = [
+            (stored.asset, own.delta)
+            for asset in {each.asset for each in others if isinstance(each, Adjustment)}
+            for stored in self.transaction.find_movements("adjustment", tx_hash, asset)
+            if (own := stored.effects.own) is not None
+        ]
+        return [each for each in others if not (isinstance(each, Adjustment) and (each.asset, each.amount) in there)]
 
     def _decide(self, row: SpooledRow, movement: Movement, key: str, others: list[Event]) -> None:
         entry = self._entries.get(row.key)
@@ -488,7 +499,9 @@ class Landing:
         held, stopped_at = self.progress.held, self.progress.stopped_at
         if held is None or stopped_at is None:
             return None
-        detail = f"{held.count} rows from {held.first.origin} on are held back behind entry {stopped_at.id}"
+        rows = "1 row" if held.count == 1 else f"{held.count} rows"
+        verb = "is" if held.count == 1 else "are"
+        detail = f"{rows} from {held.first.origin} on {verb} held back behind entry {stopped_at.id}"
         marker = Entry(
             id=0,
             sort="held",

@@ -130,7 +130,10 @@ def resolve_transfer(keeper: Bookkeeper, name: str, number: int, answer: Answer,
 def _transfer(keeper: Bookkeeper, name: str, number: int, answer: Answer, other: Named | None) -> Pairing:
     with keeper.database.reading() as connection:
         books = [book for book in store.book_names(connection) if book != name]
-        there = _found(connection, _entry(connection, name, number), name, other, books)
+        entry = _entry(connection, name, number)
+        there = _found(connection, entry, name, other, books)
+        if there.book == name:
+            _mismatch(entry, f"{there} is in the same book", "give --as internal")
     with keeper.transactions(name, there.book) as (ours, theirs):
         entry = _entry(ours.connection, name, number)
         facing = there.found
@@ -229,17 +232,19 @@ def _found(connection: Connection, entry: Entry, name: str, other: Named | None,
             why = (
                 "no other side of its transaction is known" if not sides else "its transaction has several other sides"
             )
-            _mismatch(entry, why, "name the other side: --other [BOOK:]ID, or --other-version VERSION")
+            _mismatch(entry, why, "name the other side: --other [BOOK:]ID, or --other-version [BOOK:]VERSION")
         side = sides[0]
     elif other.entry is not None:
         book = other.book or name
         side = Side(book, _entry(connection, book, other.entry))
     else:
         assert other.version is not None
-        stored = store.find_event(connection, name, other.version)
+        book = other.book or name
+        store.require_book(connection, book)
+        stored = store.find_event(connection, book, other.version)
         if stored is None:
-            _mismatch(entry, f"the book has no version {other.version}", "name the version of its other side")
-        side = Side(name, stored)
+            _mismatch(entry, f"the book {book} has no version {other.version}", "name the version of its other side")
+        side = Side(book, stored)
     if (side.found.type, side.found.asset) != (OPPOSITE[entry.type], entry.asset):
         _mismatch(entry, f"{side} is no {OPPOSITE[entry.type]} of {entry.asset}", "name the other side of the movement")
     return side

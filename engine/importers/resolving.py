@@ -26,6 +26,7 @@ from ledger.errors import Refusal
 from ledger.events import Adjustment, Event
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
+from ledger.texts import parse_text
 
 As = Literal["deposit", "withdrawal", "adjustment"]
 RECONCILIATION = "reconciliation"
@@ -80,6 +81,7 @@ def _resolve(
             entry,
             status="resolved",
             type=stored.type,
+            at=stored.at,
             version=stored.version,
             settled_at=keeper.now(),
             actor=answer.actor,
@@ -180,8 +182,10 @@ def _decided(decider: Decider, movement: Movement, key: str, at: datetime, answe
 def dismiss(keeper: Bookkeeper, name: str, number: int, reason: str, actor: str | None = None) -> Entry:
     """Dismiss an entry: it is no event, and does not come back.
 
-    Raises Refused `inbox_entry_unknown`, `inbox_entry_settled`; StorageError.
+    `reason`: why, for people. Raises Refused `text_empty` and the like for a reason that is no text,
+    `inbox_entry_unknown`, `inbox_entry_settled`; StorageError.
     """
+    parse_text(reason.strip(), characters=10_000)
     return retry(partial(_dismiss, keeper, name, number, reason, actor), safe_to_repeat=always)
 
 

@@ -17,6 +17,7 @@ from engine.importers.facts import DEPOSIT, WITHDRAWAL
 from engine.inbox import MOVEMENTS, Entry
 from ledger import store
 from ledger.amounts import ZERO
+from ledger.capital_index import movements_between
 from ledger.stored import StoredEvent
 from ledger.texts import normal_tx_hash
 
@@ -72,7 +73,10 @@ def sides_of(
 
 
 def proposed_sides(connection: Connection, books: Iterable[str], entry: Entry) -> Iterator[Side]:
-    """What waits in the inboxes and may be the other side of an entry: of its amount, near in time, not of its hash."""
+    """What waits, or stands in a log, and may be the other side of an entry: of its amount, near in time, not of its hash.
+
+    Sides of transfers are none, and neither is what has another hash than the entry.
+    """
     if entry.asset is None or entry.type not in OPPOSITE:
         return
     tx_hash = normal_tx_hash(entry.tx_hash or "")
@@ -81,6 +85,12 @@ def proposed_sides(connection: Connection, books: Iterable[str], entry: Entry) -
             has_hash = bool(tx_hash) and normal_tx_hash(other.tx_hash or "") == tx_hash
             if not has_hash and other.amount == entry.amount and abs(other.at - entry.at) <= NEAR:
                 yield Side(book, other)
+        kind, start, end = OPPOSITE[entry.type], entry.at - NEAR, entry.at + NEAR
+        for stored in movements_between(connection, book, kind, entry.asset, start, end):
+            is_of_another = bool(tx_hash) and bool(stored.event.tx_hash)
+            is_free = stored.reason is None and store.find_reversal(connection, book, stored.version) is None
+            if is_free and not is_of_another and amount_of(stored) == entry.amount:
+                yield Side(book, stored)
 
 
 def may_be_one(withdrawn: Decimal, deposited: Decimal) -> bool:

@@ -28,6 +28,7 @@ QUIET_S = 1.0
 _GZIP = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_ZIP = b"PK\x03\x04"
 
 OnQuiet = Callable[[], None]
 
@@ -142,7 +143,7 @@ class _Arriving(io.RawIOBase):
 
 
 class _Unpacked(io.RawIOBase):
-    """A binary stream whose faults are Unreadable, and which says so when it is UTF-16."""
+    """A binary stream whose faults are Unreadable, and which says so when it is UTF-16 or an archive."""
 
     def __init__(self, source: IO[bytes], name: str) -> None:
         self._source = source
@@ -158,6 +159,8 @@ class _Unpacked(io.RawIOBase):
             self._is_at_start = False
             if arrived.startswith(_UTF16_MARKS):
                 raise Unreadable(f"{self._name} is UTF-16; save it as UTF-8")
+            if arrived.startswith(_ZIP):
+                raise Unreadable(f"{self._name} is a ZIP archive or a spreadsheet; unpack it, or save it as CSV")
         buffer[: len(arrived)] = arrived
         return len(arrived)
 
@@ -231,7 +234,7 @@ def _copied(path: str, name: str) -> Iterator[str]:
         with copied_aside(path) as copy:
             yield str(copy)
     except StorageError as error:
-        raise Unreadable(f"{name}: {error.what}") from error
+        raise Unreadable(f"{name}: {error.what}{f': {error.actual}' if error.actual else ''}") from error
 
 
 __all__ = ["FileSource", "OnQuiet", "Source", "StandardInput", "sample_of", "source_named"]

@@ -7,34 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, select, text
+from sqlalchemy import Connection, and_, select
 
 from engine.reports.paging import bytes_have
 from engine.views import NOW, Moment, require_at
 from ledger import store
 from ledger.amounts import ZERO, add, subtract, total
 from ledger.book import Book, Head
+from ledger.capital_index import moves_basis
 from ledger.database.connections import Database
 from ledger.database.tables import events
-from ledger.events import MOVES_BASIS
 from ledger.mapper import decode_row
 from ledger.stored import StoredEvent
 from projections.audit import AuditRow, audit_rows
-
-# SQLite, which has no statistics here, would read the whole book instead of the partial index; naming it is the only way.
-_INDEX = "idx_events_capital"
-_BY_INDEX = text(
-    f"SELECT version FROM events INDEXED BY {_INDEX} WHERE book = :of_book AND effect_of IN {MOVES_BASIS}"  # noqa: S608
-).columns(version=BigInteger)
-_HAS_INDEX = text("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = :name")
-
-
-def _moves(connection: Connection, name: str) -> ColumnElement[bool]:
-    """The events of a book that move the basis, as a condition on `events`."""
-    of_book = events.c.book == name
-    if connection.dialect.name != "sqlite" or connection.scalar(_HAS_INDEX, {"name": _INDEX}) is None:
-        return and_(of_book, events.c.effect_of.in_(MOVES_BASIS))
-    return and_(of_book, events.c.version.in_(_BY_INDEX.bindparams(of_book=name).scalar_subquery()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +58,7 @@ def movements(
     with database.reading() as connection:
         require_at(connection, name, moment)
         net_basis = ZERO
-        of_book = and_(_moves(connection, name), moment.condition())
+        of_book = and_(moves_basis(connection, name), moment.condition())
         for row in store.stream(connection, select(*columns).where(of_book).order_by(events.c.version)):
             net_basis = add(net_basis, row.basis_delta)
             if (start is None or row.at >= start) and (end is None or row.at < end):
@@ -118,7 +103,7 @@ def basis_page(database: Database, name: str, wanted: BasisWanted) -> BasisPage:
     with database.reading() as connection:
         book, head = require_at(connection, name, wanted.moment)
         found, is_more = _find(connection, name, wanted)
-        counted = and_(_moves(connection, name), wanted.moment.condition())
+        counted = and_(moves_basis(connection, name), wanted.moment.condition())
         deltas = {
             row.version: row.basis_delta
             for row in store.stream(connection, select(events.c.version, events.c.basis_delta).where(counted))
@@ -135,7 +120,7 @@ def basis_page(database: Database, name: str, wanted: BasisWanted) -> BasisPage:
 
 
 def _find(connection: Connection, name: str, wanted: BasisWanted) -> tuple[list[StoredEvent], bool]:
-    conditions = [_moves(connection, name), wanted.moment.condition()]
+    conditions = [moves_basis(connection, name), wanted.moment.condition()]
     if wanted.type is not None:
         conditions.append(events.c.type == wanted.type)
     if wanted.text is not None:

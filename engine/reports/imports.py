@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.reports.report import Block, Report, Table, counted, shown
 
 if TYPE_CHECKING:
     from engine.importers.importing import ImportReport
+    from engine.importers.items import Quarantined
 
 _QUARANTINED = ("file", "place", "reason", "text")
 _WAITING = ("id", "at", "type", "asset", "amount", "cause", "detail", "file", "place")
@@ -48,18 +49,28 @@ def imports(done: ImportReport) -> Report:
     return Report(document, list(_body(done)), notes=list(_notes(done)))
 
 
+def batch(done: ImportReport, quarantined: Sequence[Quarantined]) -> Report:
+    """A line about a stream after a batch. `quarantined`: the rows of it that did not go in."""
+    parts = [counted(done.rows, "row"), f"{sum(done.added.values())} added", f"{done.existed} existed"]
+    if done.quarantine:
+        parts.append(f"{done.quarantine} quarantined")
+    waiting = f"; {counted(len(done.waiting), 'movement')} in the inbox" if done.waiting else ""
+    line = f"{', '.join(parts)}; version {done.head.version}{waiting}"
+    return Report({}, [line], notes=[_note(each) for each in quarantined])
+
+
 def _body(done: ImportReport) -> Iterator[Block]:
     events = sum(done.added.values())
     what = ", ".join(f"{kind} {count}" for kind, count in sorted(done.added.items()))
-    verb = "added" if done.is_written else "would be added"
+    verb = "added" if done.is_written or done.is_refused else "would be added"
     counts = f"{counted(done.rows, 'row')}; {counted(events, 'event')} {verb}"
     yield f"{' and '.join(done.kinds)}: {counts}{f' ({what})' if what else ''}"
     there = [
         f"{done.existed} existed" if done.existed else "",
-        f"{done.same} were in the book under another key" if done.same else "",
+        f"{_was(done.same)} in the book under another key" if done.same else "",
         f"{done.internal} moved between accounts of this book" if done.internal else "",
-        f"{done.repeated} stand in the files more than once" if done.repeated else "",
-        f"{done.dismissed} were dismissed before" if done.dismissed else "",
+        f"{_was(done.repeated)} in the files more than once" if done.repeated else "",
+        f"{_was(done.dismissed)} dismissed before" if done.dismissed else "",
     ]
     if any(there):
         yield "; ".join(part for part in there if part)
@@ -70,8 +81,14 @@ def _body(done: ImportReport) -> Iterator[Block]:
     yield from _waiting(done)
     if done.is_written:
         yield f"the book {done.book.name} is at version {done.head.version}"
+    elif done.is_refused:
+        yield "nothing was added: --strict takes all rows or none, and some cannot go in"
     else:
         yield "No changes made."
+
+
+def _was(count: int) -> str:
+    return f"{count} was" if count == 1 else f"{count} were"
 
 
 def _waiting(done: ImportReport) -> Iterator[Block]:
@@ -85,12 +102,18 @@ def _waiting(done: ImportReport) -> Iterator[Block]:
     if done.held and done.stopped_at is not None:
         number = done.stopped_at.id
         resolve = f"resolve it (netbasis inbox resolve {number} …)" if number else "resolve it"
-        yield f"held back behind it: {counted(done.held, 'row')}; {resolve} and import again, or go on past it with --pass"
+        behind = f"entry {number} of the inbox" if number else "it"
+        rows = counted(done.held, "row")
+        yield f"held back behind {behind}: {rows}; {resolve} and import again, or go on past it with --pass"
+
+
+def _note(quarantined: Quarantined) -> str:
+    return f"quarantined: {quarantined.origin}: {quarantined.reason}"
 
 
 def _notes(done: ImportReport) -> Iterator[str]:
     """What did not go in, for stderr."""
     for each in list(done.quarantined)[:LINES]:
-        yield f"quarantined: {each.origin}: {each.reason}"
+        yield _note(each)
     if done.quarantine > LINES:
         yield f"quarantined: {done.quarantine - LINES} more; -O json lists them"

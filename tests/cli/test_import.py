@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,61 @@ def balances(cli: Cli) -> dict[str, str]:
 
 
 TRADES = [trade(1, "2026-01-02T10:00:00.000Z"), trade(2, "2026-01-02T10:00:00.000Z")]
+
+
+KRAKEN = (
+    "txid,ordertxid,pair,time,type,ordertype,price,cost,fee,vol,margin,misc,ledgers\n"
+    "T1,O1,XRPUSD,2024-01-01 00:00:00,buy,limit,2,20,0.05,10,0,,L\n"
+)
+HUMMINGBOT = (
+    "market,symbol,timestamp,order_id,trade_type,price,amount,trade_fee,exchange_trade_id\n"
+    "binance,XRP-USDT,1735689600000,o1,BUY,2,10,{},t1\n"
+)
+FREQTRADE = json.dumps(
+    [
+        {
+            "pair": "XRP/USDT",
+            "open_rate": 2,
+            "amount": 10,
+            "open_date": "2024-01-01 00:00:00",
+            "fee_open": 0,
+            "is_open": True,
+        }
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("kraken", KRAKEN), ("hummingbot", HUMMINGBOT), ("freqtrade", FREQTRADE), (None, KRAKEN)]
+)
+def test_a_file_may_be_piped(cli: Cli, kind: str | None, given: str) -> None:
+    words = ["import", *([kind] if kind else []), "-", "-O", "json"]
+    for count in (1, 0):
+        ran = cli.run(*words, stdin=given.encode())
+        assert (ran.code, sum(ran.json["added"].values())) == (0, count), ran
+
+
+def test_a_database_may_be_piped(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "bot.sqlite"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute(
+            "CREATE TABLE TradeFill (market, symbol, timestamp BIGINT, order_id, trade_type, price BIGINT, amount BIGINT,"
+            " trade_fee, exchange_trade_id)"
+        )
+        made.execute(
+            "INSERT INTO TradeFill VALUES ('m', 'A-B', 1735689600000, 'o', 'BUY', 2000000, 1000000, '{}', 't')"
+        )
+        made.commit()
+    for words in (["hummingbot", "-"], ["hummingbot", str(path)]):
+        assert cli.run("import", *words, stdin=path.read_bytes()).code == 0
+    assert balances(cli) == {"A": "1", "B": "-2"}
+
+
+def test_a_strict_import_says_that_it_took_nothing(cli: Cli) -> None:
+    path = write(cli, "a.json", [*TRADES, trade(3, "2026-01-02T10:00:00.000Z", side="both")])
+    ran = cli.here("import", path, "--strict")
+    assert (ran.code, ran.lines[0]) == (1, "ccxt: 2 rows; 0 events added")
+    assert ran.lines[-1] == "nothing was added: --strict takes all rows or none, and some cannot go in"
 
 
 def test_importing_again_adds_only_what_is_new(cli: Cli) -> None:
@@ -236,11 +293,21 @@ def test_a_stream_lands_object_by_object_and_goes_on_past_what_waits(cli: Cli, t
         for number, line in enumerate(lines, 1):
             child.stdin.write(f"{line}\n".encode())
             child.stdin.flush()
-            assert child.stdout.readline().decode().startswith(f"{number} rows, ")
+            assert child.stdout.readline().decode().startswith(f"{number} row")
         child.stdin.close()
         assert child.wait(GIVE_UP_S) == 1  # a movement waits
     assert balances(cli)["XRP"] == "20"
     assert cli.run("import", "ccxt", "-", "--batch", "10", stdin="\n".join(lines).encode()).code == 1
+
+
+def test_a_stream_says_what_it_quarantines_and_goes_on(cli: Cli) -> None:
+    """As `watchMyTrades` gives them, a list a line."""
+    lines = [json.dumps([TRADES[0]]), "a line of a log", json.dumps([WAITING[1]]), json.dumps([TRADES[1], {"odd": 1}])]
+    ran = cli.run("import", "ccxt", "-", "--batch", "1", stdin="\n".join(lines).encode())
+    assert (ran.code, balances(cli)["XRP"]) == (1, "20")
+    notes = [line for line in ran.err.splitlines() if line.startswith("note: quarantined: -, line ")]
+    assert [note.split(", ")[1] for note in notes] == ["line 2", "line 4"]
+    assert ran.lines[-1] == "3 rows, 2 added, 0 existed, 2 quarantined; version 3; 1 movement in the inbox"
     assert balances(cli)["XRP"] == "20"
 
 

@@ -4,6 +4,9 @@
     {"total": {"XRP": 51.2}, "timestamp": 1767607200000}        what ccxt's fetchBalance gives: its totals, at its time
     asset,amount,at                                             CSV; `at` may be left out, and may differ by row
     wallet_history                                              a table of freqtrade's SQLite database; each row has its time
+    time,asset,amount,…,balance                                 a statement with a balance column; see `statements`
+    {"result": {"lines": […]}}                                  a server's answer to the XRP Ledger's account_lines or
+                                                                account_info, or to Kraken's Balance
 
 Digits are taken as they are written. Of several rows of an asset the newest one counts that is not after the time asked for.
 """
@@ -11,6 +14,7 @@ Digits are taken as they are written. Of several rows of an asset the newest one
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +25,12 @@ from itertools import chain
 from typing import IO, Any
 
 from engine.importers.items import Source, Unreadable
+from engine.importers.reconcile.statements import closing_balances, is_statement
 from engine.importers.sources import source_named
 from engine.importers.times import TimeReader
+from engine.importers.venues.kraken.names import asset_name
+from engine.importers.venues.reading import Odd
+from engine.importers.venues.xrpl.balances import XRP, currency_name, drops
 from ledger.amounts import add, amount_text, parse_amount
 from ledger.errors import Refused
 
@@ -46,7 +54,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """What was given. `is_complete`: whether an asset that is not among them is held at the venue not at all."""
+    """What was given. `is_complete`: whether the venue holds nothing of an asset that is not among them."""
 
     stated: tuple[Balance, ...]
     is_complete: bool
@@ -61,19 +69,21 @@ def read_balances(
     """
     single: list[Balance] = []
     of_files: list[Balance] = []
-    has_files = False
+    is_complete = False
     for text in given:
         asset, equals, amount = text.rpartition("=")
         if equals and asset and "/" not in asset:
             single.append(Balance(asset, parse_amount(amount)))
             continue
-        has_files = True
-        of_files += _of_file(source_named(text), times)
+        found, is_whole = _of_file(source_named(text), times, until)
+        of_file = [balance for balance in found if until is None or balance.at is None or balance.at <= until]
+        if not of_file:  # or all that the book holds would be missing at the venue
+            raise Unreadable(f"{text} states no balance{'' if until is None else ' up to then'}")
+        of_files += of_file
+        is_complete = is_complete or is_whole
     newest: dict[str, Balance] = {}
     for balance in chain(of_files, single):
         named = Balance(aliases.get(balance.asset, balance.asset), balance.amount, balance.at)
-        if until is not None and named.at is not None and named.at > until:
-            continue
         before = newest.get(named.asset)
         if before is not None and before.at == named.at:
             raise Unreadable(
@@ -81,17 +91,22 @@ def read_balances(
             )
         if before is None or before.at is None or (named.at is not None and named.at > before.at):
             newest[named.asset] = named
-    return Balances(tuple(newest[asset] for asset in sorted(newest)), has_files)
+    return Balances(tuple(newest[asset] for asset in sorted(newest)), is_complete)
 
 
-def _of_file(source: Source, times: TimeReader) -> list[Balance]:
+def _of_file(source: Source, times: TimeReader, until: datetime | None) -> tuple[list[Balance], bool]:
+    """The balances of a file, and whether they are all that the venue holds."""
+    if source.head().startswith(_SQLITE):
+        return _of_freqtrade(source, times), True
     with source.text() as text:
         head = text.read(4096)
-        if head.encode("utf-8", "surrogateescape").startswith(_SQLITE):
-            return _of_freqtrade(source, times)
         if head.lstrip()[:1] in ("{", "["):
             return _of_json(head + text.read(), source.name, times)
-        return list(_of_csv(head, text, source.name, times))
+        if is_statement(head):
+            lines = chain(io.StringIO(head + text.readline(), newline=""), text)
+            closings = closing_balances(lines, source.name, until)
+            return [Balance(each.asset, each.amount, each.at) for each in closings], False
+        return list(_of_csv(head, text, source.name, times)), True
 
 
 def _of_freqtrade(source: Source, times: TimeReader) -> list[Balance]:
@@ -108,18 +123,47 @@ def _of_freqtrade(source: Source, times: TimeReader) -> list[Balance]:
     return [Balance(str(asset), _amount(amount, source.name), utc.read(at)) for asset, amount, at in rows]
 
 
-def _of_json(text: str, name: str, times: TimeReader) -> list[Balance]:
+def _of_json(text: str, name: str, times: TimeReader) -> tuple[list[Balance], bool]:
     try:
         found = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"{name} is not JSON: {error}") from error
     if isinstance(found, list):
-        return [_of_record(each, name, times) for each in found]
+        return [_of_record(each, name, times) for each in found], True
+    if isinstance(found.get("result"), dict):
+        return _of_answer(found["result"], name)
     if isinstance(found.get("total"), dict):
         said = found.get("timestamp") or found.get("datetime")
         at = _time(said, name, times) if said else None
-        return [Balance(asset, _amount(each, name), at) for asset, each in found["total"].items() if each is not None]
-    return [_of_field(asset, each, name) for asset, each in found.items() if asset not in _CCXT and each is not None]
+        total = found["total"].items()
+        return [Balance(asset, _amount(each, name), at) for asset, each in total if each is not None], True
+    fields = found.items()
+    return [_of_field(asset, each, name) for asset, each in fields if asset not in _CCXT and each is not None], True
+
+
+def _of_answer(result: Mapping[str, Any], name: str) -> tuple[list[Balance], bool]:
+    """A server's answer: the XRP Ledger's account_info and account_lines, of which neither has all; Kraken's Balance."""
+    account = result.get("account_data")
+    if isinstance(account, dict) and "Balance" in account:
+        return [Balance(XRP, _in_xrp(account["Balance"], name))], False
+    lines = result.get("lines")
+    if isinstance(lines, list):
+        return [_of_line(line, name) for line in lines], False
+    return [Balance(asset_name(asset), _amount(each, name)) for asset, each in result.items()], True
+
+
+def _in_xrp(given: object, name: str) -> Decimal:
+    try:
+        return drops(given)
+    except Odd as odd:
+        raise Unreadable(f"{name}: {odd}") from odd
+
+
+def _of_line(line: Any, name: str) -> Balance:
+    try:
+        return Balance(f"{currency_name(line['currency'])}.{line['account']}", _amount(line["balance"], name))
+    except (KeyError, TypeError, Odd) as error:
+        raise Unreadable(f"{name}: a trust line without its account, currency and balance") from error
 
 
 def _of_field(asset: str, value: Any, name: str) -> Balance:

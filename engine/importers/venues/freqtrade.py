@@ -5,10 +5,12 @@ API's /trades give, and a backtest's results. Times are UTC.
 
 What was decided:
 
-    orders              each filled order is a fill: its average price, its filled amount
+    orders              each filled order is a fill: its average price, its filled amount; one that is still open is passed
+                        over, and comes when it is done
     no orders           a trade is one fill at its opening, and one at its closing
     fee                 what was really paid, where the trade says so (`fee_open_cost` in its currency, `ft_fee_base`); else
-                        the rate of the quote amount. Of several orders of one side in a third asset only the first has it
+                        the rate of the quote amount, or of what was bought where it was paid in that. Of several orders of
+                        one side in a third asset only the first has it
     strategy, tags      the strategy; the entry tag
     futures, margin,    contracts: when closed, adjustments `realised`, `fee`, `funding`, whose sum is the trade's profit
     short, leverage     where the fee was paid in the quote asset
@@ -39,7 +41,8 @@ from engine.importers.items import (
     Source,
     Unreadable,
 )
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from engine.importers.venues.reading import (
     Odd,
     adjustment,
@@ -63,6 +66,7 @@ from ledger.times import time_text
 _SQLITE = b"SQLite format 3\x00"
 _NEEDED = frozenset({"pair", "open_rate", "amount", "open_date", "fee_open"})
 _TIMES = utc_times()
+_OPEN = frozenset({"open", "new", "partially_filled", "pending"})
 Fields = Mapping[str, Any]
 
 
@@ -75,8 +79,7 @@ def _recognises(sample: Sample) -> bool:
 
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     for source in sources:
-        with source.text() as text:
-            is_database = text.read(15) == "SQLite format 3"
+        is_database = source.head().startswith(_SQLITE)
         yield from _database(source, settings) if is_database else _json(source, settings)
 
 
@@ -103,12 +106,15 @@ def _orders(database: sqlite3.Connection, trade: object) -> list[dict[str, Any]]
 
 def _json(source: Source, settings: Settings) -> Iterator[Item]:
     with source.text() as text:
-        for found in read_json(text):
+        for number, found in enumerate(read_json(text, lists=("trades",)), 1):
             place = f"line {found.line}"
             if isinstance(found, Malformed):
                 yield Quarantined(Origin(source.name, place), found.reason, found.text)
                 continue
-            for trade, where, strategy in _trades_in(found.value, place, None):
+            # A backtest's results have the trades of each strategy.
+            named = found.path[1] if found.path[:1] == ("strategy",) and len(found.path) == 3 else None
+            place = f"{place} trade {number}" if found.path else place
+            for trade, where, strategy in _trades_in(found.value, place, named):
                 origin = Origin(source.name, where)
                 yield from rescued(origin, shortened(trade), partial(_of_json, trade, strategy, origin, settings))
 
@@ -144,18 +150,24 @@ def _items(trade: Fields, orders: Sequence[Fields], origin: Origin, settings: Se
     if mode.lower() not in ("spot", "") or is_levered or trade.get("is_short") or ":" in str(trade["pair"]):
         return _contract(trade, orders, origin, settings)
     if orders:
-        return [item for order in _numbered(orders) for item in _order(trade, order, origin, settings)]
+        # What is filled of an order that is still open will be another amount next time.
+        unfinished = [PassedOver(origin, "an order that is still open") for order in orders if _is_open(order)]
+        return [*unfinished, *(item for order in _numbered(orders) for item in _order(trade, order, origin, settings))]
     return _whole(trade, origin, settings)
 
 
+def _is_open(order: Fields) -> bool:
+    return str(order.get("ft_is_open")).lower() in ("1", "true") or str(order.get("status") or "").lower() in _OPEN
+
+
 def _numbered(orders: Sequence[Fields]) -> Iterator[dict[str, Any]]:
-    """The filled orders, each with how many are of its side, and which of them it is."""
+    """The filled orders that are done, each with how many are of its side, and which of them it is."""
     sides: dict[str, list[dict[str, Any]]] = {"buy": [], "sell": []}
     for order in orders:
         named = str(order.get("ft_order_side") or order.get("side") or "").lower()
         side = "buy" if named == "buy" else "sell"
         amount = number_or_none(order.get("filled"), "the filled amount") or ZERO
-        if amount:
+        if amount and not _is_open(order):
             sides[side].append({**order, "_side": side, "_amount": amount, "_place": len(sides[side])})
     for side in ("buy", "sell"):
         for order in sides[side]:
@@ -202,6 +214,8 @@ def _fee(
             note = f"a fee in {asset}, of which the file has one order's only"
             return (asset, cost, None) if order["_place"] == 0 else (None, None, note)
     rate = number_or_none(trade.get(f"fee_{sort}"), "the fee's rate")
+    if rate is not None and asset == base and sort == "open":
+        return base, product(rate, order["_amount"]), None
     return (None, None, None) if rate is None else (quote, product(rate, paid), None)
 
 
@@ -221,7 +235,7 @@ def _whole(trade: Fields, origin: Origin, settings: Settings) -> Iterator[Item]:
             return
         rate = number(trade.get(f"{sort}_rate"), f"{sort}_rate")
         paid = product(amount, rate)
-        fee_asset, fee, note = _fee(trade, {"_count": 1, "_place": 0}, side, (base, quote, paid))
+        fee_asset, fee, note = _fee(trade, {"_count": 1, "_place": 0, "_amount": amount}, side, (base, quote, paid))
         one = fill(
             side=side, base_asset=settings.named(base), base_amount=amount, quote_asset=settings.named(quote),
             quote_amount=paid, fee_asset=None if fee_asset is None else settings.named(fee_asset), fee_amount=fee,

@@ -19,7 +19,6 @@ An id is market, order, exchange's trade id.
 
 from __future__ import annotations
 
-import ast
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +38,7 @@ from engine.importers.items import (
     Source,
     Unreadable,
 )
+from engine.importers.literals import read_literal
 from engine.importers.venues.reading import (
     Odd,
     adjustment,
@@ -80,15 +80,10 @@ def _recognises(sample: Sample) -> bool:
 
 def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     for source in sources:
-        if _is_database(source):
+        if source.head().startswith(_SQLITE):
             yield from _database(source, settings)
         else:
             yield from _csv(source, settings)
-
-
-def _is_database(source: Source) -> bool:
-    with source.text() as text:
-        return text.read(15) == "SQLite format 3"
 
 
 def _csv(source: Source, settings: Settings) -> Iterator[Item]:
@@ -165,8 +160,9 @@ def _items(fields: Fields, origin: Origin, settings: Settings, controller: str |
         if facts:
             yield Row(origin, at, row_id, tuple(facts))
         return
-    own = next(iter(fees.items()), None)
-    others = list(fees.items())[1:]
+    listed = list(fees.items())
+    # Where a part of the fee is not known, the fill's own is that one.
+    own, others = (None, listed) if note is not None else (next(iter(listed), None), listed[1:])
     one = fill(
         side=side, base_asset=settings.named(base), base_amount=amount, quote_asset=settings.named(quote), quote_amount=paid,
         fee_asset=None if own is None else settings.named(own[0]), fee_amount=None if own is None else own[1],
@@ -193,9 +189,11 @@ def _fees(
 ) -> tuple[dict[str, Decimal], str | None]:
     """The fees by asset, those that are 0 only where there is no other; and a note of what is not known.
 
-    `base`, `quote`: asset and amount of the trade. No fees at all: unknown.
+    `base`, `quote`: asset and amount of the trade.
     """
     fee = _parsed(given)
+    if fee is None:
+        return {}, "the file has no fee"
     found: dict[str, Decimal] = {}
     percent = number_or_none(fee.get("percent"), "the fee's percentage") or ZERO
     token = fee.get("percent_token")
@@ -215,12 +213,7 @@ def _fees(
     if note is None and not found:
         found[str(token or asset)] = ZERO
     some = {name: amount for name, amount in found.items() if amount}
-    if note is not None:
-        # The fill's own fee is the unknown one.
-        if some:
-            raise Odd(f"{note}, and there are further fees")
-        return {}, note[:1000]
-    return some or found, None
+    return (some or found, None) if note is None else (some, note[:1000])
 
 
 def _flat(given: Any) -> tuple[str, Decimal]:
@@ -231,16 +224,18 @@ def _flat(given: Any) -> tuple[str, Decimal]:
     raise Odd("a flat fee is not understood")
 
 
-def _parsed(given: Any) -> dict[str, Any]:
-    """A fee as JSON, or as Python writes a dict, as the CSV has it."""
+def _parsed(given: Any) -> dict[str, Any] | None:
+    """A fee as JSON, or as Python writes a dict, as the CSV has it; None for none."""
     text = given.strip() if isinstance(given, str) else given
+    if text is None or text in ("", "null", "None"):
+        return None
     if isinstance(text, str):
         try:
             text = json.loads(text, parse_float=Decimal)
         except (ValueError, ArithmeticError, RecursionError):
             try:
-                text = ast.literal_eval(text)
-            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+                text = read_literal(text)
+            except ValueError:
                 text = None
     if not isinstance(text, dict):
         raise Odd("the trade fee is not understood")

@@ -126,6 +126,17 @@ def test_given_again_it_is_not_recorded_again(desk: Bookkeeper, given: dict[str,
     assert content(desk.database) == before
 
 
+@pytest.mark.parametrize("fee", [Fee(Decimal("0.2")), Fee(Decimal("0.1"), "XRP")])
+def test_given_again_with_another_fee_it_is_refused(desk: Bookkeeper, fee: Fee) -> None:
+    move(desk, tx_hash="AB", fee=Fee(Decimal("0.1")))
+    assert move(desk, tx_hash="AB", fee=Fee(Decimal("0.1"))).existing is not None
+    with pytest.raises(Conflict, match="another fee"):
+        move(desk, tx_hash="AB", fee=fee)
+    move(desk, "10", tx_hash="CD")
+    with pytest.raises(Conflict, match="another fee"):
+        move(desk, "10", tx_hash="CD", fee=fee)
+
+
 def test_a_dry_run_plans_what_would_be_done_and_writes_nothing(desk: Bookkeeper) -> None:
     before = content(desk.database)
     planned = move(desk, dry_run=True, key="T1", fee=Fee(Decimal(1))).plan

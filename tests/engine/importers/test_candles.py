@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.importers.candles import KIND
-from engine.importers.items import Item, Quarantined, Row, Settings, Unreadable
+from engine.importers.items import Item, PassedOver, Quarantined, Row, Settings, Unreadable
 from engine.importers.kinds import kind_of
 from engine.importers.sources import FileSource, sample_of
 from ledger.events import Mark
@@ -58,11 +58,30 @@ CLOSES = [("12:05:00", "1.5"), ("12:10:00", "1.75")]
         ("timestamp,open,high,low,close\n1767528000,1,1,1,1.5\n1767528300000,1,1,1,1.75\n", {}, CLOSES),
         ("at,price,size\n2026-01-04T12:00:00Z,1.5,7\n", {}, [("12:00:00", "1.5")]),
         ("at,bid,ask\n2026-01-04T12:00:00Z,1.5,1.6\n", {}, [("12:00:00", "1.550000000000000000")]),
-        ("[[1767528000000,1,2,3,1.5,4],[1767528300000,1,2,3,1.75,4]]", {}, CLOSES),
+        ("[[1767528000000,1,2,0.5,1.5,4],[1767528300000,1,2,0.5,1.75,4]]", {}, CLOSES),
         ('[{"time": 1767528000, "close": "1.5"},\n {"time": 1767528300, "close": 1.75}]', {}, CLOSES),
-        ('{"symbol": "x", "data": [[1767528000000,1,2,3,1.5,4],[1767528300000,1,2,3,1.75,4]]}', {}, CLOSES),
+        ('{"symbol": "x", "data": [[1767528000000,1,2,0.5,1.5,4],[1767528300000,1,2,0.5,1.75,4]]}', {}, CLOSES),
+        # Without a header; with a title; of other delimiters.
+        ("1767528000000,1,2,0.5,1.5,9,1767528299999\n1767528300000,1,2,0.5,1.75,9,1767528599999\n", {}, CLOSES),
+        ("https://www.example.com\nunix,date,symbol,open,high,low,close\n1767528000,2026,X,1,2,1,1.5\n"
+         "1767528300,2026,X,1,2,1,1.75\n", {}, CLOSES),
+        ((HEADER + TWO).replace(",", ";"), {}, CLOSES),
+        ((HEADER + TWO).replace(",", "\t").replace("time", "Open time"), {}, CLOSES),
+        # A close that is called a price, with its candle's opening beside it.
+        ((HEADER + TWO).replace("close", "Price"), {}, CLOSES),
+        # Envelopes, columns, and lists of time and price.
+        ('{"error": [], "result": {"X": [[1767528000,1,2,0.5,"1.5",4],[1767528300,1,2,0.5,"1.75",4]], "n": 1}}', {}, CLOSES),
+        ('{"retCode": 0, "result": {"list": [["1767528300000","1","2","1","1.75"],["1767528000000","1","2","1","1.5"]]}}',
+         {}, CLOSES[::-1]),
+        ('{"s": "ok", "t": [1767528000, 1767528300], "o": [1, 1], "h": [2, 2], "l": [1, 1], "c": [1.5, 1.75]}', {}, CLOSES),
+        ('{"prices": [[1767528000000, 1.5]]}', {}, [("12:00:00", "1.5")]),
+        # Of several assets the distance is that of one.
         (
-            "time,asset,close\n2026-01-04T12:00:00Z,XRP,1.5\n2026-01-04T12:05:00Z,BTC,2\n", {"asset": None},
+            "time,asset,close\n2026-01-04T12:00:00Z,XRP,1.5\n2026-01-04T12:00:30Z,BTC,2\n2026-01-04T12:05:00Z,XRP,1.75\n",
+            {"asset": None}, [("12:05:00", "1.5"), ("12:05:30", "2"), ("12:10:00", "1.75")],
+        ),
+        (
+            "time,asset,close\n2026-01-04T12:00:00Z,XRP,1.5\n2026-01-04T12:05:00Z,XRP,2\n", {"asset": None},
             [("12:05:00", "1.5"), ("12:10:00", "2")],
         ),
     ],
@@ -80,7 +99,12 @@ def test_a_mark_stands_at_the_close(tmp_path: Path, content: str, settings: dict
         ((HEADER + TWO).replace("1.5,9", "-1.5,9"), {}, "negative"),
         ((HEADER + TWO).replace("1.5,9", "x,9"), {}, "not a decimal"),
         ((HEADER + TWO).replace("1.5,9", "1.5"), {}, "the header 6"),
-        ("[[1767528000000,1,2,3,1.5,4],7,[1767528300000,1,2,3,1.75,4]]", {}, "no candle"),
+        # Time, open, close, high, low, as some exchanges have it.
+        # One asset's price is not another's.
+        ("time,symbol,close\n1767528000,XRPUSDT,2\n1767528300,BTCUSDT,90000\n", {}, "it prices 'BTCUSDT'"),
+        ("[[1767528000000,1,1.5,2,0.5],[1767528300000,1,1.75,2,0.5]]", {}, "is not its highest"),
+        ('[{"time": 1767528000, "close": 1}, {"time": 1767528300}]', {}, "it has no close"),
+        ("[[1767528000000,1,2,0.5,1.5,4],7,[1767528300000,1,2,0.5,1.75,4]]", {}, "no candle"),
     ],
 )
 def test_a_price_that_cannot_be_placed_is_named(
@@ -89,6 +113,29 @@ def test_a_price_that_cannot_be_placed_is_named(
     assert any(
         isinstance(item, Quarantined) and reason in item.reason for item in read(tmp_path / "x", content, **settings)
     )
+
+
+@pytest.mark.parametrize("gap", ["", "null", "NaN", "0", "0.00"])
+def test_a_gap_is_no_price(tmp_path: Path, gap: str) -> None:
+    """A price of 0 would make an asset worthless; and the gap's time still says how long a candle is."""
+    rows = [
+        f"2026-01-04T12:{minute:02}:00Z,{price},{price},{price},{price},9" for minute, price in ((0, "1.5"), (5, gap))
+    ]
+    first, second = read(tmp_path / "x", HEADER + "\n".join([*rows, "2026-01-04T12:30:00Z,1,2,1,1.75,9"]))[:2]
+    assert marks([first]) == [("12:05:00", "1.5")]
+    assert isinstance(second, PassedOver)
+
+
+def test_a_month_ends_with_its_last_day(tmp_path: Path) -> None:
+    rows = "".join(f"2025-{month:02}-01T00:00:00Z,1,2,1,1.5,9\n" for month in (1, 2, 3, 12))
+    ends = [time_text(item.at)[:10] for item in read(tmp_path / "x", HEADER + rows) if isinstance(item, Row)]
+    assert ends == ["2025-02-01", "2025-03-01", "2025-04-01", "2026-01-01"]
+
+
+def test_a_candle_that_has_not_closed_has_no_close(tmp_path: Path) -> None:
+    closed, unfinished = read(tmp_path / "x", HEADER + TWO, now=NOON + timedelta(minutes=9))
+    assert isinstance(closed, Row)
+    assert isinstance(unfinished, PassedOver)
 
 
 def test_a_file_of_something_else_is_unreadable(tmp_path: Path) -> None:
@@ -154,4 +201,4 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
             items = read(path, content)
         except Unreadable:
             continue
-        assert all(isinstance(item, Row | Quarantined) for item in items)
+        assert all(isinstance(item, Row | Quarantined | PassedOver) for item in items)

@@ -75,6 +75,8 @@ def facts(tmp_path: Path, entry: Any, **settings: Any) -> list[Any]:
         (None, [{"cost": 0.1, "currency": "BNB"}, {"cost": 0.2, "currency": "BNB"}], ("BNB", "0.3"), []),
         (None, [{"cost": 1, "currency": "A"}, {"cost": -2, "currency": "B"}], ("A", "1"), [("B", "2")]),
         ({}, [{"cost": 1, "currency": "A"}], ("A", "1"), []),
+        ("0.1 BNB", None, ("BNB", "0.1"), []),
+        ("{'cost': 0.12345678901234567890, 'currency': 'BNB'}", None, ("BNB", "0.1234567890123456789"), []),
         ({"cost": 1, "currency": "A"}, [], ("A", "1"), []),
         # Unknown stays unknown.
         (None, None, (None, None), []),
@@ -134,6 +136,17 @@ def test_the_cost_is_what_was_paid_and_near_price_times_amount(
         ),
         ({"symbol": "BTC/USDT:USDT", "fee": {"cost": 0, "currency": "USDT"}, "info": {"closedPnl": "0"}}, []),
         ({"contractSize": 100}, []),
+        # A spot symbol, which the exchange's own answer says was traded on margin.
+        *(
+            ({"symbol": "XRP/RLUSD", "fee": {"cost": 1, "currency": "RLUSD"}, "info": info}, [("RLUSD", "-1", "fee")])
+            for info in (
+                {"isIsolated": False},
+                {"margin": "4.0000"},
+                {"isLeverage": "1"},
+                {"instType": "MARGIN"},
+                {"tradeType": "MARGIN_TRADE"},
+            )
+        ),
     ],
 )
 def test_a_contract_is_never_a_fill(tmp_path: Path, more: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
@@ -141,6 +154,11 @@ def test_a_contract_is_never_a_fill(tmp_path: Path, more: dict[str, Any], expect
     assert isinstance(contract, Contract)
     made = [fact for row in rows if isinstance(row, Row) for fact in row.facts]
     assert [(f.asset, str(f.amount), f.reason) for f in made if isinstance(f, Adjustment)] == expected
+
+
+@pytest.mark.parametrize("info", [{"margin": "0.00000"}, {"margin": "none"}, {"isLeverage": "0"}, {"instType": "SPOT"}])
+def test_a_spot_trade_is_a_fill(tmp_path: Path, info: dict[str, Any]) -> None:
+    assert isinstance(facts(tmp_path, trade(1, 0, info=info))[0], Fill)
 
 
 def test_funding_is_an_adjustment(tmp_path: Path) -> None:
@@ -214,6 +232,9 @@ def ledger(kind: str, **more: Any) -> dict[str, Any]:
         (ledger("trade"), PassedOver),
         (ledger("transaction"), PassedOver),
         (ledger("transfer"), PassedOver),
+        (ledger("deposit"), PassedOver),  # what fetchDeposits gives under another id
+        (ledger("rollover", direction="out"), ("BNB", "-0.5", "funding")),
+        (ledger("margin", amount=0, fee={"cost": 0.5, "currency": "BNB"}), ("BNB", "-0.5", "fee")),
         (ledger("rebate", status="pending"), PassedOver),
         (ledger("rebate", amount=0), PassedOver),
         (ledger("gift"), Quarantined),
@@ -292,12 +313,20 @@ def test_any_entry_is_taken_or_named(
     assert [item.id for item in items if isinstance(item, Row)][-1] == "XRP/RLUSD:2"
 
 
+def test_movements_alone_are_recognised(tmp_path: Path) -> None:
+    """What a program keeps of them may leave the exchange's own answer out."""
+    given = [movement(1, 0, "deposit", "5", txid="AB"), movement(2, 0, "withdrawal", "5", txid="CD")]
+    for each in given:
+        del each["info"]
+    assert files_of(None, [FileSource(str(written(tmp_path, *given)))])[0].kind.name == "ccxt"
+
+
 def test_an_odd_entry_never_stops_an_import(keeper: Bookkeeper, tmp_path: Path) -> None:
     odd = [
         trade(1, 0, amount="1e25"), trade(2, 0, side="both"), trade(3, 0, symbol="A B/C"), trade(4, 0, symbol="XRP/XRP"),
         trade(5, 0, timestamp=10**18), trade(6, 0, order="o" * 300), trade("7" * 300, 0), trade(8, 0, id="a\x07"),  # type: ignore[arg-type]
         movement(9, 0, "deposit", "1e30"), movement(10, 0, "deposit", "1", "A B"), movement(11, 0, "deposit", "1", txid=" "),
-        movement(12, 0, "deposit", "1", comment="x\x00"),
+        movement(12, 0, "deposit", "1", comment="x\x00"), trade(13, 0, fee={"cost": f"1.{'0' * 300}1", "currency": "A"}),
     ]  # fmt: skip
     report = imported(keeper, written(tmp_path, *odd, trade(99, 1)))
     assert (report.quarantine, dict(report.added)) == (len(odd), {"fill": 1})

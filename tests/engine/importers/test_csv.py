@@ -265,6 +265,68 @@ def test_times(given: str, zone: Any, formats: tuple[str, ...], expected: str | 
         assert time_text(reader.read(given)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("UTC+1", "11"),
+        ("GMT-02:00", "14"),
+        ("+0530", "06"),
+        ("-05:30", "17"),
+        ("Europe/Zurich", "11"),
+        ("UTC+24", None),
+        ("+5:3", None),
+        ("Nowhere", None),
+    ],
+)
+def test_a_zone_is_a_name_or_an_offset(name: str, at: str | None, tmp_path: Path) -> None:
+    mapping = "time: T\nzone: {column: Z}\nrows:\n- deposit: {asset: C, amount: A}\n"
+    (item,) = read(tmp_path, mapping, f"T,Z,C,A\n2026-01-04 12:00:00,{name},EUR,1\n")
+    assert (time_text(item.at)[11:13] if isinstance(item, Row) else None) == at
+
+
+@pytest.mark.parametrize(
+    ("given", "decimal", "thousands", "expected"),
+    [
+        ("1,234.5", ".", ",", "1234.5"),
+        ("-1.234,5", ",", ".", "-1234.5"),
+        ("1\u00a0234\u202f567,5", ",", " ", "1234567.5"),
+        ("1'234", ".", "'", "1234"),
+        # What is no thousand is not ten times as much.
+        ("1,5", ".", ",", None),
+        ("1234,567", ".", ",", None),
+        ("1.5", ",", ".", None),
+        ("1,234.5,6", ".", ",", None),
+    ],
+)
+def test_signs_stand_between_thousands(given: str, decimal: str, thousands: str, expected: str | None) -> None:
+    if expected is None:
+        with pytest.raises(ValueError, match=r"thousands|not a number|has a point"):
+            number(given, decimal, thousands)
+    else:
+        assert number(given, decimal, thousands) == Decimal(expected)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "lines"),
+    [
+        (
+            "Date;Type;Pair;Amount;Total",
+            "2026-01-03T10:00:00Z;buy;XRP/EUR;1.234,5;2.469,00",
+            ['decimal: ","', 'thousands: "."'],
+        ),
+        ("Date;Type;Pair;Amount;Total", "2026-01-03T10:00:00Z;buy;XRP/EUR;1234,5;2469,00", ['decimal: ","']),
+        ("Date;Type;Pair;Amount;Total", "2026-01-03T10:00:00Z;buy;XRP/EUR;1,234.5;2,469.00", ['thousands: ","']),
+        ("Date;Type;Pair;Amount;Total", "2026-01-03T10:00:00Z;buy;XRP/EUR;1234.5;2469", []),
+    ],
+)
+def test_learning_finds_out_how_numbers_are_written(header: str, row: str, lines: list[str], tmp_path: Path) -> None:
+    (tmp_path / "given.csv").write_text(f"{header}\n{row}\n")
+    proposed = propose(FileSource(str(tmp_path / "given.csv")))
+    assert [line for line in proposed.splitlines() if line.startswith(("decimal", "thousands"))] == lines
+    (item,) = read(tmp_path, proposed, f"{header}\n{row}\n")
+    assert plain(item)[0][:5] == ("buy", "XRP", "1234.5", "EUR", "2469.00" if "00" in row.split(";")[-1] else "2469")
+
+
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9))
 def test_numbers_with_thousands_are_exact(given: Decimal) -> None:
     assert number(f"{given:,.6f}", ".", ",") == given

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine import inbox
 from engine.bookkeeper import Bookkeeper
-from engine.capital import Movement, withdraw
+from engine.capital import Movement, reverse, withdraw
 from engine.importers import landing
 from engine.importers.deciding import Answer, How
 from engine.importers.importing import import_files
@@ -21,11 +21,11 @@ from engine.importers.items import Movement as Moved
 from engine.importers.items import Origin, Row, Settings
 from engine.importers.landing import Policy
 from engine.importers.pricing import PriceFrom
-from engine.importers.resolving import dismiss, resolve
+from engine.importers.resolving import As, dismiss, resolve
 from engine.inbox import Entry, Proposal
 from engine.proof.check import check
 from ledger.errors import Refusal, Refused
-from ledger.events import Fill
+from ledger.events import Fill, Reversal
 from tests.engine.importers.import_support import ItemsKind, at, balances, imported, movement, trade, written
 from tests.support import BOOK, event, log_of, open_keeper
 
@@ -132,6 +132,15 @@ def test_past_a_movement_that_waits_it_is_resolved_late_and_says_so(keeper: Book
     assert paid.event.evidence.late is not None  # type: ignore[attr-defined]
     assert imported(keeper, path).is_whole
     assert check(keeper.database, BOOK).ok
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "a\x07b", "x" * 10_001])
+def test_a_dismissal_needs_a_reason(keeper: Bookkeeper, tmp_path: Path, reason: str) -> None:
+    imported(keeper, written(tmp_path, movement(1, 0, "withdrawal", "5")))
+    with pytest.raises(Refused):
+        dismiss(keeper, BOOK, 1, reason)
+    with keeper.database.reading() as connection:
+        assert inbox.require_entry(connection, BOOK, 1).is_open
 
 
 def test_what_is_dismissed_does_not_come_back(keeper: Bookkeeper, tmp_path: Path) -> None:
@@ -274,6 +283,32 @@ def test_a_movement_recorded_by_hand_answers_for_one_row_only(keeper: Bookkeeper
     assert balances(keeper) == {"RLUSD": "140"}
 
 
+@pytest.mark.parametrize("by_hand", [None, "0.2", "0.3"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_fee_beside_a_movement_recorded_by_hand_goes_in_once(
+    keeper: Bookkeeper, tmp_path: Path, by_hand: str | None, *, behind: bool
+) -> None:
+    keeper.append(BOOK, event("deposit", asset="RLUSD", amount="100", at=at(-9)))
+    keeper.append(BOOK, event("withdrawal", asset="RLUSD", amount="70", basis_delta="-70", tx_hash=HASH, at=at(5)))
+    if by_hand is not None:
+        keeper.append(
+            BOOK, event("adjustment", asset="RLUSD", amount=f"-{by_hand}", reason="fee", tx_hash=HASH, at=at(5))
+        )
+    fee = {"cost": "0.2", "currency": "RLUSD"}
+    given = [movement(1, 6, "withdrawal", "70", txid=HASH, fee=fee)]
+    if behind:  # a movement that waits holds the fee back
+        given.insert(0, movement(2, 1, "deposit", "1", "XRP"))
+    path = written(tmp_path, *given)
+    first = imported(keeper, path)
+    assert (first.same, first.held) == (1, int(behind and by_hand != "0.2"))
+    if behind:
+        dismiss(keeper, BOOK, first.waiting[0].id, "a test")
+    for _ in range(2):
+        assert imported(keeper, path).same == 0
+    fees = {None: "29.8", "0.2": "29.8", "0.3": "29.5"}  # 0.3 is another fee than the file's
+    assert balances(keeper) == {"RLUSD": fees[by_hand]}
+
+
 def test_rows_of_one_hash_in_one_file_are_several_movements(keeper: Bookkeeper, tmp_path: Path) -> None:
     path = written(tmp_path, *(movement(number, 0, "deposit", "7", txid=HASH) for number in (1, 2, 3)))
     for _ in range(2):
@@ -333,6 +368,21 @@ def test_a_proposal_is_replaced_withdrawn_and_named(keeper: Bookkeeper, tmp_path
         gone = inbox.withdraw_proposals(transaction.connection, BOOK, keeper.now(), assets=["XRP"])
     assert [entry.asset for entry in gone] == ["XRP"]
     assert [entry.asset for entry in entries(keeper) if entry.sort == "proposal"] == ["BTC"]
+
+
+@pytest.mark.parametrize("named", ["deposit", "adjustment"])
+def test_a_movement_near_the_time_that_a_difference_was_given_asks(
+    keeper: Bookkeeper, tmp_path: Path, named: As
+) -> None:
+    """The difference was found a month later; what counts is when it happened."""
+    (found,) = propose(keeper, Proposal("RLUSD", Decimal(40), at(60 * 24 * 30), "40 more"))
+    done = resolve(keeper, BOOK, found.id, Answer(), named=named, at=at(3))
+    path = written(tmp_path, movement(5, 60, "deposit", "40"), movement(6, 60 * 24 * 30, "deposit", "40"))
+    report = imported(keeper, path, goes_on=True)
+    assert [(entry.cause, entry.at) for entry in report.waiting] == [("looks_recorded", at(60))]
+    assert done.stored is not None
+    reverse(keeper, BOOK, Reversal(reverses=done.stored.version, reason="wrong"))
+    assert imported(keeper, path, goes_on=True).is_whole
 
 
 def test_a_proposal_becomes_an_adjustment_of_either_sign(keeper: Bookkeeper) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.importers import json_stream
-from engine.importers.json_stream import Element, Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Element, Malformed
 
 
 def read(text: str) -> list[Any]:
@@ -34,6 +35,12 @@ def read(text: str) -> list[Any]:
         ('{"a": 1}{"b": 2}', [{"a": 1}, {"b": 2}]),
         ('{"a":\n 1}\n{"b": 2}', [{"a": 1}, {"b": 2}]),
         ('[1]\n[2, 3]\n{"a": 4}', [1, 2, 3, {"a": 4}]),
+        ("[\n1\n]\n[\n2\n]", [1, 2]),
+        # A stream of lists, a list a line: a bad line is told by itself.
+        (
+            "[1]\nnonsense\n[2]\n[3",
+            [1, (2, "not JSON: a line must be a whole value"), 2, (4, "not JSON: a line must be a whole value")],
+        ),
         (
             "[4.000001, 1e-8, 12345678901234567890]",
             [Decimal("4.000001"), Decimal("1e-8"), Decimal(12345678901234567890)],
@@ -89,9 +96,53 @@ def test_every_form_gives_the_same_values(given: list[Any], form: str, piece: in
         json_stream.CHUNK_CHARACTERS = before
 
 
-@given(st.text(alphabet='[]{}",:0123456789.eE-+truefalsn \n\\u', max_size=60))
-def test_any_text_is_read_to_its_end_without_an_error(text: str) -> None:
-    for found in read_json(io.StringIO(text)):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"trades": [{"a": 1}, 2], "trades_count": 2}', [(("trades",), {"a": 1}), (("trades",), 2)]),
+        (
+            '{"metadata": {"x": [1]}, "strategy": {"S": {"y": 1, "trades": [7]}, "T": {"trades": [8]}}, "z": null}\n'
+            '{"trades": [9]}',
+            [(("strategy", "S", "trades"), 7), (("strategy", "T", "trades"), 8), (("trades",), 9)],
+        ),
+        ('{"pair": "A", "n": {"b": 1}}\n{"trades": [1]}', [((), {"pair": "A", "n": {"b": 1}}), (("trades",), 1)]),
+        ('{"a": {}, "trades": []}', []),
+        # Not in an envelope.
+        ('{"pair": "A", "trade": [1]}', [((), {"pair": "A", "trade": [1]})]),
+        ('[{"trades": [1]}]', [((), {"trades": [1]})]),
+    ],
+)
+def test_the_items_of_an_envelopes_list(text: str, expected: list[Any]) -> None:
+    for indented in (text, text.replace(" ", "\n  ")):
+        found = list(read_json(io.StringIO(indented), lists=("trades",)))
+        assert [(each.path, each.value) for each in found if isinstance(each, Element)] == expected
+        assert len(found) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ('{"trades": [1', ["the array breaks off here"]),
+        ('{"trades": [1]', ["the object breaks off here"]),
+        ('{"trades": [1] 2', ["expected , or } here"]),
+        ('{"trades": [1], 2', ["expected a name here"]),
+        ('{"trades": [1], "a" 2', ["expected : here"]),
+        (
+            '{"trades": [1, {"a": 1, "a": 2}, 3], "n": NaN}',
+            ["the name 'a' is given twice in one object", "NaN is no number"],
+        ),
+    ],
+)
+def test_a_fault_in_an_envelope_is_said_once(text: str, reasons: list[str]) -> None:
+    found = list(read_json(io.StringIO(text), lists=("trades",)))
+    assert [each.value for each in found if isinstance(each, Element)][:1] == [1]
+    assert [each.reason.split(";")[0] for each in found if isinstance(each, Malformed)] == reasons
+
+
+@given(st.text(alphabet='[]{}",:0123456789.eE-+truefalsn \n\\u', max_size=60), st.booleans())
+def test_any_text_is_read_to_its_end_without_an_error(text: str, enveloped: bool) -> None:
+    text = f'{{"trades": [1], {text}' if enveloped else text
+    for found in read_json(io.StringIO(text), lists=("trades",) if enveloped else ()):
         assert isinstance(found, Element | Malformed)
         assert 1 <= found.line <= text.count("\n") + 1
         assert not _has_float(found.value if isinstance(found, Element) else None)

@@ -251,6 +251,29 @@ def test_an_equal_amount_at_a_near_time_is_only_proposed(desk: Desk) -> None:
         resolve_transfer(desk.keeper, BOOK, 1, Answer())
 
 
+@pytest.mark.both_engines
+def test_a_recorded_movement_of_equal_amount_is_proposed_and_can_be_named(desk: Desk) -> None:
+    """A deposit of the numeraire goes straight in, so that it never waits."""
+    desk.imported(
+        "bot",
+        movement(2, 600, "deposit", "30"),
+        movement(3, 2000, "deposit", "30"),  # too late
+        movement(4, 0, "deposit", "31"),
+        into(5, 0, "30"),  # of a transaction of its own, which is no objection to an entry without a hash
+    )
+    desk.imported(BOOK, movement(1, 0, "withdrawal", "30"))
+    (found,) = cast("Any", inbox_report(desk.keeper.database, BOOK).document)["entries"]
+    versions = {stored.event.key: stored.version for stored in log_of(desk.keeper, "bot")}
+    assert found["proposed_sides"] == [
+        f"the deposit bot:{version}" for version in sorted((versions["ccxt:deposit:2"], versions["ccxt:deposit:5"]))
+    ]
+    done = resolve_transfer(desk.keeper, BOOK, 1, Answer(), Named("bot", version=versions["ccxt:deposit:2"]))
+    assert (done.sent, done.fee) == ("main:4", Decimal(0))
+    assert figures(desk.keeper, "bot") == ("121", "101", "0", "-20")
+    assert check(desk.keeper.database, BOOK).ok
+    assert check(desk.keeper.database, "bot").ok
+
+
 def test_a_person_names_the_other_side_where_no_hash_does(desk: Desk) -> None:
     desk.keeper.append(BOOK, event("mark", asset="XRP", price="1", at=at(-1), key="mark"))
     desk.keeper.append(BOOK, event("deposit", asset="XRP", amount="50", price="1", at=at(-1), key="XRP"))
@@ -266,6 +289,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "more arrived": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(version=5)), "31 arrived of 30"),
     "no version": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(version=99)), "no version 99"),
     "itself": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(entry=1)), "is no deposit of RLUSD"),
+    "no version in the other book": (
+        lambda keeper: resolve_transfer(keeper, BOOK, 1, Answer(), Named("bot", version=9)), "bot has no version 9"),
+    "a transfer within a book": (
+        lambda keeper: resolve_transfer(keeper, BOOK, 1, Answer(), Named(version=5)), "is in the same book"),
     "another book": (lambda keeper: resolve_internal(keeper, BOOK, 3, Named("bot", 1)), "is in another book"),
     "the withdrawal is recorded": (
         lambda keeper: resolve_transfer(keeper, "bot", 1, Answer()), "main:4 is recorded already"),

@@ -39,6 +39,7 @@ def test_bytes_that_are_not_utf_8_do_not_spoil_the_rest(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ("a,b\n".encode("utf-16"), "UTF-16"),
+        (b"PK\x03\x04\x14\x00ledgers.csv", "unpack it"),
         (gzip.compress(TEXT.encode() * 1000, mtime=0)[:-20], "damaged or cut short"),
         (b"\x1f\x8bnonsense", "damaged or cut short"),
         (None, "cannot be read"),

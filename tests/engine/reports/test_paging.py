@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.reports import history, paging
-from engine.reports.capital import BasisWanted, _moves, basis_page, movements
+from engine.reports.capital import BasisWanted, basis_page, movements
 from engine.reports.history import BEGINNING, Anchor, History
 from engine.reports.paging import Page, Wanted, register_page
 from engine.views import Moment, RegisterFilter, audit_basis, register
 from ledger import store
+from ledger.capital_index import moves_basis
 from ledger.events import Event
 from projections.register import RegisterRow
 from tests.engines import raw_access
@@ -220,7 +221,7 @@ def test_a_ledger_that_has_lost_its_index_of_capital_is_read_without(tmp_path: P
 def test_the_capital_of_a_long_log_is_found_by_its_index(keeper: Bookkeeper) -> None:
     """SQLite would read the whole book: a second for a million events, with each request."""
     with keeper.database.reading() as connection:
-        where = _moves(connection, BOOK).compile(connection, compile_kwargs={"literal_binds": True})
+        where = moves_basis(connection, BOOK).compile(connection, compile_kwargs={"literal_binds": True})
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN SELECT basis_delta FROM events WHERE {where}").all()
     assert any("idx_events_capital" in row[-1] for row in plan), plan
     assert all("version=?" in row[-1] for row in plan if "PRIMARY KEY" in row[-1]), plan

@@ -21,9 +21,14 @@ OPTIONAL = frozenset({"Remark"})
 
 _BUYS = frozenset({"buy", "transaction buy", "transaction spend"})
 _SELLS = frozenset({"sell", "transaction sold", "transaction revenue"})
-_RELATED = frozenset({"transaction related", "large otc trading", "binance convert", "auto-conversion", "convert"})
+_RELATED = frozenset(
+    {
+        "transaction related", "large otc trading", "binance convert", "auto-conversion", "convert",
+        "auto-invest transaction", "stablecoins auto-conversion", "convert fiat to crypto ocbs", "fiat exchange",
+    }
+)  # fmt: skip
 _DUST = frozenset({"small assets exchange bnb", "small assets exchange bnb (spot)", "small assets exchange"})
-_FEES = frozenset({"fee", "transaction fee", "transaction fees"})
+_FEES = frozenset({"fee", "transaction fee", "transaction fees", "trade fee"})
 _EXACT = {
     "deposit": "movement", "withdraw": "movement", "fiat deposit": "movement", "fiat withdraw": "movement",
     "fiat withdrawal": "movement", "withdrawal": "movement", "send": "movement", "receive": "movement", "pay": "movement",
@@ -35,7 +40,8 @@ _EXACT = {
     "realized profit and loss": "realised", "realized pnl": "realised", "funding fee": "funding",
     "insurance fund": "realised",
     "futures fee": "fee", "bnb fee deduction": "fee", "isolated margin interest": "funding", "margin interest": "funding",
-    "cross margin liquidation": "realised",
+    "cross margin liquidation": "realised", "cross margin liquidation - small assets takeover": "realised",
+    "bnb deducts fee": "fee", "binance card spending": "movement", "card spend": "movement",
 }  # fmt: skip
 # Words of an operation, the first that fits decides.
 _WORDS = (
@@ -191,7 +197,8 @@ def _traded(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
     if not came or not went:
         raise Odd("of this trade only one side is in the file")
     if len(came) > 1 or len(went) > 1:
-        return _converted(part, at)
+        charged: list[Fact] = [adjustment(asset, amount, "fee") for asset, amount in fees.items()]
+        return _converted([change for change in part if change.sort != "fee"], at, charged)
     sorts = {change.sort for change in part}
     if sorts & {"buy", "sell"}:  # what was bought or sold is the base asset
         given = paired(came[0], went[0], came[0][0] if "sell" in sorts else went[0][0])
@@ -217,8 +224,11 @@ def _transferred(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
     return items
 
 
-def _converted(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
-    """Some assets became others. What is locked away, or comes back, has no other side in the statement."""
+def _converted(part: Sequence[_Change], at: datetime, others: Sequence[Fact] = ()) -> Iterable[Item]:
+    """Some assets became others. What is locked away, or comes back, has no other side in the statement.
+
+    `others`: what belongs to it and is no part of the exchange, such as fees.
+    """
     sums = _sums(part)
     if not sums:
         return [PassedOver(change.line.origin, "between accounts of one's own") for change in part]
@@ -228,7 +238,7 @@ def _converted(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
         return [_row([change], at, [_adjusted(change, "locked")]) for change in part]
     note = part[0].line.get("Operation")
     facts = [adjustment(asset, amount, "conversion", group=group, note=note) for asset, amount in sums.items()]
-    return [_row(part, at, facts)]
+    return [_row(part, at, [*facts, *others])]
 
 
 def _contract(change: _Change, at: datetime) -> Iterable[Item]:

@@ -9,7 +9,9 @@ What was decided:
 
     fills               quote amount = total without the fee, exactly
     account statement   match and fee rows of one trade id are a fill; conversions (USD to USDC) adjustments `conversion`
-    buy, sell           a fill of the subtotal; the fee on top of it, in the price's currency; amounts have its symbol
+    buy, sell           a fill of the subtotal; the fee on top of it, in the price's currency; amounts have its symbol. Where
+                        the notes name another asset that was paid (`for 597.6 USDC on BTC-USDC at 60000 USDC/BTC`), that
+                        one, by the notes' figures
     convert             a fill of what the notes say; its spread is in the amounts, and no fee is named
     send, receive,      movements; older exports have no signs, and the type says it
     deposit, withdrawal

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from engine.importers.items import Fact, Item, Movement, PassedOver, Row, Settings
-from engine.importers.venues.reading import Line, Odd, adjustment, exchange, fill, number, rescued, time, utc_times
+from engine.importers.venues.reading import (
+    Line,
+    Odd,
+    adjustment,
+    exchange,
+    fill,
+    number,
+    product,
+    rescued,
+    time,
+    utc_times,
+)
 from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.errors import shown
 
@@ -30,6 +42,14 @@ _OUT = frozenset(
 _OWN_WALLETS = ("retail staking transfer", "retail unstaking transfer", "vault transfer")
 _SWAPS = ("retail eth2 deprecation", "asset migration", "wrap asset", "unwrap asset", "token migration")
 _CONVERTED = re.compile(r"Converted ([0-9.,]+) (\S+) to ([0-9.,]+) (\S+)", re.ASCII)
+# `on BTC-USDC at 60000 USDC/BTC` is only there for trades on the exchange.
+_TRADED = re.compile(
+    r"(?:Bought|Sold) ([0-9.,]+) (\S+) for [^0-9\s]{0,4}([0-9.,]+) ([A-Z0-9]+)"
+    r"(?: on [A-Z0-9]+-([A-Z0-9]+))?(?: at ([0-9.,]+) \S+)?.*",
+    re.ASCII,
+)
+# The oldest exports have the currency in the names of columns.
+_OLD_PRICE = re.compile(r"([A-Z]{3}) Spot Price at Transaction", re.ASCII)
 _THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?", re.ASCII)
 _MONEY = re.compile(r"([+-]?)([^0-9+\-.,]{0,4})([+-]?)([0-9][0-9,]*(?:\.[0-9]*)?(?:[eE]-?[0-9]{1,3})?)(?:\s*[A-Z]{3})?")
 
@@ -41,6 +61,7 @@ def statement(lines: Iterable[Any], settings: Settings) -> Iterator[Item]:
         if not isinstance(line, Line):
             yield line
             continue
+        line = _with_currency(line)
         if waiting is not None and _is_swap(waiting, line):
             yield from rescued(line.origin, f"{waiting.text} / {line.text}", partial(_swap, (waiting, line), settings))
             waiting = None
@@ -50,6 +71,15 @@ def statement(lines: Iterable[Any], settings: Settings) -> Iterator[Item]:
         waiting = line
     if waiting is not None:
         yield from rescued(waiting.origin, waiting.text, partial(_single, waiting, settings))
+
+
+def _with_currency(line: Line) -> Line:
+    """The row with the columns of the newer exports."""
+    currency = next((found[1] for name in line.cells if (found := _OLD_PRICE.fullmatch(name))), None)
+    if currency is None:
+        return line
+    cells = {name.removeprefix(f"{currency} "): cell for name, cell in line.cells.items()}
+    return replace(line, cells={**cells, "Price Currency": currency})
 
 
 def _kind(line: Line) -> str:
@@ -155,12 +185,41 @@ def _trade(line: Line, settings: Settings) -> Item:
         # Sums are rounded to hundredths, each by itself.
         if subtract(total.copy_abs(), expected).copy_abs() > Decimal("0.03"):
             raise Odd(f"the total {amount_text(total)} is not the subtotal and the fee, {amount_text(expected)}")
+    asset, size = line.required("Asset"), _signed(line).copy_abs()
+    exchanged = _in_notes(line, asset, size, quote, is_buy=is_buy) or (quote, subtotal, fee)
+    paid_in, paid, charged = exchanged
     one = fill(
-        side="buy" if is_buy else "sell", base_asset=settings.named(line.required("Asset")),
-        base_amount=_signed(line).copy_abs(), quote_asset=settings.named(quote), quote_amount=subtotal,
-        fee_asset=None if fee is None else settings.named(quote), fee_amount=fee, source_note=line.get("Notes") or None,
+        side="buy" if is_buy else "sell", base_asset=settings.named(asset), base_amount=size,
+        quote_asset=settings.named(paid_in), quote_amount=paid, fee_amount=charged,
+        fee_asset=None if charged is None else settings.named(paid_in), source_note=line.get("Notes") or None,
     )  # fmt: skip
     return Row(line.origin, _time(line), line.get("ID") or None, (one,))
+
+
+def _in_notes(
+    line: Line, asset: str, size: Decimal, money: str, *, is_buy: bool
+) -> tuple[str, Decimal, Decimal | None] | None:
+    """What was paid or received, as the notes say: its asset, the amount without the fee, the fee (None: unknown).
+
+    The columns value everything in the account's own currency, `money`; the notes name what a trade was really against,
+    such as USDC. None where that is `money`, or they do not say. Raises Odd.
+    """
+    found = _TRADED.fullmatch(line.get("Notes"))
+    if found is None or found[2] != asset:
+        return None
+    quote = found[5] or found[4]
+    if quote == money:
+        return None
+    whole = _plain(found[3]) if found[4] == quote else None  # the fee included
+    paid = None if found[6] is None else product(size, _plain(found[6]))
+    if whole is None and paid is None:
+        raise Odd(f"the notes do not say how much {quote} it was")
+    if whole is None or paid is None:
+        return quote, paid or whole or ZERO, None
+    fee = subtract(whole, paid) if is_buy else subtract(paid, whole)
+    if fee < 0 or fee > product(whole, Decimal("0.1")):  # the price is rounded
+        return quote, whole, None
+    return quote, paid, fee
 
 
 def _convert(line: Line, settings: Settings) -> Item:

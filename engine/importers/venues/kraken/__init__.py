@@ -10,7 +10,8 @@ What was decided:
     trade; spend and    the rows of one refid are a fill; its fee is the one in the quote asset, else the first; further
     receive             ones (KFEE) are adjustments `fee`. Of more than two assets: adjustments `conversion`, of one group
     trades.csv          gives the order of a ledger's fill; a trade that no ledger has becomes a fill itself, of the same id
-    deposit, withdrawal movements; one that failed (its refid again, with the sign turned) is passed over
+    deposit, withdrawal movements; one that failed (its refid again, with the sign turned) names one transaction, and is
+                        settled as no capital
     spottostaking …     two rows of equal amount, of different refids: adjustments `conversion`, of one group
     staking, earn       `reward`; moving between wallets of one's own is passed over
     margin, rollover    a contract: adjustments `realised`, `fee`, `funding`
@@ -26,19 +27,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.importers.items import Item, Kind, Origin, Quarantined, Sample, Settings, Source, Unreadable
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from engine.importers.venues.kraken.balances import BalanceColumn
 from engine.importers.venues.kraken.ledger import Ledger
 from engine.importers.venues.kraken.trades import Trades
 from engine.importers.venues.reading import Line, head_has, read_table, rescued
 
-_LEDGER = frozenset({"txid", "refid", "time", "type", "asset", "amount", "fee"})
+LEDGER = frozenset({"txid", "refid", "time", "type", "asset", "amount", "fee"})
 _TRADES = frozenset({"txid", "ordertxid", "pair", "time", "type", "cost", "fee", "vol"})
 _API = frozenset({"refid", "time", "type", "asset", "amount", "fee"})
 
 
 def _is_header(columns: frozenset[str]) -> bool:
-    return columns >= _LEDGER or columns >= _TRADES
+    return columns >= LEDGER or columns >= _TRADES
 
 
 def _recognises(sample: Sample) -> bool:
@@ -64,11 +66,7 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
 
 
 def _is_trades(source: Source) -> bool:
-    with source.text() as text:
-        head = text.read(1 << 14)
-    if head.lstrip()[:1] == "{":
-        return False
-    return head_has(head.encode("utf-8", "replace"), lambda columns: columns >= _TRADES)
+    return head_has(source.head(), lambda columns: columns >= _TRADES)
 
 
 def _put_aside(source: Source, trades: Trades) -> Iterator[Item]:
@@ -104,7 +102,7 @@ def _lines(text: Any, file: str) -> Iterator[Line | Quarantined]:
     if first == "{":
         yield from _of_api(_Pushed(first, text), file)
         return
-    yield from read_table(_Pushed(first, text), file, lambda columns: columns >= _LEDGER).rows
+    yield from read_table(_Pushed(first, text), file, lambda columns: columns >= LEDGER).rows
 
 
 class _Pushed:

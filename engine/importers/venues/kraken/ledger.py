@@ -31,7 +31,7 @@ _TIMES = utc_times()
 _WITHIN_ROWS = 10_000
 _TRADES = frozenset({"trade", "spend", "receive", "sale", "conversion", "dustsweeping"})
 _REWARDS = frozenset(
-    {"staking", "dividend", "reward", "airdrop", "credit", "invite bonus", "nft_rebate", "tradeincentive"}
+    {"staking", "dividend", "reward", "airdrop", "credit", "invite bonus", "nft_rebate", "nftrebate", "tradeincentive"}
 )
 _OWN_REASONS = {"adjustment": "venue_adjustment", "nfttrade": "nft", "nftcreatorfee": "nft", "creator_nft_fee": "nft"}
 # Interest on a position that is kept open.
@@ -44,7 +44,7 @@ _STAKING = {
     "spotfromstaking": "stakingtospot",
 }
 _FUTURES = frozenset({"spottofutures", "spotfromfutures"})
-_GROUPED = _TRADES | {"withdrawal", "deposit", "earn", "settled", "transfer"}
+_GROUPED = _TRADES | {"withdrawal", "deposit", "earn", "settled", "transfer", "custodytransfer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ class Ledger:
             "settled": self._converted,
             "earn": self._earn,
             "transfer": self._transfer,
+            "custodytransfer": self._transfer,
         }.get(sort, self._movements)
         yield from rescued(first.line.origin, text, partial(read, group.entries))
 
@@ -199,29 +200,25 @@ class Ledger:
         return self._movements(entries)
 
     def _movements(self, entries: Sequence[Entry]) -> Iterable[Item]:
-        """Deposits and withdrawals; one that failed stands in the ledger twice, the second time with the sign turned."""
-        is_back = len(entries) > 1 and not _sums((entry.asset, entry.amount) for entry in entries)
-        if is_back and any(entry.amount for entry in entries):
-            kept = _fees(entries)
-            items: list[Item] = [
-                PassedOver(entry.line.origin, f"{entries[0].kind[0]} that failed") for entry in entries
-            ]
-            return [*items, self._row(entries[-1], kept)] if kept else items
-        return [self._movement(entry) for entry in entries]
+        """Deposits and withdrawals; one that failed stands in the ledger twice, the second time with the sign turned.
 
-    def _movement(self, entry: Entry) -> Item:
+        The two of it name one transaction, so that they are settled together as no capital, unless the first was recorded
+        before the second was known.
+        """
+        is_back = len(entries) == 2 and not _sums((entry.asset, entry.amount) for entry in entries)
+        failed = f"kraken:{entries[0].line.get('refid')}" if is_back and entries[0].line.get("refid") else None
+        return [self._movement(entry, failed) for entry in entries]
+
+    def _movement(self, entry: Entry, failed: str | None) -> Item:
         if not entry.amount:
             return self._row(entry, _fees([entry]))
-        is_futures = entry.kind[1] in _FUTURES
-        is_turned = (entry.amount > 0) == (entry.kind[0] == "withdrawal")
-        turned = is_turned and entry.kind[0] != "transfer"
-        note = "the futures wallet" if is_futures else (f"{entry.kind[0]} that was turned back" if turned else None)
         movement = Movement(
             "in" if entry.amount > 0 else "out",
             entry.asset,
             entry.amount.copy_abs(),
+            tx_hash=failed,
             reference=entry.line.get("refid") or None,
-            source_note=note,
+            source_note=_note(entry),
         )
         return self._row(entry, [movement, *_fees([entry])])
 
@@ -247,6 +244,16 @@ class Ledger:
         if not facts:
             return PassedOver(entry.line.origin, "an amount of 0")
         return Row(entry.line.origin, _time([entry]), entry.id, tuple(facts))
+
+
+def _note(entry: Entry) -> str | None:
+    kind, subtype = entry.kind
+    if subtype in _FUTURES:
+        return "the futures wallet"
+    if kind == "custodytransfer":
+        return "custody"
+    is_turned = kind != "transfer" and (entry.amount > 0) == (kind == "withdrawal")
+    return f"{kind} that was turned back" if is_turned else None
 
 
 def _time(entries: Sequence[Entry]) -> datetime:

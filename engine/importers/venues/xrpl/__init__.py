@@ -33,7 +33,8 @@ from functools import partial
 from typing import Any
 
 from engine.importers.items import Item, Kind, Origin, Quarantined, Sample, Settings, Source, Unreadable
-from engine.importers.json_stream import Malformed, read_json
+from engine.importers.json_stream import read_json
+from engine.importers.json_values import Malformed
 from engine.importers.venues.reading import rescued, shortened
 from engine.importers.venues.xrpl.envelopes import entries_in, transaction_in
 from engine.importers.venues.xrpl.facts import items_of

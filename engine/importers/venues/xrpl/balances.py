@@ -7,64 +7,27 @@ Assets are named `XRP`, `CURRENCY.PEER` for a trust line (PEER is the other side
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from itertools import chain
 
 from engine.importers.venues.reading import Odd, number
+from engine.importers.venues.xrpl.nodes import Node
+from engine.importers.venues.xrpl.tokens import token_changes
 from ledger.amounts import ZERO, add, negate, subtract
 
 XRP = "XRP"
 _DROPS = -6
-_NODES = ("CreatedNode", "ModifiedNode", "DeletedNode")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{40}", re.ASCII)
 _SPELLED = re.compile(r"[A-Za-z0-9?!@#$%^&*<>(){}\[\]|_+-]{4,20}", re.ASCII)
-_ALPHABET = "rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """An object of the ledger that a transaction changed.
-
-    how:    CreatedNode, ModifiedNode or DeletedNode
-    kind:   its type, such as AccountRoot
-    fields: its fields after the transaction
-    before: what those that changed were before
-    """
-
-    how: str
-    kind: str
-    fields: Mapping[str, Any]
-    before: Mapping[str, Any]
-
-
-def nodes_of(meta: Mapping[str, Any]) -> Iterator[Node]:
-    """The objects that a transaction changed. Raises Odd."""
-    affected = meta.get("AffectedNodes")
-    if not isinstance(affected, list):
-        raise Odd("the metadata have no AffectedNodes")
-    for each in affected:
-        how = next((name for name in _NODES if isinstance(each, dict) and name in each), None)
-        if how is None or not isinstance(each[how], dict):
-            raise Odd("an affected node is neither created, modified nor deleted")
-        node = each[how]
-        fields = node.get("NewFields" if how == "CreatedNode" else "FinalFields") or {}
-        before = node.get("PreviousFields") or {}
-        if not isinstance(fields, dict) or not isinstance(before, dict):
-            raise Odd("the fields of an affected node are no object")
-        yield Node(how, str(node.get("LedgerEntryType")), fields, before)
-
-
-def balance_changes(nodes: list[Node], account: str) -> dict[str, Decimal]:
+def balance_changes(nodes: Sequence[Node], account: str) -> dict[str, Decimal]:
     """What changed for an account, per asset, the network fee included; assets that did not change are left out."""
     found: dict[str, Decimal] = {}
-    for node in nodes:
-        reader = _READERS.get(node.kind)
-        change = None if reader is None else reader(node, account)
-        if change is not None:
-            asset, amount = change
-            found[asset] = add(found.get(asset, ZERO), amount)
+    read = (reader(node, account) for node in nodes if (reader := _READERS.get(node.kind)) is not None)
+    for asset, amount in chain((change for change in read if change is not None), token_changes(nodes, account)):
+        found[asset] = add(found.get(asset, ZERO), amount)
     return {asset: amount for asset, amount in found.items() if amount}
 
 
@@ -140,48 +103,4 @@ def _line_balance(given: object) -> tuple[Decimal, object]:
     return number(given.get("value"), "a trust line's balance"), given.get("currency")
 
 
-def _token(node: Node, account: str) -> tuple[str, Decimal] | None:
-    """A holder's multi-purpose token. An amount of 0 is left out of the metadata, before and after."""
-    if node.fields.get("Account") != account:
-        return None
-    after = number(node.fields.get("MPTAmount", "0"))
-    change = subtract(after, _before(node, "MPTAmount", after))
-    return f"MPT:{node.fields.get('MPTokenIssuanceID')}", change
-
-
-def _issuance(node: Node, account: str) -> tuple[str, Decimal] | None:
-    """An issuer's side of a multi-purpose token: what is outstanding, with the sign turned."""
-    if node.fields.get("Issuer") != account:
-        return None
-    after = number(node.fields.get("OutstandingAmount", "0"))
-    change = subtract(after, _before(node, "OutstandingAmount", after))
-    return (f"MPT:{issuance_id(node.fields.get('Sequence'), account)}", negate(change)) if change else None
-
-
-def _before(node: Node, name: str, after: Decimal) -> Decimal:
-    """A token's amount before. Where nothing else changed either, an amount that is not named was 0."""
-    if name in node.before:
-        return number(node.before[name])
-    if node.how == "CreatedNode":
-        return ZERO
-    if not node.before and name in node.fields and node.how == "ModifiedNode":
-        return ZERO
-    return after
-
-
-def issuance_id(sequence: object, issuer: str) -> str:
-    """The id of a multi-purpose token: the issuance's sequence and the issuer's 20 bytes. Raises Odd."""
-    if not isinstance(sequence, int) or isinstance(sequence, bool) or not 0 <= sequence < 2**32:
-        raise Odd("an issuance has no sequence")
-    decoded = 0
-    for character in issuer:
-        place = _ALPHABET.find(character)
-        if place < 0:
-            raise Odd(f"{issuer} is no account")
-        decoded = decoded * 58 + place
-    if decoded >= 2**200:
-        raise Odd(f"{issuer} is no account")
-    return f"{sequence:08X}{decoded.to_bytes(25, 'big')[1:21].hex().upper()}"
-
-
-_READERS = {"AccountRoot": _xrp, "RippleState": _trust_line, "MPToken": _token, "MPTokenIssuance": _issuance}
+_READERS = {"AccountRoot": _xrp, "RippleState": _trust_line}

@@ -9,8 +9,9 @@ from typing import Any
 
 from engine.importers.items import Fact, Item, Movement, Origin, PassedOver, Quarantined, Row, Settings
 from engine.importers.venues.reading import Odd, adjustment, fill, paired, postings
-from engine.importers.venues.xrpl.balances import XRP, amount_of, balance_changes, drops, hexadecimal_name, nodes_of
+from engine.importers.venues.xrpl.balances import XRP, amount_of, balance_changes, drops, hexadecimal_name
 from engine.importers.venues.xrpl.envelopes import Transaction
+from engine.importers.venues.xrpl.nodes import nodes_of
 from engine.importers.venues.xrpl.trades import Consumed, Exchanged, consumed_offers, left_over, made, taken
 from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.errors import Refused
@@ -37,6 +38,7 @@ _MOVES = {
     "XChainAccountCreateCommit": "a bridge",
 }
 _MAINNET = 0
+_PARTIAL_PAYMENT = 0x0002_0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ def _classified(
         others = [offer for offer in offers if offer.owner != account]
         one = taken(rest, _sequence(fields), others)
         return _one_sided(transaction, rest, offers) if one is None else _Found([one], liquidity="taker")
+    if own and is_sender and kind == "Payment":
+        return _sent(transaction, account, rest, own)
     if own:
         return _made(transaction, account, rest, own, settings)
     if kind in _MOVES and len(signs) == 1:
@@ -157,9 +161,8 @@ def _made(
     movements: list[Movement] = []
     traded = dict(rest)
     fields = transaction.fields
-    delivered = transaction.meta.get("delivered_amount")
-    if fields.get("Destination") == account and delivered is not None and delivered != "unavailable":
-        asset, amount = amount_of(delivered)
+    if fields.get("Destination") == account:
+        asset, amount = amount_of(_delivered(transaction))
         asset = _name(asset, settings)
         movements = _movements(transaction, account, {asset: amount}, str(fields["TransactionType"]))
         traded[asset] = subtract(traded.get(asset, ZERO), amount)
@@ -167,6 +170,31 @@ def _made(
     fills = made(traded, own)
     over = left_over(traded, fills)
     return _Found(fills, movements, _adjustments(transaction, over, "rounding"), liquidity="maker")
+
+
+def _sent(transaction: Transaction, account: str, rest: Mapping[str, Decimal], own: Sequence[Consumed]) -> _Found:
+    """The account paid somebody, and on its way the payment took offers of its own: what these leave over was sent."""
+    fills = [
+        Exchanged(offer.sequence, offer.got, offer.gave) for offer in own if offer.got[1] > 0 and offer.gave[1] > 0
+    ]
+    sent = left_over(rest, fills)
+    if len(sent) != 1 or any(amount > 0 for amount in sent.values()):
+        raise Odd("a payment took the account's own offers, and it is not clear what was sent")
+    return _Found(fills, _movements(transaction, account, sent, "Payment"), liquidity="maker")
+
+
+def _delivered(transaction: Transaction) -> object:
+    """The amount that a transaction delivered to its destination. Raises Odd where the metadata do not say it."""
+    meta, fields = transaction.meta, transaction.fields
+    said = next(
+        (each for name in ("delivered_amount", "DeliveredAmount") if (each := meta.get(name)) is not None), None
+    )
+    if said is not None and said != "unavailable":
+        return said
+    flags = fields.get("Flags", 0)
+    if fields["TransactionType"] != "Payment" or type(flags) is not int or flags & _PARTIAL_PAYMENT:
+        raise Odd("the metadata do not say what was delivered")
+    return fields.get("Amount", fields.get("DeliverMax"))
 
 
 def _one_sided(transaction: Transaction, rest: Mapping[str, Decimal], offers: Sequence[Consumed]) -> _Found:

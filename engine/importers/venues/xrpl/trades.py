@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 
 from engine.importers.venues.reading import Odd
-from engine.importers.venues.xrpl.balances import Node, amount_of
+from engine.importers.venues.xrpl.balances import amount_of
+from engine.importers.venues.xrpl.nodes import Node
 from ledger.amounts import ZERO, add, amount_text, negate, subtract, total
 
 _WIDE = Context(prec=200)

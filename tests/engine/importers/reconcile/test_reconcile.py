@@ -29,7 +29,7 @@ from ledger.amounts import amount_text
 from ledger.errors import NetbasisError, VersionPassed
 from projections.marks import Price
 from projections.pnl import pnl
-from tests.cli_support import Cli
+from tests.cli_support import Cli, assert_refused
 from tests.ledger.database.store_support import content, fill
 from tests.support import BOOK, START, event, it_is, log_of, open_keeper
 
@@ -89,6 +89,22 @@ FORMS: dict[str, tuple[str, object, list[tuple[str, str, datetime | None]]]] = {
         '{"info":{},"XRP":{"free":1.5,"used":2},"BTC":{"free":"1","used":null,"total":null}}',
         [("BTC", "1", None), ("XRP", "3.5", None)],
     ),
+    "account_info of the XRP Ledger": (
+        "b.json",
+        '{"result":{"account_data":{"Account":"rMe","Balance":"51200001"},"validated":true}}',
+        [("XRP", "51.200001", None)],
+    ),
+    "account_lines of the XRP Ledger": (
+        "b.json",
+        '{"result":{"account":"rMe","lines":[{"account":"rMxCK","balance":"19.5","currency":'
+        '"524C555344000000000000000000000000000000","limit":"1000"}]}}',
+        [("RLUSD.rMxCK", "19.5", None)],
+    ),
+    "Balance of Kraken": (
+        "b.json",
+        '{"error":[],"result":{"ZUSD":"19.50","XXRP":"3"}}',
+        [("USD", "19.5", None), ("XRP", "3", None)],
+    ),
     "a list": ("b.json", '[{"currency":"XRP","balance":"3"}]', [("XRP", "3", None)]),
     "csv": ("b.csv", "asset,amount\nXRP,3\n\nRLUSD,-1.50\n", [("RLUSD", "-1.5", None), ("XRP", "3", None)]),
     "csv with times": (
@@ -122,6 +138,65 @@ def test_of_a_wallet_history_the_newest_row_counts_that_is_not_after_the_time(tm
         made.executemany("INSERT INTO wallet_history (timestamp, currency, balance) VALUES (?, ?, ?)", rows)
     made.close()
     assert read(path) == [("USDT", "5", datetime(2026, 2, 1, tzinfo=UTC)), ("XRP", "0.30000000000000004", AT)]
+
+
+KRAKEN = '"txid","refid","time","type","subtype","aclass","asset","wallet","amount","fee","balance"'
+KRAKEN_ROWS = (
+    '"L1","R1","2025-01-01 00:00:00","deposit","","currency","ZUSD","spot / main",1000,0,1000',
+    '"L2","T1","2025-01-02 00:00:00","trade","","currency","ZUSD","spot / main",-100,0.25,899.75',
+    '"L3","T1","2025-01-02 00:00:00","trade","","currency","XXRP","spot / main",50,0,50',
+    # Two fills of one second, in any order.
+    '"L5","T3","2025-01-02 00:00:05","trade","","currency","XXRP","spot / main",5,0,65',
+    '"L4","T2","2025-01-02 00:00:05","trade","","currency","XXRP","spot / main",10,0,60',
+    '"L6","E1","2025-01-03 00:00:00","earn","allocation","currency","XXRP","spot / main",-20,0,45',
+    '"L7","E1","2025-01-03 00:00:00","earn","allocation","currency","XXRP","earn / flexible",20,0,20',
+    '"","W1","2025-01-04 00:00:00","withdrawal","","currency","XXRP","spot / main",-20,0,""',
+)
+COINBASE = (
+    "portfolio,type,time,amount,balance,amount/balance unit,transfer id,trade id,order id\n"
+    "default,deposit,2025-01-01T00:00:00Z,100.00,100.00,EUR,d1,,\n"
+    "default,match,2025-01-02T00:00:00Z,-81.00,19.00,EUR,,7,o\n"
+    "savings,deposit,2025-01-01T00:00:00Z,5.00,5.00,EUR,d2,,\n"
+)
+
+
+def day(number: int, second: int = 0) -> datetime:
+    return datetime(2025, 1, number, 0, 0, second, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "until", "expected"),
+    [
+        ("\n".join([KRAKEN, *KRAKEN_ROWS]), None, [("USD", "899.75", day(2)), ("XRP", "65", day(3))]),
+        ("\n".join([KRAKEN, *reversed(KRAKEN_ROWS)]), None, [("USD", "899.75", day(2)), ("XRP", "65", day(3))]),
+        ("\n".join([KRAKEN, *KRAKEN_ROWS]), day(2, 5), [("USD", "899.75", day(2)), ("XRP", "65", day(2, 5))]),
+        ("\n".join([KRAKEN, *KRAKEN_ROWS]), day(1), [("USD", "1000", day(1))]),
+        (COINBASE, None, [("EUR", "24", day(2))]),
+    ],
+)
+def test_a_statement_ends_with_its_balance_column(
+    text: str, until: datetime | None, expected: list[object], tmp_path: Path
+) -> None:
+    path = tmp_path / "statement.csv"
+    path.write_text(text)
+    found = read_balances([str(path)], aliases={}, times=TimeReader(), until=until)
+    assert [(each.asset, amount_text(each.amount), each.at) for each in found.stated] == expected
+    assert not found.is_complete  # it names only what moved
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("b.csv", "asset,amount\n"),
+        ("b.csv", "asset,amount,at\nXRP,1,2026-06-01T00:00:00Z\n"),
+        ("b.json", "{}"),
+        ("b.csv", "\n".join([KRAKEN, KRAKEN_ROWS[-1]])),
+    ],
+)
+def test_a_file_without_a_balance_does_not_say_that_the_venue_has_nothing(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(Unreadable, match="states no balance"):
+        read(tmp_path / name)
 
 
 def test_amounts_are_given_with_a_file_or_alone(tmp_path: Path) -> None:
@@ -346,3 +421,10 @@ def test_the_command_exits_with_1_when_something_is_off_and_writes_only_with_adj
     larger = cli.here("reconcile", "RLUSD=150", "--adjust", "--reason", "dust")
     assert (larger.code, "inbox resolve 1 --as" in larger.out) == (1, True)
     assert cli.here("reconcile", "--balances", "nowhere.json").code == 1
+
+
+@pytest.mark.parametrize("given", [["--max-adjust", "-1", "--reason", "x"], ["--reason", " "], []])
+def test_an_adjustment_needs_a_reason_and_a_limit(cli: Cli, given: list[str]) -> None:
+    cli.here("init")
+    assert_refused(cli.here("reconcile", "RLUSD=1", "--adjust", *given), 2, "usage", "adjust")
+    assert cli.here("reconcile", "RLUSD=0").code == 0

@@ -99,6 +99,20 @@ def test_bought_and_sold_in_one_second_are_two_trades() -> None:
     assert told(items) == ["buy 10 XRP for 5 USDT", "sell 4 XRP for 3 USDT", "fee -0.001 BNB"]
 
 
+def test_of_two_pairs_in_one_second_the_fees_stay_fees() -> None:
+    items = statement(
+        "01 Spot Buy XRP 10", "01 Spot Transaction_Related USDT -5", "01 Spot Fee BNB -0.001", "01 Spot Buy BTC 2",
+        "01 Spot Transaction_Related USDT -9", "01 Spot Fee BNB -0.002",
+    )  # fmt: skip
+    assert told(items) == ["conversion 2 BTC", "conversion -14 USDT", "conversion 10 XRP", "fee -0.003 BNB"]
+
+
+@pytest.mark.parametrize("operation", ["Auto-Invest_Transaction", "Fiat_Exchange", "Stablecoins_Auto-Conversion"])
+def test_other_exchanges(operation: str) -> None:
+    items = statement(f"01 Spot {operation} USDT -5", f"01 Spot {operation} BTC 2")
+    assert told(items) == ["buy 2 BTC for 5 USDT"]
+
+
 def test_small_assets_that_become_bnb_are_a_conversion() -> None:
     operation = "Small_assets_exchange_BNB"
     items = statement(f"01 Spot {operation} BNB 0.1", f"01 Spot {operation} XRP -2", f"01 Spot {operation} TRX -3")

@@ -118,6 +118,25 @@ def test_a_controller_becomes_a_tag(database: Callable[..., str]) -> None:
     assert (vars(fill)["strategy"], vars(fill)["tags"]) == ("pmm", ("grid_1",))
 
 
+@pytest.mark.parametrize(
+    ("fee", "facts"),
+    [
+        (None, ["buy 10 XRP for 5 USDT"]),
+        ({"percent": "0.001", "percent_token": "BNB", "flat_fees": []}, ["buy 10 XRP for 5 USDT"]),
+        (
+            {"percent": "0.001", "percent_token": "BNB", "flat_fees": [{"token": "XRP", "amount": "0.1"}]},
+            ["buy 10 XRP for 5 USDT", "fee -0.1 XRP"],
+        ),
+    ],
+)
+def test_a_fee_that_is_not_in_the_file_is_unknown_and_the_fill_goes_in(
+    fee: object, facts: list[str], database: Callable[..., str]
+) -> None:
+    items = items_of(hummingbot.KIND, database({"TradeFill": [trade_fill(fee)]}, SCALED))
+    assert told(items) == facts
+    assert rows(items)[0].facts[0].source_note
+
+
 def test_the_csv_of_trades_has_a_fee_as_python_writes_it() -> None:
     fee = "{'fee_type': 'AddedToCost', 'percent': '0.002', 'percent_token': None, 'flat_fees': []}"
     line = trade_fill(trade_fee=fee, price="0.000000733", amount="285714")
@@ -178,6 +197,35 @@ def test_a_trade_without_orders_is_two_fills(database: Callable[..., str]) -> No
 def test_a_fee_that_was_paid_in_another_asset(database: Callable[..., str]) -> None:
     path = database({"trades": [trade(fee_open_cost=0.00002, fee_open_currency="BNB")]}, NUMBERS)
     assert told(items_of(freqtrade.KIND, path))[0] == "buy 10 XRP for 5 USDT fee 0.00002 BNB"
+
+
+def test_of_several_orders_a_fee_in_what_was_bought_is_the_rate_of_that(database: Callable[..., str]) -> None:
+    of_trade = trade(
+        amount=10.0, fee_open_cost=0.006, fee_open_currency="XRP", fee_close_currency="XRP", fee_close_cost=1.0
+    )
+    orders = [
+        order("a", "buy", 6.0, 0.5),
+        order("b", "buy", 4.0, 0.25),
+        order("c", "sell", 4.0, 0.6),
+        order("d", "sell", 6.0, 0.6),
+    ]
+    assert told(items_of(freqtrade.KIND, database({"trades": [of_trade], "orders": orders}, NUMBERS))) == [
+        "buy 6 XRP for 3 USDT fee 0.006 XRP",
+        "buy 4 XRP for 1 USDT fee 0.004 XRP",
+        "sell 4 XRP for 2.4 USDT fee 0.0024 USDT",
+        "sell 6 XRP for 3.6 USDT fee 0.0036 USDT",
+    ]
+
+
+@pytest.mark.parametrize(
+    "state", [{"status": "open"}, {"status": "open", "ft_is_open": 1}, {"status": "partially_filled"}]
+)
+def test_an_order_that_is_still_open_comes_when_it_is_done(state: dict[str, Any], database: Callable[..., str]) -> None:
+    """Its filled amount would be another one next time."""
+    orders = [order("a", "buy", 6.0, 0.5, ft_is_open=0), order("b", "buy", 1.0, 0.25, **{"ft_is_open": 0, **state})]
+    items = items_of(freqtrade.KIND, database({"trades": [trade(is_open=1)], "orders": orders}, NUMBERS))
+    assert told(items) == ["buy 6 XRP for 3 USDT fee 0.003 USDT"]
+    assert passed_over(items) == ["an order that is still open"]
 
 
 def test_orders_are_the_fills(database: Callable[..., str]) -> None:

@@ -93,6 +93,58 @@ def test_the_old_export_has_no_signs_and_lines_before_its_header() -> None:
     assert told(items) == ["out 0.25 BTC", "in 0.5 BTC", "sell 0.1 BTC for 3000 USD fee 45 USD"]
 
 
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        # The columns are in the account's currency, and the trade was against another asset.
+        (
+            "Advanced Trade Buy,USDC,3.72,USD,$1.00,$3.72,$3.72,$0.00,"
+            "Bought 3.72 USDC for 3.43356 EUR on USDC-EUR at 0.923 EUR/USDC",
+            "buy 3.72 USDC for 3.43356 EUR fee 0 EUR",
+        ),
+        (
+            "Advanced Trade Sell,BTC,-0.01,USD,$60000,$600,$597.6,$2.4,"
+            "Sold 0.01 BTC for 597.6 USDC on BTC-USDC at 60000 USDC/BTC",
+            "sell 0.01 BTC for 600 USDC fee 2.4 USDC",
+        ),
+        (
+            "Advanced Trade Buy,ETH,1,USD,$3000,$3000,$3012,$12,Bought 1 ETH for 0.0502 BTC on ETH-BTC at 0.05 BTC/ETH",
+            "buy 1 ETH for 0.05 BTC fee 0.0002 BTC",
+        ),
+        ("Buy,ETH,1,EUR,€3000,€3000,€3000,€0,Bought 1 ETH for 3100 USDC", "buy 1 ETH for 3100 USDC"),
+        (
+            "Advanced Trade Buy,SOL,0.035,EUR,€190.00,€6.65,€6.6899,€0.0399,"
+            "Bought 0.035 SOL for 6.6899 EUR on SOL-EUR at 190 EUR/SOL",
+            "buy 0.035 SOL for 6.65 EUR fee 0.0399 EUR",
+        ),
+        (
+            "Buy,BTC,0.01,EUR,€1,€105.00,€108.00,€3.00,Bought 0.0100 BTC for €108.00 EUR",
+            "buy 0.01 BTC for 105 EUR fee 3 EUR",
+        ),
+    ],
+)
+def test_a_trade_is_against_what_its_notes_name(row: str, expected: str) -> None:
+    assert told(lines(NEW, f"a,2025-01-17 16:57:02 UTC,{row}")) == [expected]
+
+
+def test_how_much_it_was_must_be_in_the_notes() -> None:
+    row = "a,2025-01-17 16:57:02 UTC,Buy,USDC,3,USD,$1,$3,$3,$0,Bought 3 USDC for 3.00 USD on USDC-EUR"
+    assert reasons(lines(NEW, row)) == ["the notes do not say how much EUR it was"]
+
+
+def test_the_oldest_export_has_the_currency_in_its_header() -> None:
+    header = (
+        "Timestamp,Transaction Type,Asset,Quantity Transacted,EUR Spot Price at Transaction,EUR Subtotal,"
+        "EUR Total (inclusive of fees),EUR Fees,Notes"
+    )
+    items = lines(
+        header,
+        "2019-08-06T14:31:15Z,Buy,BTC,0.01,10500.00,105.00,108.00,3.00,Bought 0.0100 BTC for €108.00 EUR",
+        '2019-08-07T14:31:15Z,Send,BTC,0.005,10600.00,"","","",Sent 0.0050 BTC',
+    )
+    assert told(items) == ["buy 0.01 BTC for 105 EUR fee 3 EUR", "out 0.005 BTC"]
+
+
 def test_eth2_that_becomes_eth_is_a_conversion() -> None:
     items = lines(
         NEW,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from engine.bookkeeper import Bookkeeper
 from engine.importers.items import Item, Sample, Unreadable
 from engine.importers.venues import kraken
 from engine.importers.venues.kraken.names import asset_name, split_pair
 from engine.importers.venues.reading import Odd
+from ledger.amounts import amount_text
+from tests.engine.importers import import_support
+from tests.engine.importers.import_support import imported
 from tests.engine.importers.venues.venues_support import contracts, net, passed_over, read, reasons, rows, told
+from tests.support import BOOK
 
 OLD = '"txid","refid","time","type","subtype","aclass","asset","amount","fee","balance"'
 NEW = '"txid","refid","time","type","subtype","aclass","subclass","asset","wallet","amount","fee","balance","amountusd"'
@@ -73,10 +80,65 @@ def test_pending_rows_are_passed_over_and_come_again() -> None:
 
 def test_a_withdrawal_that_failed_comes_back_with_its_fee() -> None:
     items = ledger("W 01 withdrawal . XXBT -1 0.001", "X 02 deposit . ZUSD 1 0", "W 03 withdrawal . XXBT 1 -0.001")
-    assert told(items) == ["in 1 USD"]
-    assert passed_over(items) == ["withdrawal that failed"] * 2
-    kept = ledger("W 01 withdrawal . XXBT -1 0.001", "W 03 withdrawal . XXBT 1 0")
-    assert net(kept) == {"BTC": "-0.001"}
+    assert told(items) == ["in 1 USD", "out 1 BTC", "fee -0.001 BTC", "in 1 BTC", "fee 0.001 BTC"]
+    assert net(ledger("W 01 withdrawal . XXBT -1 0.001", "W 03 withdrawal . XXBT 1 0")) == {"BTC": "-0.001"}
+
+
+def exported(folder: Path, *rows: str) -> Path:
+    path = folder / "ledgers.csv"
+    path.write_text("\n".join([OLD, *rows]))
+    return path
+
+
+@pytest.mark.parametrize("files", [("ledger", "trades"), ("trades", "ledger"), ("trades", "both"), ("ledger", "both")])
+def test_the_other_file_of_a_trade_adds_nothing_later(
+    keeper: Bookkeeper, tmp_path: Path, files: tuple[str, str]
+) -> None:
+    """The ledger has a trade to the second, the trades its fraction, its order and who was the maker."""
+    ledgers, trades = tmp_path / "ledgers.csv", tmp_path / "trades.csv"
+    row = '"L{}","T","2024-01-01 00:00:40","trade","","currency","{}",{},{},""'
+    ledgers.write_text("\n".join([OLD, row.format(1, "ZUSD", -100, 0.26), row.format(2, "XXRP", 50, 0)]))
+    trades.write_text(
+        f"{NEW_TRADES},maker\nT,O,XRP/USD,forex,crypto,2024-01-01 00:00:40.5178,buy,limit,2,100,0.26,50,0,,{',' * 11}true"
+    )
+    paths = {"ledger": [ledgers], "trades": [trades], "both": [ledgers, trades]}
+    added = [imported(keeper, *paths[name], kind="kraken") for name in files]
+    assert [(report.added.total(), report.quarantine) for report in added] == [(1, 0), (0, 0)]
+    assert import_support.balances(keeper) == {"USD": "-100.26", "XRP": "50"}
+
+
+def test_another_amount_of_a_trade_is_quarantined(keeper: Bookkeeper, tmp_path: Path) -> None:
+    row = '"L{}","T","2024-01-01 00:00:40","trade","","currency","{}",{},{},""'
+    for paid, quarantined in ((-100, 0), (-101, 1)):
+        path = exported(tmp_path, row.format(1, "ZUSD", paid, 0.26), row.format(2, "XXRP", 50, 0))
+        assert imported(keeper, path, kind="kraken").quarantine == quarantined
+
+
+FAILED = (
+    '"L0","D","2024-01-01 00:00:00","deposit","","currency","RLUSD",100,0,100',
+    '"L1","W","2024-01-02 00:00:00","withdrawal","","currency","RLUSD",-10,0.5,89.5',
+    '"L2","W","2024-01-03 00:00:00","withdrawal","","currency","RLUSD",10,-0.5,100',
+)
+
+
+def test_a_withdrawal_that_failed_is_no_capital(keeper: Bookkeeper, tmp_path: Path) -> None:
+    report = imported(keeper, exported(tmp_path, *FAILED), kind="kraken")
+    assert (report.internal, report.quarantine, list(report.waiting)) == (2, 0, [])
+    assert import_support.balances(keeper) == {"RLUSD": "100"}
+    assert amount_text(keeper.view(BOOK).state.basis.net_deposits) == "100"
+
+
+def test_a_withdrawal_that_failed_after_it_was_recorded_comes_back(keeper: Bookkeeper, tmp_path: Path) -> None:
+    imported(keeper, exported(tmp_path, *FAILED[:2]), kind="kraken", price_from="marks")
+    assert import_support.balances(keeper) == {"RLUSD": "89.5"}
+    imported(keeper, exported(tmp_path, *FAILED), kind="kraken", price_from="marks")
+    assert import_support.balances(keeper) == {"RLUSD": "100"}
+    assert amount_text(keeper.view(BOOK).state.basis.net_deposits) == "100"
+
+
+def test_newer_types() -> None:
+    items = ledger("C 01 custodytransfer . XXRP -1 0", "N 02 nftrebate . ZUSD 2 0")
+    assert sorted(told(items)) == ["out 1 XRP", "reward 2 USD"]
 
 
 def test_into_staking_is_one_conversion_of_two_references() -> None:

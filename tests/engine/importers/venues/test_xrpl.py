@@ -183,6 +183,44 @@ def test_a_payment_that_arrives_while_my_offer_is_taken_is_both() -> None:
     assert sorted(told(items)) == ["in 1 XRP", f"sell 6 XRP for 15 {HELD}"]
 
 
+@pytest.mark.parametrize(
+    ("meta", "fields", "expected"),
+    [
+        ({"DeliveredAmount": "1000000"}, {"Amount": "9000000"}, ["in 1 XRP", f"sell 6 XRP for 15 {HELD}"]),
+        ({}, {"Amount": "1000000"}, ["in 1 XRP", f"sell 6 XRP for 15 {HELD}"]),
+        ({"delivered_amount": "unavailable"}, {"DeliverMax": "1000000"}, ["in 1 XRP", f"sell 6 XRP for 15 {HELD}"]),
+        # A partial payment's Amount is not what arrived.
+        ({}, {"Amount": "1000000", "Flags": 0x00020000}, []),
+    ],
+)
+def test_what_was_delivered_is_said_or_the_whole(
+    meta: dict[str, Any], fields: dict[str, Any], expected: list[str]
+) -> None:
+    nodes = (
+        account(ME, 50_000_000, 45_000_000),
+        line(ME, ISSUER, "0", "15"),
+        offer(ME, 5, ("10000000", "4000000"), (amount("25"), amount("10"))),
+    )
+    items = items_of(transaction("Payment", OTHER, *nodes, Destination=ME, meta=meta, **fields))
+    assert sorted(told(items)) == expected
+    assert bool(reasons(items)) == (not expected)
+
+
+def test_a_payment_that_takes_an_offer_of_the_senders_own() -> None:
+    """10 RLUSD are sent, and an offer of the sender's own gets them back for 4 XRP, which arrive elsewhere."""
+    entry = transaction(
+        "Payment",
+        ME,
+        account(ME, 50_000_012, 46_000_000),
+        offer(ME, 5, ("10000000", "6000000"), (amount("25"), amount("15"))),
+        Destination=OTHER,
+        meta={"delivered_amount": "4000000"},
+    )
+    items = items_of(entry)
+    assert sorted(told(items)) == ["network_fee -0.000012 XRP", f"out 10 {HELD}", f"sell 4 XRP for 10 {HELD}"]
+    assert net(items) == {"XRP": "-4.000012"}
+
+
 def test_a_payment_creates_an_account() -> None:
     entry = transaction(
         "Payment", OTHER, new_account(ME, 20_000_000), account(OTHER, 50_000_012, 30_000_000), Destination=ME
@@ -256,6 +294,39 @@ def test_multi_purpose_tokens_move() -> None:
         "Payment", ME, token(ME, MPT, "100", "40"), account(ME, 1_000_012, 1_000_000), Destination=OTHER
     )
     assert told(items_of(entry)) == [f"out 60 MPT:{MPT}", "network_fee -0.000012 XRP"]
+
+
+def escrowed(owner: str, before: tuple[str, str], after: tuple[str, str]) -> dict[str, Any]:
+    """A holding with a part in escrow: (held, locked) before and after; amounts of 0 are left out, as servers do."""
+    names = ("MPTAmount", "LockedAmount")
+    fields = {name: given for name, given in zip(names, after, strict=True) if given != "0"}
+    was = {name: given for name, given, then in zip(names, before, after, strict=True) if given not in ("0", then)}
+    fields |= {"Account": owner, "MPTokenIssuanceID": MPT}
+    return {"ModifiedNode": {"LedgerEntryType": "MPToken", "FinalFields": fields, "PreviousFields": was}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes", "expected"),
+    [
+        ("EscrowCreate", [escrowed(ME, ("100", "0"), ("0", "100"))], "out 100"),
+        ("EscrowCreate", [escrowed(ME, ("100", "0"), ("60", "40"))], "out 40"),
+        ("EscrowCancel", [escrowed(ME, ("0", "100"), ("100", "0"))], "in 100"),
+        ("EscrowCancel", [escrowed(ME, ("60", "40"), ("100", "0"))], "in 40"),
+        # Finished: what was locked arrives elsewhere, and what is held does not move.
+        ("EscrowFinish", [escrowed(ME, ("100", "40"), ("100", "0")), escrowed(OTHER, ("0", "0"), ("40", "0"))], None),
+        (
+            "EscrowFinish",
+            [escrowed(OTHER, ("100", "40"), ("100", "0")), escrowed(ME, ("0", "0"), ("40", "0"))],
+            "in 40",
+        ),
+        # To oneself.
+        ("EscrowFinish", [escrowed(ME, ("0", "40"), ("40", "0"))], "in 40"),
+    ],
+)
+def test_tokens_in_escrow(kind: str, nodes: list[dict[str, Any]], expected: str | None) -> None:
+    items = items_of(transaction(kind, OTHER, *nodes))
+    assert told(items) == ([] if expected is None else [f"{expected} MPT:{MPT}"])
+    assert not reasons(items)
 
 
 def test_a_token_that_only_changed_its_flags_does_not_move() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from engine.importers.items import PassedOver, Quarantined, Row
 from engine.importers.venues import xrpl
 from engine.importers.venues.reading import postings
-from engine.importers.venues.xrpl.balances import balance_changes, currency_name, nodes_of
+from engine.importers.venues.xrpl.balances import balance_changes, currency_name
+from engine.importers.venues.xrpl.nodes import nodes_of
 from ledger.amounts import subtract
 from tests.engine.importers.venues.ledger_objects import (
     FAKE,

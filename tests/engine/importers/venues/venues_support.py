@@ -21,6 +21,9 @@ class Text:
         self._text = text
         self.name = name
 
+    def head(self) -> bytes:
+        return self._text.encode("utf-8", "replace")[: 1 << 16]
+
     @contextmanager
     def text(self) -> Iterator[IO[str]]:
         """Without a byte order mark, as a file's source gives it."""
