@@ -11,6 +11,7 @@ from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, p
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report
 from cli.shared.prices import InOption, parse_currency
+from cli.shared.usage import WrongUsage
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +45,8 @@ def returns(
     named = target(context)
     age = parse_age(max_mark_age)
     period = period_of(named, start, end, known_at, zone)
+    if period.start is not None and period.start > named.now:
+        raise WrongUsage(f"--from {start!r} has not come yet")
     with named.open("read") as keeper:
         found = report(
             keeper.database,

@@ -12,9 +12,9 @@ from engine.cost_basis import standing_events
 from engine.pool import place_of, require_books, unit_line
 from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
 from engine.views import Moment, require_at
-from ledger.amounts import total
 from ledger.database.connections import Database
-from projections.returns import DAY, Returns, ReturnsFold, earned, money_weighted, since
+from projections.money_weighted import money_weighted
+from projections.returns import DAY, Returns, ReturnsFold, earned, since
 
 RATE_DIGITS = 6
 COLUMNS = ("from", "to", "start_value", "end_value", "rate")
@@ -58,7 +58,7 @@ def returns(
         "to": until,
         "start_value": result.start_value,
         "end_value": result.end_value,
-        "flows": total(flow.value for flow in result.flows),
+        "flows": result.flowed,
         "earned": earned(result),
         "time_weighted": rate_text(result.time_weighted),
         "time_weighted_unknown": _why_unknown(result),
@@ -83,6 +83,10 @@ def _row(each: Any) -> tuple[Any, ...]:
 def _money_weighted(result: Returns) -> tuple[float | None, str | None]:
     if result.end_value is None or result.start_value is None:
         return None, "the equity at an end of the period is unknown"
+    if result.flowed is None:
+        return None, "the value of a movement is unknown: see missing"
+    if result.start is None:
+        return None, "no capital was put in"
     if since(result) < DAY:
         return None, "the period is shorter than a day"
     return money_weighted(result.cash_flows())
@@ -92,7 +96,7 @@ def _why_unknown(result: Returns) -> str | None:
     if result.missing:
         return "a moment cannot be valued: see missing"
     if not result.sub_periods:
-        return "nothing was held"
+        return "no capital was put in" if result.start is None else "nothing was held"
     poor = [each for each in result.sub_periods if each.rate is None]
     return f"the sub-period from {shown(poor[0].start)} starts at 0 or less" if poor else None
 

@@ -212,6 +212,7 @@ def test_the_method_may_stand_in_the_file(desk: Cli, monkeypatch: pytest.MonkeyP
         (["pnl", "--lots", "--from", "2026"], "gains"),
         (["pnl", "--fees", "in-cost"], "--lots"),
         (["returns", "--max-mark-age", "soon"], "not an age"),
+        (["returns", "--from", "2999"], "--from '2999' has not come yet"),
         (["pnl", "--by", "day", "--as-of", "2026"], "--as-of is a moment"),
         (["pnl", "--by", "day", "--lots"], "--lots is about a moment"),
         (["pnl", "--by", "day", "--price", "XRP=1"], "--price"),

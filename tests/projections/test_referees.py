@@ -15,7 +15,8 @@ import pytest
 from ledger.amounts import total
 from projections.cost_basis import CostBasis, CostBasisFold, standing_order
 from projections.lots import METHODS
-from projections.returns import DAY, Returns, ReturnsFold, money_weighted
+from projections.money_weighted import money_weighted
+from projections.returns import DAY, Returns, ReturnsFold
 from tests.projections.in_memory import log_of
 from tests.projections.test_cost_basis import Fields, buy, sell
 from tests.support import START
