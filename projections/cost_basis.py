@@ -319,7 +319,7 @@ class CostBasisFold:
             self._open(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin, price)
 
     def _open(self, asset: str, quantity: Decimal, cost: Decimal | None, origin: Origin, price: Decimal | None) -> None:
-        lot = Lot(asset, quantity, cost, origin, self._in(cost, origin), price)
+        lot = Lot(asset, quantity, cost, origin, self._in(cost, origin), price, origin if cost is None else None)
         self._of(asset).open(lot)
         self._on_moved(lot, True, origin)
 
@@ -352,7 +352,8 @@ def _disposal(lot: Lot, part: Decimal | None, part_in: Decimal | None, closed: O
         (negated(of_lot), now) if is_short else (now, of_lot)
         for of_lot, now in ((lot.cost, part), (lot.cost_in, part_in))
     )
-    return Disposal(lot.asset, size, brought, cost, lot.origin, closed, is_short, brought_in, cost_in)
+    unpriced = lot.unpriced or (closed if part is None else None)
+    return Disposal(lot.asset, size, brought, cost, lot.origin, closed, is_short, brought_in, cost_in, unpriced)
 
 
 def standing_order(events: Iterable[StoredEvent]) -> list[StoredEvent]:

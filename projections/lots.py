@@ -52,6 +52,7 @@ class Lot:
     origin:    the event that opened it
     cost_in:   the cost in another currency, at the rate of its opening; None: unknown, or no currency was asked for
     price:     of one unit when the lot was opened, without fees, to 60 digits; HIFO and LOFO go by it; None: unknown
+    unpriced:  the first event that brought a part of it without a price, so that its cost is unknown; None when it is known
     """
 
     asset: str
@@ -60,6 +61,7 @@ class Lot:
     origin: Origin
     cost_in: Decimal | None = None
     price: Decimal | None = None
+    unpriced: Origin | None = None
 
     @property
     def unit_cost(self) -> Decimal | None:
@@ -84,6 +86,7 @@ class Disposal:
     closed:    the event that closed it
     is_short:  whether it was sold before it was bought
     proceeds_in, cost_in:  the two in another currency, each at the rate of its own time; None: unknown, or not asked for
+    unpriced:  the event without a price, so that the gain is unknown; None when it is known
     """
 
     asset: str
@@ -95,6 +98,7 @@ class Disposal:
     is_short: bool
     proceeds_in: Decimal | None = None
     cost_in: Decimal | None = None
+    unpriced: Origin | None = None
 
     @property
     def gain(self) -> Decimal | None:
@@ -165,7 +169,8 @@ class OpenLots:
             key, number, pool = self._heap[0]
             cost, cost_in = _sum(pool.cost, lot.cost), _sum(pool.cost_in, lot.cost_in)
             quantity = add(pool.quantity, lot.quantity)
-            self._heap[0] = key, number, replace(pool, quantity=quantity, cost=cost, cost_in=cost_in)
+            unpriced = pool.unpriced or lot.unpriced
+            self._heap[0] = key, number, replace(pool, quantity=quantity, cost=cost, cost_in=cost_in, unpriced=unpriced)
             return
         number = next(self._numbers)
         heapq.heappush(self._heap, (self._method(lot, number), number, lot))

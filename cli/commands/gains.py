@@ -37,7 +37,9 @@ def gains(
     context: typer.Context,
     start: FromOption = None,
     end: ToOption = None,
-    year: Annotated[int | None, typer.Option(metavar="YEAR", help="The same as --from YEAR --to YEAR.")] = None,
+    year: Annotated[
+        int | None, typer.Option(min=1, max=9999, metavar="YEAR", help="The same as --from YEAR --to YEAR.")
+    ] = None,
     group_by: Annotated[GroupBy | None, typer.Option(help="Sum the disposals.")] = None,
     all_books: AllBooksOption = False,
     currency: InOption = None,

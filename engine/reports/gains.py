@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from engine.cost_basis import CostMethod, basis_at
+from engine.pool import Pool
+from engine.reports.lots import price_wanted
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, rate_notes
 from engine.views import Moment
 from ledger.database.connections import Database
@@ -75,7 +77,8 @@ def gains(
     """
     found = basis_at(database, names, method, Moment(as_of, known_at, end), now=now, currency=currency)
     closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
-    notes, unrated = _notes(closed), _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
+    notes = _notes(closed, found.pool)
+    unrated = _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
     if currency is not None:
         closed = [replace(each, proceeds=each.proceeds_in, cost=each.cost_in) for each in closed]
     document = {
@@ -118,15 +121,12 @@ def _currency(currency: str | None, unrated: list[datetime]) -> dict[str, Any]:
     return {} if currency is None else {"in": currency, "missing_rates": unrated}
 
 
-def _notes(closed: Sequence[Disposal]) -> list[str]:
-    unknown = [each for each in closed if each.gain is None]
-    if not unknown:
+def _notes(closed: Sequence[Disposal], pool: Pool) -> list[str]:
+    wanted = [(each.asset, each.unpriced) for each in closed if each.unpriced is not None]
+    if not wanted:
         return []
-    first = unknown[0]
-    return [
-        f"the gain of {counted(len(unknown), 'disposal')} is unknown for want of a cost; the first is of {first.asset}, "
-        f"opened at version {first.opened.version}: a mark at its time gives it one"
-    ]
+    asset, origin = wanted[0]
+    return [f"the gain of {counted(len(wanted), 'disposal')} is unknown; {price_wanted(asset, origin, pool)}"]
 
 
 def _row(each: Disposal) -> list[Any]:
@@ -196,6 +196,12 @@ def income(
     found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency)
     receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
     unrated = _unrated(found.rates, ((each.origin.at,) for each in receipts))
+    unknown = [each for each in receipts if each.worth is None]
+    notes = [
+        f"the value of {counted(len(unknown), 'payment')} is unknown; "
+        + price_wanted(each.asset, each.origin, found.pool)
+        for each in unknown[:1]
+    ]
     if currency is not None:
         receipts = [replace(each, worth=each.worth_in) for each in receipts]
     rows = [
@@ -229,4 +235,4 @@ def income(
     shown = readable.without(() if found.pool.is_several else ("book",))
     figures = Figures([(str(each["reason"]), or_unknown(each["value"])) for each in by_reason])
     body: list[Block] = [found.pool.unit(currency=currency), shown, *([figures] if by_reason else [])]
-    return Report(document, body, table, notes=rate_notes(currency, unrated))
+    return Report(document, body, table, notes=[*notes, *rate_notes(currency, unrated)])

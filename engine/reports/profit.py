@@ -117,12 +117,12 @@ def profit_by_lots(
         "fees_view": "in-cost" if method.fees_in_cost else "apart",
         **parts,
         "income": [{"reason": reason, "amount": unit.of(sums.whole)} for reason, sums in sorted(basis.income.items())],
-        "identity": "not claimed" if currency else _identity(basis.earned(by_asset), plain["total_pnl"]),
+        "identity": "not claimed" if unit.is_other else _identity(basis.earned(by_asset), plain["total_pnl"]),
         "average_entries": entries.as_dicts(),
     }
     rows = [*_figure_table(document).rows, *((key, None, part) for key, part in parts.items())]
     rows += [("average_entry", asset, price) for asset, _, _, price in entries.rows]
-    body += [*waiting_lines(waiting), *_lot_lines(document, entries)]
+    body += [*waiting_lines(waiting), *_lot_lines(document, entries, has_baselines=basis.baselines != 0)]
     return Report(document, body, csv_rows=Table(_FIGURE_COLUMNS, rows))
 
 
@@ -133,15 +133,17 @@ def _identity(earned: Decimal | None, total_pnl: Decimal | None) -> str:
     return "holds" if earned == total_pnl else "broken"
 
 
-def _lot_lines(document: Mapping[str, Any], entries: Table) -> Iterator[Block]:
+def _lot_lines(document: Mapping[str, Any], entries: Table, *, has_baselines: bool) -> Iterator[Block]:
     yield f"by lots, {document['method']}:"
     named = {"realised": "realised", "unrealised": "unrealised", "fees_cost": "− fees", "other_income": "other income"}
     figures = [(text, or_unknown(document[key])) for key, text in named.items()]
-    if document["baselines"] != 0:
+    if has_baselines:
         figures.append(("− baselines", or_unknown(document["baselines"])))
-    yield Figures([*figures, ("= total pnl", or_unknown(document["total_pnl"]))])
+    # At a rate each figure is rounded by itself, so it is not said that they add up.
+    sign = "" if document["identity"] == "not claimed" else "= "
+    yield Figures([*figures, (f"{sign}total pnl", or_unknown(document["total_pnl"]))])
     if document["identity"] == "unproved":
-        yield "not proved: a cost or a mark is unknown; see `netbasis lots`"
+        yield "not proved: a cost or a mark is unknown; see `netbasis lots` and `netbasis gains`"
     for income in document["income"]:
         yield f"other income: {income['reason'] or 'no reason'} {shown(or_unknown(income['amount']))}"
     rows = [(asset, quantity, or_unknown(cost), or_unknown(price)) for asset, quantity, cost, price in entries.rows]

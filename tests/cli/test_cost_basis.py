@@ -175,6 +175,33 @@ def test_returns_list_what_cannot_be_valued_and_give_a_rate_where_all_can(desk: 
     assert found["money_weighted"] is not None
 
 
+@pytest.mark.parametrize("method", ["fifo", "average"])
+@pytest.mark.parametrize("command", ["lots", "gains", "income"])
+def test_the_marks_that_are_asked_for_make_all_known(cli: Cli, command: str, method: str) -> None:
+    """The events without a price are a fill between two other assets, a fee in a third one, and a reward."""
+    swap = {"quote_asset": "BTC", "quote_amount": "0.001", "fee_asset": "BNB", "fee_amount": "0.01"}
+    cli.append(
+        {**FILL, "key": "b", "side": "buy", "base_amount": "10", "quote_amount": "10", **at("01-01")},
+        {**FILL, "key": "x", "side": "sell", "base_amount": "4", **swap, **at("01-02")},
+        {"type": "adjustment", "key": "r", "asset": "XRP", "amount": "10", "reason": "reward", **at("01-03")},
+        {**FILL, "key": "s", "side": "sell", "base_amount": "8", "quote_amount": "16", **at("01-04")},
+    )
+    options = () if command == "income" else ("--method", method)
+    asked: list[str] = []
+    while "unknown" in (ran := cli.here(command, *options)).out:
+        assert len(asked) < 4, asked
+        wanted = ran.err.partition("gives it: ")[2].splitlines()[0].replace("…", "2").split()
+        asked.append(f"{wanted[3]} {wanted[-1][:10]}")
+        assert cli.here(*wanted, "--key", f"m{len(asked)}").code == 0
+    expected = {
+        "lots": {"XRP 2026-01-03", "BTC 2026-01-02", "BNB 2026-01-02"},
+        "gains": {"XRP 2026-01-02"},  # which is known on the day of the reward, too
+        "income": {"XRP 2026-01-03"},
+    }
+    assert set(asked) == expected[command]
+    assert ran.err == ""
+
+
 def test_an_unknown_cost_is_unknown_and_says_how_it_can_be_known(cli: Cli) -> None:
     opening = {"type": "adjustment", "key": "o", "asset": "XRP", "amount": "10", "reason": "opening", **at("01-02")}
     sale = {**FILL, "key": "s", "side": "sell", "base_amount": "4", "quote_amount": "8", **at("01-03")}
