@@ -163,19 +163,20 @@ class ReturnsFold:
         self._began: datetime | None = None
         self._start_value = ZERO
         self._level: Decimal | None = ONE
+        self._marked_at: datetime | None = None
         self.result = Returns(start, end)
 
     def run(self, events: Iterable[StoredEvent]) -> Returns:
         """The returns of the period."""
         has_begun = self._start is None
         for stored in events:
+            self._look(stored)
             if not has_begun and self._start is not None and stored.at >= self._start:
                 self._begin(self._start)
                 has_begun = True
             if stored.type == "mark":
-                price = price_of(stored)
-                self._marks[str(stored.asset)] = price
-                self._watch(stored.at)
+                self._marks[str(stored.asset)] = price_of(stored)
+                self._marked_at = stored.at
                 continue
             if has_begun and (flow := self._flow(stored)) is not None:
                 self._cut(flow, stored)
@@ -183,6 +184,7 @@ class ReturnsFold:
                 self._balances[posting.asset] = add(self._balances.get(posting.asset, ZERO), posting.delta)
         if not has_begun and self._start is not None:
             self._begin(self._start)
+        self._look(None)
         self._finish()
         return self.result
 
@@ -252,6 +254,13 @@ class ReturnsFold:
             self._level = None if each.rate is None else _RATE.multiply(self._level, _RATE.add(ONE, each.rate))
         if self._level is not None:
             self.result.index.append((at, self._level))
+
+    def _look(self, coming: StoredEvent | None) -> None:
+        """The index once all marks of a moment are there: between two of them an asset moves and another does not yet."""
+        if self._marked_at is None or (coming is not None and coming.type == "mark" and coming.at == self._marked_at):
+            return
+        self._watch(self._marked_at)
+        self._marked_at = None
 
     def _watch(self, at: datetime) -> None:
         """The index at a mark within a sub-period, for the drawdown; where an asset lacks a mark there is none."""

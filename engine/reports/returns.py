@@ -17,6 +17,7 @@ from projections.money_weighted import money_weighted
 from projections.returns import DAY, Returns, ReturnsFold, earned, since
 
 RATE_DIGITS = 6
+LARGE = 1_000_000
 COLUMNS = ("from", "to", "start_value", "end_value", "rate")
 
 
@@ -62,7 +63,7 @@ def returns(
         "earned": earned(result),
         "time_weighted": rate_text(result.time_weighted),
         "time_weighted_unknown": _why_unknown(result),
-        "money_weighted": None if rate is None else f"{rate:.{RATE_DIGITS}f}",
+        "money_weighted": _yearly_text(rate),
         "money_weighted_unknown": why,
         "drawdown": rate_text(result.drawdown),
         "missing": [{"at": at, "assets": list(assets)} for at, assets in result.missing],
@@ -74,6 +75,13 @@ def returns(
 def rate_text(rate: Decimal | None) -> str | None:
     """A rate as a fraction with 6 digits; None for None."""
     return None if rate is None else f"{rate:.{RATE_DIGITS}f}"
+
+
+def _yearly_text(rate: float | None) -> str | None:
+    """A rate of a year as a fraction; of a few days it may be so large that it needs an exponent."""
+    if rate is None:
+        return None
+    return f"{rate:.{RATE_DIGITS}f}" if abs(rate) < LARGE else f"{rate:.{RATE_DIGITS}e}"
 
 
 def _row(each: Any) -> tuple[Any, ...]:
@@ -120,4 +128,7 @@ def _body(unit: str, document: dict[str, Any], result: Returns) -> Iterator[Bloc
 
 def _percent(rate: str | None) -> str:
     """A rate for people: `1.2345 %`."""
-    return "unknown" if rate is None else f"{Decimal(rate) * 100:+.4f} %"
+    if rate is None:
+        return "unknown"
+    percent = Decimal(rate) * 100
+    return f"{percent:+.4f} %" if abs(percent) < LARGE else f"{percent:+.4e} %"

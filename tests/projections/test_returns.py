@@ -74,6 +74,22 @@ def test_a_fall_between_movements_shows_at_a_mark() -> None:
     assert (found.time_weighted, found.drawdown) == (D(0), D("-0.5"))
 
 
+def test_marks_of_one_moment_are_taken_together() -> None:
+    """BTC falls by as much as XRP rises: nothing was lost, whichever mark comes first."""
+
+    def fill(asset: str) -> Fields:
+        pair = {"base_asset": asset, "base_amount": "10", "quote_asset": "RLUSD", "quote_amount": "50"}
+        return on(1.1, type="fill", side="buy", **pair)
+
+    held = [deposit(1, "100"), fill("XRP"), fill("BTC")]
+    first = [on(2, type="mark", asset=asset, price="5") for asset in ("XRP", "BTC")]
+    then = [on(3, type="mark", asset="BTC", price="1"), on(3, type="mark", asset="XRP", price="9")]
+    for marks in (then, then[::-1]):
+        found = returns([*held, *first, *marks])
+        assert (found.drawdown, found.time_weighted) == (D(0), D(0))
+    assert returns([*held, *first, then[0], on(4, type="mark", asset="XRP", price="9")]).drawdown == D("-0.4")
+
+
 def test_a_moment_without_a_fresh_mark_is_listed_and_nothing_is_interpolated() -> None:
     steps = [
         mark(0.5, "2"),
