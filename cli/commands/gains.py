@@ -11,7 +11,7 @@ import typer
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShortsOption, cost_method
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of, zone_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 from cli.shared.prices import InOption, parse_currency
 from cli.shared.usage import WrongUsage
 
@@ -67,7 +67,7 @@ def gains(
         start = end = f"{year:04}"
     how = cost_method(named, method, fees, no_shorts=no_shorts)
     period = period_of(named, start, end, known_at, zone)
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             named.books(keeper, all_books=all_books),
@@ -76,6 +76,7 @@ def gains(
             end=period.end,
             known_at=period.known_at,
             now=named.now,
+            on_progress=on_progress,
             zone=zone_of(named, zone) or UTC,
             group_by=None if group_by is None else group_by.value,
             currency=parse_currency(currency),
@@ -101,7 +102,7 @@ def income(
 
     named = target(context)
     period = period_of(named, start, end, known_at, zone)
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             named.books(keeper, all_books=all_books),
@@ -109,6 +110,7 @@ def income(
             end=period.end,
             known_at=period.known_at,
             now=named.now,
+            on_progress=on_progress,
             currency=parse_currency(currency),
         )
     emit_report(output, found)

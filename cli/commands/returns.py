@@ -9,7 +9,7 @@ import typer
 from cli.shared.ages import parse_age
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 from cli.shared.prices import InOption, parse_currency
 from cli.shared.usage import WrongUsage
 
@@ -47,7 +47,7 @@ def returns(
     period = period_of(named, start, end, known_at, zone)
     if period.start is not None and period.start > named.now:
         raise WrongUsage(f"--from {start!r} has not come yet")
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             named.books(keeper, all_books=all_books),
@@ -56,6 +56,7 @@ def returns(
             known_at=period.known_at,
             max_mark_age=age,
             now=named.now,
+            on_progress=on_progress,
             currency=parse_currency(currency),
         )
     emit_report(output, found)

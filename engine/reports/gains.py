@@ -15,6 +15,7 @@ from engine.reports.lots import price_wanted
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, rate_notes
 from engine.views import Moment
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.cost_basis import sum_of
 from projections.lots import Disposal
 from projections.rates import ONE, Rates
@@ -69,13 +70,15 @@ def gains(
     group_by: str | None = None,
     currency: str | None = None,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The disposals with `start` ≤ closed `at` < `end`; None for no limit. `zone`: of days, months and years.
 
     `currency`: to show proceeds and costs in, each at the rate of its own time. `as_of`: see
     `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, method, Moment(as_of, known_at, end), now=now, currency=currency)
+    moment = Moment(as_of, known_at, end)
+    found = basis_at(database, names, method, moment, now=now, currency=currency, on_progress=on_progress)
     closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
     notes = _notes(closed, found.pool)
     unrated = _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
@@ -186,6 +189,7 @@ def income(
     now: datetime,
     currency: str | None = None,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Each reward, rebate, funding payment and other adjustment that is no fee, with its value at the mark of its time.
 
@@ -193,7 +197,7 @@ def income(
     its time. `as_of`: see `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
     moment = Moment(as_of, known_at, end)
-    found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency)
+    found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency, on_progress=on_progress)
     receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
     unrated = _unrated(found.rates, ((each.origin.at,) for each in receipts))
     unknown = [each for each in receipts if each.worth is None]

@@ -14,6 +14,7 @@ from engine.reports.report import Report, Table, counted, or_unknown, shown
 from engine.views import NOW, Moment
 from ledger.amounts import share, total
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.cost_basis import CostBasis, sum_of
 from projections.lots import Lot, Origin
 
@@ -28,9 +29,10 @@ def lots(
     *,
     now: datetime,
     asset: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The open lots of a book or a pool at a moment, of one asset or of all. Raises as `engine.cost_basis.basis_at`."""
-    found = basis_at(database, names, method, moment, now=now)
+    found = basis_at(database, names, method, moment, now=now, on_progress=on_progress)
     held = [lot for lot in found.basis.open_lots() if asset in (None, lot.asset)]
     rows = [
         (

@@ -16,6 +16,7 @@ from engine.reports.report import Block, Figures, Report, Table, age, counted, o
 from engine.views import NOW, FoldOf, Moment, fold_of_rows
 from ledger.book import Book
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.marks import Marks, Price
 from projections.pnl import Pnl, pnl
 
@@ -87,6 +88,7 @@ def profit_by_lots(
     now: datetime,
     prices: PricesGiven = no_prices,
     currency: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Profit and loss at a moment, and what it is made of by lots: realised, unrealised, fees and other income.
 
@@ -94,7 +96,7 @@ def profit_by_lots(
     `currency`: to show figures in, each converted at the rate of the moment, so that the identity is not claimed. Raises as
     `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, method, moment, now=now)
+    found = basis_at(database, names, method, moment, now=now, on_progress=on_progress)
     pool, basis, at = found.pool, found.basis, valued_at(moment, now)
     marks = {**pool.state.marks, **prices(pool.books[0], at)}
     unit = unit_of(currency, pool.numeraire, marks, at)
@@ -121,6 +123,7 @@ def profit_by_lots(
         "average_entries": entries.as_dicts(),
     }
     rows = [*_figure_table(document).rows, *((key, None, part) for key, part in parts.items())]
+    rows += [(f"other_income: {each['reason']}", None, each["amount"]) for each in document["income"]]
     rows += [("average_entry", asset, price) for asset, _, _, price in entries.rows]
     body += [*waiting_lines(waiting), *_lot_lines(document, entries, has_baselines=basis.baselines != 0)]
     return Report(document, body, csv_rows=Table(_FIGURE_COLUMNS, rows))

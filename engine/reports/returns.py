@@ -13,6 +13,7 @@ from engine.pool import place_of, require_books, unit_line
 from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
 from engine.views import Moment, require_at
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.money_weighted import money_weighted
 from projections.returns import DAY, Returns, ReturnsFold, earned, since
 
@@ -32,6 +33,7 @@ def returns(
     now: datetime | None = None,
     currency: str | None = None,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The returns of the period `start` ≤ `at` < `end`; None: from the first movement, up to now.
 
@@ -46,7 +48,7 @@ def returns(
         moment = Moment(as_of, known_at, end)
         for name in names_found:
             require_at(connection, name, moment)
-        found = standing_events(connection, names_found, moment, now=now)
+        found = standing_events(connection, names_found, moment, now=now, on_progress=on_progress)
     fold = ReturnsFold(books[0].numeraire, start, until, max_mark_age, currency=currency, by_evidence=len(books) == 1)
     result = fold.run(found)
     rate, why = _money_weighted(result)

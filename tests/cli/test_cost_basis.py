@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -248,6 +251,51 @@ def test_the_method_may_stand_in_the_file(desk: Cli, monkeypatch: pytest.MonkeyP
 )
 def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str], said: str) -> None:
     assert_refused(desk.here(*arguments), 2, "usage", said)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "is_counted"),
+    [
+        ("lots", ["lots"], True),
+        ("gains", ["gains"], True),
+        ("gains", ["income"], True),
+        ("returns", ["returns"], True),
+        ("sessions", ["sessions"], True),
+        ("pnl", ["pnl", "--lots"], True),
+        ("pnl", ["pnl", "--by", "month"], True),
+        ("pnl", ["pnl"], False),  # reads no events
+    ],
+)
+def test_what_reads_the_whole_log_says_how_far_it_is(
+    desk: Cli, monkeypatch: pytest.MonkeyPatch, module: str, arguments: list[str], *, is_counted: bool
+) -> None:
+    seen: list[int] = []
+
+    @contextmanager
+    def on_a_terminal(what: str) -> Iterator[Callable[[int], None]]:
+        yield seen.append
+
+    monkeypatch.setattr("ledger.progress._AT_ONCE", 3)
+    monkeypatch.setattr(import_module(f"cli.commands.{module}"), "progress", on_a_terminal)
+    assert desk.here(*arguments).code == 0
+    assert seen == ([3, 6] if is_counted else [])
+
+
+def test_the_gain_of_a_withdrawal_is_of_no_session(desk: Cli) -> None:
+    desk.append(
+        {**FILL, "key": "b3", "side": "buy", "base_amount": "1", "quote_amount": "1", **at("03-01")},
+        {
+            "type": "withdrawal",
+            "key": "w",
+            "asset": "XRP",
+            "amount": "2",
+            "price": "9",
+            "basis_delta": "-2",
+            **at("03-02"),
+        },
+    )
+    found = {each["session_id"]: each["realised"] for each in json_of(desk, "sessions")["sessions"]}
+    assert found == {"s1": "0", "s2": "10", "": "0"}
 
 
 def test_a_disposal_of_more_than_was_held_is_refused_where_shorts_are_forbidden(desk: Cli) -> None:
