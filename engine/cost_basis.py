@@ -12,6 +12,7 @@ from engine.pool import Pool, pool_within, read_pooled
 from engine.views import NOW, Moment
 from ledger.database.connections import Database
 from ledger.errors import Refusal, shown
+from ledger.progress import OnProgress, counting
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
@@ -59,6 +60,7 @@ def basis_at(
     *,
     now: datetime,
     currency: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> BasisView:
     """The cost basis of the events of one book or of a pool that count at a moment, with amounts also in a currency.
 
@@ -66,7 +68,8 @@ def basis_at(
     """
     with database.reading() as connection:
         pool = pool_within(connection, names, moment, now=now)
-        found = standing_events(connection, [book.name for book in pool.books], moment, now=now)
+        names = [book.name for book in pool.books]
+        found = standing_events(connection, names, moment, now=now, on_progress=on_progress)
     rates = None if currency is None else rates_of(currency, pool.numeraire, found)
     fold = CostBasisFold(pool.numeraire, METHODS[method.name], fees_in_cost=method.fees_in_cost, rates=rates)
     basis = fold.run(found)
@@ -76,7 +79,12 @@ def basis_at(
 
 
 def standing_events(
-    connection: Connection, names: Iterable[str], moment: Moment, *, now: datetime
+    connection: Connection,
+    names: Iterable[str],
+    moment: Moment,
+    *,
+    now: datetime,
+    on_progress: OnProgress | None = None,
 ) -> list[StoredEvent]:
     """The events that stand at a moment and move a balance, a value or a price, in the order of `at`, book and version.
 
@@ -84,7 +92,8 @@ def standing_events(
     """
     pool = set(names)
     read = (stored for name in sorted(pool) for stored in read_pooled(connection, name, moment, pool, TYPES))
-    return [stored for stored in standing_order(read) if stored.type != "mark" or stored.at <= now + CLOCK_TOLERANCE]
+    counted = counting(read, on_progress)
+    return [stored for stored in standing_order(counted) if stored.type != "mark" or stored.at <= now + CLOCK_TOLERANCE]
 
 
 def _require_no_shorts(basis: CostBasis, pool: Pool) -> None:

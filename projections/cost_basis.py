@@ -25,7 +25,7 @@ from ledger.amounts import ZERO, add, negate, share, subtract, total, value
 from ledger.effects import Posting
 from ledger.stored import StoredEvent
 from projections.fees import FEE_REASONS
-from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin
+from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin, per_unit
 from projections.rates import Rates
 
 # Reasons of adjustments that belong together by their group: what comes in takes over the cost of what went out.
@@ -223,7 +223,7 @@ class CostBasisFold:
             carries = posting is base or base.asset == self._numeraire
             extra = in_cost if carries else ZERO
             signed = extra if posting.delta > 0 else negate(extra)
-            self._trade(posting.asset, posting.delta, None if worth is None else add(worth, signed), origin)
+            self._trade(posting.asset, posting.delta, worth, origin, fee=signed)
         if fee is None or fee.delta.is_zero():
             return
         if not in_cost.is_zero():
@@ -296,11 +296,16 @@ class CostBasisFold:
             self._lots[asset] = OpenLots(self._method)
         return self._lots[asset]
 
-    def _trade(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> None:
-        """Something came in or went out for its worth ≥ 0: lots against it are closed with a gain, the rest opens a lot."""
+    def _trade(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin, *, fee: Decimal = ZERO) -> None:
+        """Something came in or went out for its worth ≥ 0: lots against it are closed with a gain, the rest opens a lot.
+
+        `fee`: what a fee adds to the worth in cost and proceeds, but not in the price.
+        """
         if asset == self._numeraire:
             return
         lots, left = self._of(asset), delta.copy_abs()
+        price = per_unit(worth, left)
+        worth = None if worth is None else add(worth, fee)
         if lots and lots.is_short == (delta > 0):
             taken, rest = lots.close(left)
             for lot in taken:
@@ -311,10 +316,10 @@ class CostBasisFold:
                 self.result.disposals.append(_disposal(lot, part, self._in(part, origin), origin))
             left = rest
         if left:
-            self._open(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin)
+            self._open(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin, price)
 
-    def _open(self, asset: str, quantity: Decimal, cost: Decimal | None, origin: Origin) -> None:
-        lot = Lot(asset, quantity, cost, origin, self._in(cost, origin))
+    def _open(self, asset: str, quantity: Decimal, cost: Decimal | None, origin: Origin, price: Decimal | None) -> None:
+        lot = Lot(asset, quantity, cost, origin, self._in(cost, origin), price, origin if cost is None else None)
         self._of(asset).open(lot)
         self._on_moved(lot, True, origin)
 
@@ -336,7 +341,7 @@ class CostBasisFold:
         if left:
             part = worth if worth is None or left == size else share(worth, left, size)
             cost = part if delta > 0 else negated(part)
-            self._open(asset, left.copy_sign(delta), cost, origin)
+            self._open(asset, left.copy_sign(delta), cost, origin, per_unit(worth, size))
             yield cost
 
 
@@ -347,7 +352,8 @@ def _disposal(lot: Lot, part: Decimal | None, part_in: Decimal | None, closed: O
         (negated(of_lot), now) if is_short else (now, of_lot)
         for of_lot, now in ((lot.cost, part), (lot.cost_in, part_in))
     )
-    return Disposal(lot.asset, size, brought, cost, lot.origin, closed, is_short, brought_in, cost_in)
+    unpriced = lot.unpriced or (closed if part is None else None)
+    return Disposal(lot.asset, size, brought, cost, lot.origin, closed, is_short, brought_in, cost_in, unpriced)
 
 
 def standing_order(events: Iterable[StoredEvent]) -> list[StoredEvent]:

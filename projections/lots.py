@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 from ledger.amounts import ZERO, add, share, subtract
 
-# The cost of one unit, to order lots by; never shown, and no figure is made of it.
+# The price of one unit, to order lots by; never shown, and no figure is made of it.
 _UNIT = Context(prec=60)
 Cause: TypeAlias = Literal["fill", "deposit", "withdrawal", "adjustment", "fee"]
 
@@ -51,6 +51,8 @@ class Lot:
     cost:      what that quantity cost, in the numeraire; of a short lot minus what it brought; None: unknown
     origin:    the event that opened it
     cost_in:   the cost in another currency, at the rate of its opening; None: unknown, or no currency was asked for
+    price:     of one unit when the lot was opened, without fees, to 60 digits; HIFO and LOFO go by it; None: unknown
+    unpriced:  the first event that brought a part of it without a price, so that its cost is unknown; None when it is known
     """
 
     asset: str
@@ -58,11 +60,18 @@ class Lot:
     cost: Decimal | None
     origin: Origin
     cost_in: Decimal | None = None
+    price: Decimal | None = None
+    unpriced: Origin | None = None
 
     @property
     def unit_cost(self) -> Decimal | None:
         """The cost of one unit in the numeraire, to 60 digits; None when the cost is unknown."""
-        return None if self.cost is None else _UNIT.divide(self.cost, self.quantity)
+        return per_unit(self.cost, self.quantity)
+
+
+def per_unit(worth: Decimal | None, quantity: Decimal) -> Decimal | None:
+    """The worth of one unit, to 60 digits; None for None."""
+    return None if worth is None else _UNIT.divide(worth, quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class Disposal:
     closed:    the event that closed it
     is_short:  whether it was sold before it was bought
     proceeds_in, cost_in:  the two in another currency, each at the rate of its own time; None: unknown, or not asked for
+    unpriced:  the event without a price, so that the gain is unknown; None when it is known
     """
 
     asset: str
@@ -88,6 +98,7 @@ class Disposal:
     is_short: bool
     proceeds_in: Decimal | None = None
     cost_in: Decimal | None = None
+    unpriced: Origin | None = None
 
     @property
     def gain(self) -> Decimal | None:
@@ -110,15 +121,17 @@ def lifo(lot: Lot, number: int) -> tuple[Decimal, int]:
 
 
 def hifo(lot: Lot, number: int) -> tuple[Decimal, int]:
-    """The lot whose unit cost most; of a short lot the one whose sale brought least. Lots of unknown cost come last."""
-    unit = lot.unit_cost
-    if unit is None:
+    """The lot with the highest price; of short lots the one with the lowest. Lots of unknown price come last.
+
+    Fees are no part of the price, so which lots are closed does not depend on the view of fees.
+    """
+    if lot.price is None:
         return Decimal("Infinity"), number
-    return (unit if lot.quantity < 0 else unit.copy_negate()), number
+    return (lot.price if lot.quantity < 0 else lot.price.copy_negate()), number
 
 
 def lofo(lot: Lot, number: int) -> tuple[Decimal, int]:
-    """The lot whose unit cost least; of a short lot the one whose sale brought most. Lots of unknown cost come last."""
+    """The lot with the lowest price; of short lots the one with the highest. Lots of unknown price come last."""
     order, number = hifo(lot, number)
     return (order if order.is_infinite() else order.copy_negate()), number
 
@@ -156,7 +169,8 @@ class OpenLots:
             key, number, pool = self._heap[0]
             cost, cost_in = _sum(pool.cost, lot.cost), _sum(pool.cost_in, lot.cost_in)
             quantity = add(pool.quantity, lot.quantity)
-            self._heap[0] = key, number, replace(pool, quantity=quantity, cost=cost, cost_in=cost_in)
+            unpriced = pool.unpriced or lot.unpriced
+            self._heap[0] = key, number, replace(pool, quantity=quantity, cost=cost, cost_in=cost_in, unpriced=unpriced)
             return
         number = next(self._numbers)
         heapq.heappush(self._heap, (self._method(lot, number), number, lot))

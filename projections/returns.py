@@ -6,18 +6,17 @@ price and the mark is earned, and ends at the equity just before the next moveme
 older than a given age, or taken from a withdrawal's evidence; where there is neither, the moment is listed and the rate is
 unknown: nothing is interpolated.
 
-Money-weighted: the yearly rate at which all flows and the equity at the end are worth 0 (XIRR, actual/365).
+Money-weighted: see `projections.money_weighted`; `Returns.cash_flows` are its flows.
 
 Amounts are exact decimals in the numeraire; a rate is a ratio of two of them, rounded to 28 digits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
-from itertools import pairwise
 
 from ledger.amounts import ZERO, add, negate, subtract, total, value
 from ledger.events import Withdrawal
@@ -35,12 +34,12 @@ class Flow:
     """A capital movement, or an opening balance.
 
     at, version:  when it happened, UTC, and its version
-    value:        in the numeraire; negative: it went out
+    value:        in the numeraire; negative: it went out; None: an opening without a mark, or no rate for it
     """
 
     at: datetime
     version: int
-    value: Decimal
+    value: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,8 @@ class SubPeriod:
 class Returns:
     """What a period earned.
 
-    start, end:          of the period, UTC; start is that of the first movement where none was asked for
-    start_value:         the equity at the start; None when it is unknown
+    start, end:          of the period, UTC; start is that of the first movement where none was asked for, None without one
+    start_value:         the equity at the start, just before a movement; None when it is unknown
     end_value:           the equity at the end; None when it is unknown
     flows:               the movements within the period
     sub_periods:         between the movements
@@ -111,10 +110,19 @@ class Returns:
             deepest = min(deepest, _RATE.subtract(_RATE.divide(level, peak), ONE))
         return deepest
 
+    @property
+    def flowed(self) -> Decimal | None:
+        """The sum of the movements; None when the value of one is unknown."""
+        known = [flow.value for flow in self.flows if flow.value is not None]
+        return total(known) if len(known) == len(self.flows) else None
+
     def cash_flows(self) -> list[tuple[date, Decimal]]:
-        """The owner's flows by day: what was put in is negative, what was taken out and is there at the end is positive."""
+        """The owner's flows by day: what was put in is negative, what was taken out and is there at the end is positive.
+
+        Only of movements whose value is known.
+        """
         by_day: dict[date, Decimal] = {}
-        flows = [(flow.at, negate(flow.value)) for flow in self.flows]
+        flows = [(flow.at, negate(flow.value)) for flow in self.flows if flow.value is not None]
         if self.start is not None and self.start_value:
             flows.insert(0, (self.start, negate(self.start_value)))
         if self.end is not None and self.end_value is not None:
@@ -155,19 +163,20 @@ class ReturnsFold:
         self._began: datetime | None = None
         self._start_value = ZERO
         self._level: Decimal | None = ONE
+        self._marked_at: datetime | None = None
         self.result = Returns(start, end)
 
     def run(self, events: Iterable[StoredEvent]) -> Returns:
         """The returns of the period."""
         has_begun = self._start is None
         for stored in events:
+            self._look(stored)
             if not has_begun and self._start is not None and stored.at >= self._start:
                 self._begin(self._start)
                 has_begun = True
             if stored.type == "mark":
-                price = price_of(stored)
-                self._marks[str(stored.asset)] = price
-                self._watch(stored.at)
+                self._marks[str(stored.asset)] = price_of(stored)
+                self._marked_at = stored.at
                 continue
             if has_begun and (flow := self._flow(stored)) is not None:
                 self._cut(flow, stored)
@@ -175,6 +184,7 @@ class ReturnsFold:
                 self._balances[posting.asset] = add(self._balances.get(posting.asset, ZERO), posting.delta)
         if not has_begun and self._start is not None:
             self._begin(self._start)
+        self._look(None)
         self._finish()
         return self.result
 
@@ -195,16 +205,16 @@ class ReturnsFold:
         price = self._fresh(own.asset, stored.at)
         if price is None:
             self._miss(stored.at, own.asset)
-            return Flow(stored.at, stored.version, ZERO)
+            return Flow(stored.at, stored.version, None)
         size = value(own.delta.copy_abs(), price)
         return self._moved(stored, size.copy_sign(own.delta) if size else ZERO)
 
     def _moved(self, stored: StoredEvent, amount: Decimal) -> Flow:
-        """A movement of an amount of the numeraire; 0 and noted where there is no rate for it."""
+        """A movement of an amount of the numeraire; unknown and noted where there is no rate for it."""
         converted = self._converted(amount, stored.at)
         if converted is None:
             self._miss(stored.at, str(self._currency))
-        return Flow(stored.at, stored.version, converted or ZERO)
+        return Flow(stored.at, stored.version, converted)
 
     def _fresh(self, asset: str, at: datetime) -> Decimal | None:
         """The price of an asset at a time; None where its mark is too old, or there is none."""
@@ -226,15 +236,15 @@ class ReturnsFold:
             self.result.missing[-1] = at, tuple(sorted({*last[1], *assets}))
 
     def _cut(self, flow: Flow, stored: StoredEvent) -> None:
-        if self.result.start is None:
-            self.result.start = flow.at
         before = self._equity(flow.at, _evidence_of(stored) if self._by_evidence else None)
+        if self.result.start is None:
+            self.result.start, self.result.start_value = flow.at, before
         if before is not None and self._began is not None:
             self._close(flow.at, before)
         self.result.flows.append(flow)
         # What follows a moment that could not be valued has no rate.
-        self._began = None if before is None else flow.at
-        self._start_value = add(before or ZERO, flow.value)
+        self._began = None if before is None or flow.value is None else flow.at
+        self._start_value = add(before or ZERO, flow.value or ZERO)
 
     def _close(self, at: datetime, end_value: Decimal) -> None:
         assert self._began is not None
@@ -245,6 +255,13 @@ class ReturnsFold:
         if self._level is not None:
             self.result.index.append((at, self._level))
 
+    def _look(self, coming: StoredEvent | None) -> None:
+        """The index once all marks of a moment are there: between two of them an asset moves and another does not yet."""
+        if self._marked_at is None or (coming is not None and coming.type == "mark" and coming.at == self._marked_at):
+            return
+        self._watch(self._marked_at)
+        self._marked_at = None
+
     def _watch(self, at: datetime) -> None:
         """The index at a mark within a sub-period, for the drawdown; where an asset lacks a mark there is none."""
         if self._began is None or self._level is None or self._start_value <= 0 or at < self._began:
@@ -254,9 +271,6 @@ class ReturnsFold:
             self.result.index.append((at, _RATE.divide(_RATE.multiply(self._level, worth), self._start_value)))
 
     def _finish(self) -> None:
-        if self.result.start is None:
-            self.result.end_value = ZERO
-            return
         self.result.end_value = self._equity(self._end)
         if self.result.end_value is not None and self._began is not None:
             self._close(self._end, self.result.end_value)
@@ -297,41 +311,14 @@ def _evidence_of(stored: StoredEvent) -> Decimal | None:
     return event.evidence.equity_before
 
 
-# The yearly rates among which a root is looked for: −99.99 % to 1,000,000 %, evenly in their logarithm.
-_RATES = tuple(1.0001 ** (n * 250) * 0.0001 - 1 for n in range(738))
-
-
-def roots(flows: Sequence[tuple[date, Decimal]]) -> int:
-    """How many rates between −99.99 % and a million % make the flows worth 0, as far as a fine grid shows."""
-    first = flows[0][0]
-    terms = [((day - first).days / 365, float(amount)) for day, amount in flows]
-    worths = [sum(amount / (1 + rate) ** years for years, amount in terms) for rate in _RATES]
-    return sum((one < 0) != (other < 0) for one, other in pairwise(worths))
-
-
-def money_weighted(flows: Sequence[tuple[date, Decimal]]) -> tuple[float | None, str | None]:
-    """The yearly rate of the flows as a fraction, and where it is None, why."""
-    from pyxirr import xirr
-
-    if len(flows) < 2:
-        return None, "the flows lie within one day"
-    signs = {amount > 0 for _, amount in flows if amount}
-    if len(signs) < 2:
-        return None, "money went one way only"
-    count = roots(flows)
-    if count != 1:
-        return None, "no rate makes the flows worth 0" if count == 0 else f"{count} rates make the flows worth 0"
-    rate = xirr([day for day, _ in flows], [amount for _, amount in flows])
-    return (rate, None) if rate is not None else (None, "no rate makes the flows worth 0")
-
-
 def since(moment: Returns) -> timedelta:
     """How long the period is; 0 for a book without a movement."""
     return timedelta() if moment.start is None or moment.end is None else moment.end - moment.start
 
 
 def earned(found: Returns) -> Decimal | None:
-    """The equity at the end − the equity at the start − all flows; None when an end is unknown."""
-    if found.end_value is None or found.start_value is None:
+    """The equity at the end − the equity at the start − all flows; None when one of them is unknown."""
+    flowed = found.flowed
+    if found.end_value is None or found.start_value is None or flowed is None:
         return None
-    return subtract(subtract(found.end_value, found.start_value), total(flow.value for flow in found.flows))
+    return subtract(subtract(found.end_value, found.start_value), flowed)

@@ -11,7 +11,7 @@ import typer
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShortsOption, cost_method
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of, zone_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 from cli.shared.prices import InOption, parse_currency
 from cli.shared.usage import WrongUsage
 
@@ -37,7 +37,9 @@ def gains(
     context: typer.Context,
     start: FromOption = None,
     end: ToOption = None,
-    year: Annotated[int | None, typer.Option(metavar="YEAR", help="The same as --from YEAR --to YEAR.")] = None,
+    year: Annotated[
+        int | None, typer.Option(min=1, max=9999, metavar="YEAR", help="The same as --from YEAR --to YEAR.")
+    ] = None,
     group_by: Annotated[GroupBy | None, typer.Option(help="Sum the disposals.")] = None,
     all_books: AllBooksOption = False,
     currency: InOption = None,
@@ -65,7 +67,7 @@ def gains(
         start = end = f"{year:04}"
     how = cost_method(named, method, fees, no_shorts=no_shorts)
     period = period_of(named, start, end, known_at, zone)
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             named.books(keeper, all_books=all_books),
@@ -74,6 +76,7 @@ def gains(
             end=period.end,
             known_at=period.known_at,
             now=named.now,
+            on_progress=on_progress,
             zone=zone_of(named, zone) or UTC,
             group_by=None if group_by is None else group_by.value,
             currency=parse_currency(currency),
@@ -99,7 +102,7 @@ def income(
 
     named = target(context)
     period = period_of(named, start, end, known_at, zone)
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             named.books(keeper, all_books=all_books),
@@ -107,6 +110,7 @@ def income(
             end=period.end,
             known_at=period.known_at,
             now=named.now,
+            on_progress=on_progress,
             currency=parse_currency(currency),
         )
     emit_report(output, found)

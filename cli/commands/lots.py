@@ -9,7 +9,7 @@ import typer
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, NoShortsOption, cost_method
 from cli.shared.moment import AsOfOption, KnownAtOption, ZoneOption, moment_of, pooled_at
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ def lots(
 
     named = target(context)
     how, moment = cost_method(named, method, fees, no_shorts=no_shorts), moment_of(named, as_of, known_at, zone)
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         names = pooled_at(named, keeper, moment, all_books=all_books)
-        found = report(keeper.database, names, how, moment, now=named.now, asset=asset)
+        found = report(keeper.database, names, how, moment, now=named.now, asset=asset, on_progress=on_progress)
     emit_report(output, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC
 from enum import StrEnum
 from functools import partial
@@ -22,7 +23,7 @@ from cli.shared.moment import (
     zone_of,
 )
 from cli.shared.options import AllBooksOption, Engine, EngineOption, Output, OutputOption, of_one_book, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 from cli.shared.prices import InOption, parse_currency, parse_prices
 from cli.shared.usage import WrongUsage
 
@@ -92,20 +93,32 @@ def pnl(
     how = cost_method(named, method, fees) if by_lots else None
     moment, period = moment_of(named, as_of, known_at, zone), period_of(named, start, end, known_at, zone)
     given, prices = price or (), partial(parse_prices, price or ())
-    with named.open("read") as keeper:
+    reading = progress("reading") if by_lots or by is not None else nullcontext()
+    with named.open("read") as keeper, reading as on_progress:
         names, database = pooled_at(named, keeper, moment, all_books=all_books), keeper.database
         fold = fold_of(database, of_one_book(engine, names))
         span = {"start": period.start, "end": period.end, "known_at": period.known_at}
         if by is not None:
             in_zone = zone_of(named, zone) or UTC
-            report = profit_by_period(database, names, by.value, **span, now=named.now, zone=in_zone)
+            report = profit_by_period(
+                database, names, by.value, **span, now=named.now, zone=in_zone, on_progress=on_progress
+            )
         elif is_period:
             at_end = parse_prices(given, keeper.terms(names[0]), min(period.end or named.now, named.now))
             report = profit_of_period(database, names, **span, now=named.now, prices=at_end, fold_of=fold)
         elif how is None:
             report = profit(database, names, moment, now=named.now, prices=prices, currency=unit, fold_of=fold)
         else:
-            report = profit_by_lots(database, names, how, moment, now=named.now, prices=prices, currency=unit)
+            report = profit_by_lots(
+                database,
+                names,
+                how,
+                moment,
+                now=named.now,
+                prices=prices,
+                currency=unit,
+                on_progress=on_progress,
+            )
     emit_report(output, report)
 
 

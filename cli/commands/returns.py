@@ -9,8 +9,9 @@ import typer
 from cli.shared.ages import parse_age
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 from cli.shared.prices import InOption, parse_currency
+from cli.shared.usage import WrongUsage
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +45,9 @@ def returns(
     named = target(context)
     age = parse_age(max_mark_age)
     period = period_of(named, start, end, known_at, zone)
-    with named.open("read") as keeper:
+    if period.start is not None and period.start > named.now:
+        raise WrongUsage(f"--from {start!r} has not come yet")
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             named.books(keeper, all_books=all_books),
@@ -53,6 +56,7 @@ def returns(
             known_at=period.known_at,
             max_mark_age=age,
             now=named.now,
+            on_progress=on_progress,
             currency=parse_currency(currency),
         )
     emit_report(output, found)

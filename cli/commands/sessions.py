@@ -7,7 +7,7 @@ import typer
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, cost_method
 from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
 from cli.shared.options import Output, OutputOption, target
-from cli.shared.output import emit_report
+from cli.shared.output import emit_report, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def sessions(
     named = target(context)
     how = cost_method(named, method, fees)
     period = period_of(named, start, end, known_at, zone)
-    with named.open("read") as keeper:
+    with named.open("read") as keeper, progress("reading") as on_progress:
         found = report(
             keeper.database,
             keeper.resolve(named.book),
@@ -45,5 +45,6 @@ def sessions(
             end=period.end,
             known_at=period.known_at,
             now=named.now,
+            on_progress=on_progress,
         )
     emit_report(output, found)

@@ -26,7 +26,7 @@ MethodOption: TypeAlias = Annotated[
     typer.Option(
         "--method",
         metavar="METHOD",
-        help="Which lots are closed first: average, fifo, lifo, hifo (highest cost) or lofo; by default method in "
+        help="Which lots are closed first: average, fifo, lifo, hifo (highest price) or lofo; by default method in "
         "netbasis.toml, or fifo.",
     ),
 ]

@@ -21,6 +21,11 @@ class Unit:
     currency: str | None = None
     rate: Price | None = None
 
+    @property
+    def is_other(self) -> bool:
+        """Whether amounts are shown in another currency than the numeraire."""
+        return self.currency not in (None, self.numeraire)
+
     def of(self, amount: Decimal | None) -> Decimal | None:
         """An amount of the numeraire as it is shown; None where the rate is missing."""
         if self.currency is None:

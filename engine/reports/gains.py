@@ -10,9 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from engine.cost_basis import CostMethod, basis_at
+from engine.pool import Pool
+from engine.reports.lots import price_wanted
 from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, rate_notes
 from engine.views import Moment
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.cost_basis import sum_of
 from projections.lots import Disposal
 from projections.rates import ONE, Rates
@@ -67,15 +70,18 @@ def gains(
     group_by: str | None = None,
     currency: str | None = None,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The disposals with `start` ≤ closed `at` < `end`; None for no limit. `zone`: of days, months and years.
 
     `currency`: to show proceeds and costs in, each at the rate of its own time. `as_of`: see
     `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, method, Moment(as_of, known_at, end), now=now, currency=currency)
+    moment = Moment(as_of, known_at, end)
+    found = basis_at(database, names, method, moment, now=now, currency=currency, on_progress=on_progress)
     closed = [each for each in found.basis.disposals if start is None or each.closed.at >= start]
-    notes, unrated = _notes(closed), _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
+    notes = _notes(closed, found.pool)
+    unrated = _unrated(found.rates, ((each.opened.at, each.closed.at) for each in closed))
     if currency is not None:
         closed = [replace(each, proceeds=each.proceeds_in, cost=each.cost_in) for each in closed]
     document = {
@@ -118,15 +124,12 @@ def _currency(currency: str | None, unrated: list[datetime]) -> dict[str, Any]:
     return {} if currency is None else {"in": currency, "missing_rates": unrated}
 
 
-def _notes(closed: Sequence[Disposal]) -> list[str]:
-    unknown = [each for each in closed if each.gain is None]
-    if not unknown:
+def _notes(closed: Sequence[Disposal], pool: Pool) -> list[str]:
+    wanted = [(each.asset, each.unpriced) for each in closed if each.unpriced is not None]
+    if not wanted:
         return []
-    first = unknown[0]
-    return [
-        f"the gain of {counted(len(unknown), 'disposal')} is unknown for want of a cost; the first is of {first.asset}, "
-        f"opened at version {first.opened.version}: a mark at its time gives it one"
-    ]
+    asset, origin = wanted[0]
+    return [f"the gain of {counted(len(wanted), 'disposal')} is unknown; {price_wanted(asset, origin, pool)}"]
 
 
 def _row(each: Disposal) -> list[Any]:
@@ -186,6 +189,7 @@ def income(
     now: datetime,
     currency: str | None = None,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Each reward, rebate, funding payment and other adjustment that is no fee, with its value at the mark of its time.
 
@@ -193,9 +197,15 @@ def income(
     its time. `as_of`: see `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
     """
     moment = Moment(as_of, known_at, end)
-    found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency)
+    found = basis_at(database, names, CostMethod(), moment, now=now, currency=currency, on_progress=on_progress)
     receipts = [each for each in found.basis.receipts if start is None or each.origin.at >= start]
     unrated = _unrated(found.rates, ((each.origin.at,) for each in receipts))
+    unknown = [each for each in receipts if each.worth is None]
+    notes = [
+        f"the value of {counted(len(unknown), 'payment')} is unknown; "
+        + price_wanted(each.asset, each.origin, found.pool)
+        for each in unknown[:1]
+    ]
     if currency is not None:
         receipts = [replace(each, worth=each.worth_in) for each in receipts]
     rows = [
@@ -229,4 +239,4 @@ def income(
     shown = readable.without(() if found.pool.is_several else ("book",))
     figures = Figures([(str(each["reason"]), or_unknown(each["value"])) for each in by_reason])
     body: list[Block] = [found.pool.unit(currency=currency), shown, *([figures] if by_reason else [])]
-    return Report(document, body, table, notes=rate_notes(currency, unrated))
+    return Report(document, body, table, notes=[*notes, *rate_notes(currency, unrated)])

@@ -10,12 +10,13 @@ from decimal import Decimal
 from engine.cost_basis import CostMethod, basis_at
 from engine.pool import Pool
 from engine.reports.currency import Unit
-from engine.reports.report import Report, Table, or_unknown, shown
+from engine.reports.report import Report, Table, counted, or_unknown, shown
 from engine.views import NOW, Moment
 from ledger.amounts import share, total
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.cost_basis import CostBasis, sum_of
-from projections.lots import Lot
+from projections.lots import Lot, Origin
 
 COLUMNS = ("asset", "quantity", "cost", "price", "opened_at", "version", "opened_by", "book")
 
@@ -28,9 +29,10 @@ def lots(
     *,
     now: datetime,
     asset: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The open lots of a book or a pool at a moment, of one asset or of all. Raises as `engine.cost_basis.basis_at`."""
-    found = basis_at(database, names, method, moment, now=now)
+    found = basis_at(database, names, method, moment, now=now, on_progress=on_progress)
     held = [lot for lot in found.basis.open_lots() if asset in (None, lot.asset)]
     rows = [
         (
@@ -75,15 +77,17 @@ def average_entries(basis: CostBasis, unit: Unit) -> Table:
 
 
 def _unknown(held: list[Lot], pool: Pool) -> Iterator[str]:
-    """For each asset with lots of unknown cost, how many there are and the command that gives them one."""
-    unknown: defaultdict[str, list[Lot]] = defaultdict(list)
+    """For each asset with lots of unknown cost, how many there are and the command that gives the first one a price."""
+    unknown: defaultdict[str, list[Origin]] = defaultdict(list)
     for lot in held:
-        if lot.cost is None:
-            unknown[lot.asset].append(lot)
-    for asset, of_asset in unknown.items():
-        first = of_asset[0].origin
-        place = f"version {first.version}" + (f" of the book {first.book}" if pool.is_several else "")
-        yield (
-            f"the cost of {len(of_asset)} of the lots of {asset} is unknown, the first at {place}; "
-            f"a mark at its time gives it one: append mark --asset {asset} --price … --at {shown(first.at)}"
-        )
+        if lot.unpriced is not None:
+            unknown[lot.asset].append(lot.unpriced)
+    for asset, origins in unknown.items():
+        yield f"the cost of {counted(len(origins), 'lot')} of {asset} is unknown; {price_wanted(asset, origins[0], pool)}"
+
+
+def price_wanted(asset: str, origin: Origin, pool: Pool) -> str:
+    """The event that lacks a price of an asset, and the command that gives it one."""
+    place = f"version {origin.version}" + (f" of the book {origin.book}" if pool.is_several else "")
+    command = f"append mark --asset {asset} --price … --at {shown(origin.at)}"
+    return f"{place} has no price of {asset}, which a mark at its time gives it: {command}"

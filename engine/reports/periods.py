@@ -10,6 +10,7 @@ from engine.pool import place_of, read_pooled, require_books, unit_line
 from engine.reports.report import Report, Table, counted, or_unknown, signed_or_unknown
 from engine.views import Moment
 from ledger.database.connections import Database
+from ledger.progress import OnProgress, counting
 from ledger.spans import calendar_spans
 from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
@@ -29,6 +30,7 @@ def profit_by_period(
     known_at: datetime | None,
     now: datetime,
     zone: tzinfo,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """What each day, week or month (`length`) of a zone earned, from the first event in `start` ≤ `at` < `end`.
 
@@ -39,7 +41,7 @@ def profit_by_period(
         books, versions = require_books(connection, names)
         pool, moment = {book.name for book in books}, Moment(before=until, known_at=known_at)
         read = (stored for name in sorted(pool) for stored in read_pooled(connection, name, moment, pool, TYPES))
-        found = sorted(read, key=lambda stored: (stored.at, stored.book, stored.version))
+        found = sorted(counting(read, on_progress), key=lambda stored: (stored.at, stored.book, stored.version))
     in_time = [stored for stored in found if stored.type != "mark" or stored.at <= now + CLOCK_TOLERANCE]
     spans = _periods(in_time, length, start, until, zone)
     periods = list(ProfitByPeriod(books[0].numeraire, spans).run(in_time))

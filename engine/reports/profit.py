@@ -16,6 +16,7 @@ from engine.reports.report import Block, Figures, Report, Table, age, counted, o
 from engine.views import NOW, FoldOf, Moment, fold_of_rows
 from ledger.book import Book
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.marks import Marks, Price
 from projections.pnl import Pnl, pnl
 
@@ -87,6 +88,7 @@ def profit_by_lots(
     now: datetime,
     prices: PricesGiven = no_prices,
     currency: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Profit and loss at a moment, and what it is made of by lots: realised, unrealised, fees and other income.
 
@@ -94,7 +96,7 @@ def profit_by_lots(
     `currency`: to show figures in, each converted at the rate of the moment, so that the identity is not claimed. Raises as
     `engine.cost_basis.basis_at`.
     """
-    found = basis_at(database, names, method, moment, now=now)
+    found = basis_at(database, names, method, moment, now=now, on_progress=on_progress)
     pool, basis, at = found.pool, found.basis, valued_at(moment, now)
     marks = {**pool.state.marks, **prices(pool.books[0], at)}
     unit = unit_of(currency, pool.numeraire, marks, at)
@@ -117,12 +119,13 @@ def profit_by_lots(
         "fees_view": "in-cost" if method.fees_in_cost else "apart",
         **parts,
         "income": [{"reason": reason, "amount": unit.of(sums.whole)} for reason, sums in sorted(basis.income.items())],
-        "identity": "not claimed" if currency else _identity(basis.earned(by_asset), plain["total_pnl"]),
+        "identity": "not claimed" if unit.is_other else _identity(basis.earned(by_asset), plain["total_pnl"]),
         "average_entries": entries.as_dicts(),
     }
     rows = [*_figure_table(document).rows, *((key, None, part) for key, part in parts.items())]
+    rows += [(f"other_income: {each['reason']}", None, each["amount"]) for each in document["income"]]
     rows += [("average_entry", asset, price) for asset, _, _, price in entries.rows]
-    body += [*waiting_lines(waiting), *_lot_lines(document, entries)]
+    body += [*waiting_lines(waiting), *_lot_lines(document, entries, has_baselines=basis.baselines != 0)]
     return Report(document, body, csv_rows=Table(_FIGURE_COLUMNS, rows))
 
 
@@ -133,15 +136,17 @@ def _identity(earned: Decimal | None, total_pnl: Decimal | None) -> str:
     return "holds" if earned == total_pnl else "broken"
 
 
-def _lot_lines(document: Mapping[str, Any], entries: Table) -> Iterator[Block]:
+def _lot_lines(document: Mapping[str, Any], entries: Table, *, has_baselines: bool) -> Iterator[Block]:
     yield f"by lots, {document['method']}:"
     named = {"realised": "realised", "unrealised": "unrealised", "fees_cost": "− fees", "other_income": "other income"}
     figures = [(text, or_unknown(document[key])) for key, text in named.items()]
-    if document["baselines"] != 0:
+    if has_baselines:
         figures.append(("− baselines", or_unknown(document["baselines"])))
-    yield Figures([*figures, ("= total pnl", or_unknown(document["total_pnl"]))])
+    # At a rate each figure is rounded by itself, so it is not said that they add up.
+    sign = "" if document["identity"] == "not claimed" else "= "
+    yield Figures([*figures, (f"{sign}total pnl", or_unknown(document["total_pnl"]))])
     if document["identity"] == "unproved":
-        yield "not proved: a cost or a mark is unknown; see `netbasis lots`"
+        yield "not proved: a cost or a mark is unknown; see `netbasis lots` and `netbasis gains`"
     for income in document["income"]:
         yield f"other income: {income['reason'] or 'no reason'} {shown(or_unknown(income['amount']))}"
     rows = [(asset, quantity, or_unknown(cost), or_unknown(price)) for asset, quantity, cost, price in entries.rows]

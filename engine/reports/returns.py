@@ -12,11 +12,13 @@ from engine.cost_basis import standing_events
 from engine.pool import place_of, require_books, unit_line
 from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
 from engine.views import Moment, require_at
-from ledger.amounts import total
 from ledger.database.connections import Database
-from projections.returns import DAY, Returns, ReturnsFold, earned, money_weighted, since
+from ledger.progress import OnProgress
+from projections.money_weighted import money_weighted
+from projections.returns import DAY, Returns, ReturnsFold, earned, since
 
 RATE_DIGITS = 6
+LARGE = 1_000_000
 COLUMNS = ("from", "to", "start_value", "end_value", "rate")
 
 
@@ -31,6 +33,7 @@ def returns(
     now: datetime | None = None,
     currency: str | None = None,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The returns of the period `start` ≤ `at` < `end`; None: from the first movement, up to now.
 
@@ -45,7 +48,7 @@ def returns(
         moment = Moment(as_of, known_at, end)
         for name in names_found:
             require_at(connection, name, moment)
-        found = standing_events(connection, names_found, moment, now=now)
+        found = standing_events(connection, names_found, moment, now=now, on_progress=on_progress)
     fold = ReturnsFold(books[0].numeraire, start, until, max_mark_age, currency=currency, by_evidence=len(books) == 1)
     result = fold.run(found)
     rate, why = _money_weighted(result)
@@ -58,11 +61,11 @@ def returns(
         "to": until,
         "start_value": result.start_value,
         "end_value": result.end_value,
-        "flows": total(flow.value for flow in result.flows),
+        "flows": result.flowed,
         "earned": earned(result),
         "time_weighted": rate_text(result.time_weighted),
         "time_weighted_unknown": _why_unknown(result),
-        "money_weighted": None if rate is None else f"{rate:.{RATE_DIGITS}f}",
+        "money_weighted": _yearly_text(rate),
         "money_weighted_unknown": why,
         "drawdown": rate_text(result.drawdown),
         "missing": [{"at": at, "assets": list(assets)} for at, assets in result.missing],
@@ -76,6 +79,13 @@ def rate_text(rate: Decimal | None) -> str | None:
     return None if rate is None else f"{rate:.{RATE_DIGITS}f}"
 
 
+def _yearly_text(rate: float | None) -> str | None:
+    """A rate of a year as a fraction; of a few days it may be so large that it needs an exponent."""
+    if rate is None:
+        return None
+    return f"{rate:.{RATE_DIGITS}f}" if abs(rate) < LARGE else f"{rate:.{RATE_DIGITS}e}"
+
+
 def _row(each: Any) -> tuple[Any, ...]:
     return each.start, each.end, each.start_value, each.end_value, rate_text(each.rate)
 
@@ -83,6 +93,10 @@ def _row(each: Any) -> tuple[Any, ...]:
 def _money_weighted(result: Returns) -> tuple[float | None, str | None]:
     if result.end_value is None or result.start_value is None:
         return None, "the equity at an end of the period is unknown"
+    if result.flowed is None:
+        return None, "the value of a movement is unknown: see missing"
+    if result.start is None:
+        return None, "no capital was put in"
     if since(result) < DAY:
         return None, "the period is shorter than a day"
     return money_weighted(result.cash_flows())
@@ -92,7 +106,7 @@ def _why_unknown(result: Returns) -> str | None:
     if result.missing:
         return "a moment cannot be valued: see missing"
     if not result.sub_periods:
-        return "nothing was held"
+        return "no capital was put in" if result.start is None else "nothing was held"
     poor = [each for each in result.sub_periods if each.rate is None]
     return f"the sub-period from {shown(poor[0].start)} starts at 0 or less" if poor else None
 
@@ -116,4 +130,7 @@ def _body(unit: str, document: dict[str, Any], result: Returns) -> Iterator[Bloc
 
 def _percent(rate: str | None) -> str:
     """A rate for people: `1.2345 %`."""
-    return "unknown" if rate is None else f"{Decimal(rate) * 100:+.4f} %"
+    if rate is None:
+        return "unknown"
+    percent = Decimal(rate) * 100
+    return f"{percent:+.4f} %" if abs(percent) < LARGE else f"{percent:+.4e} %"

@@ -14,6 +14,7 @@ from engine.reports.summarising import Fills, fills_by_session
 from engine.views import Moment
 from ledger.amounts import add
 from ledger.database.connections import Database
+from ledger.progress import OnProgress
 from projections.cost_basis import sum_of
 
 _COLUMNS = ("session_id", "fills", "first_at", "last_at", "volume", "fees", "unknown_fees", "realised")
@@ -29,18 +30,20 @@ def sessions(
     known_at: datetime | None,
     now: datetime,
     as_of: int | datetime | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """The sessions with a fill in `start` ≤ `at` < `end`, in the order of their first fill; None for no limit.
 
-    Volume is that of the quote assets, fees are per asset, and realised is the gain of what the session's events closed, in
-    the numeraire; None where a cost is unknown. `as_of`: see `engine.views.Moment`. Raises as `engine.cost_basis.basis_at`.
+    Volume is that of the quote assets, fees are per asset, and realised is the gain of what the session's fills and fees
+    closed, in the numeraire; None where a cost is unknown. `as_of`: see `engine.views.Moment`. Raises as
+    `engine.cost_basis.basis_at`.
     """
     moment = Moment(as_of, known_at, end)
-    found = basis_at(database, [name], method, moment, now=now)
+    found = basis_at(database, [name], method, moment, now=now, on_progress=on_progress)
     by_session = fills_by_session(database, name, moment, start=start)
     gained: defaultdict[str, list[Decimal | None]] = defaultdict(list)
     for each in found.basis.disposals:
-        if start is None or each.closed.at >= start:
+        if each.closed.cause in ("fill", "fee") and (start is None or each.closed.at >= start):
             gained[each.closed.session_id or ""].append(each.gain)
     rows = [
         (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -175,6 +178,33 @@ def test_returns_list_what_cannot_be_valued_and_give_a_rate_where_all_can(desk: 
     assert found["money_weighted"] is not None
 
 
+@pytest.mark.parametrize("method", ["fifo", "average"])
+@pytest.mark.parametrize("command", ["lots", "gains", "income"])
+def test_the_marks_that_are_asked_for_make_all_known(cli: Cli, command: str, method: str) -> None:
+    """The events without a price are a fill between two other assets, a fee in a third one, and a reward."""
+    swap = {"quote_asset": "BTC", "quote_amount": "0.001", "fee_asset": "BNB", "fee_amount": "0.01"}
+    cli.append(
+        {**FILL, "key": "b", "side": "buy", "base_amount": "10", "quote_amount": "10", **at("01-01")},
+        {**FILL, "key": "x", "side": "sell", "base_amount": "4", **swap, **at("01-02")},
+        {"type": "adjustment", "key": "r", "asset": "XRP", "amount": "10", "reason": "reward", **at("01-03")},
+        {**FILL, "key": "s", "side": "sell", "base_amount": "8", "quote_amount": "16", **at("01-04")},
+    )
+    options = () if command == "income" else ("--method", method)
+    asked: list[str] = []
+    while "unknown" in (ran := cli.here(command, *options)).out:
+        assert len(asked) < 4, asked
+        wanted = ran.err.partition("gives it: ")[2].splitlines()[0].replace("…", "2").split()
+        asked.append(f"{wanted[3]} {wanted[-1][:10]}")
+        assert cli.here(*wanted, "--key", f"m{len(asked)}").code == 0
+    expected = {
+        "lots": {"XRP 2026-01-03", "BTC 2026-01-02", "BNB 2026-01-02"},
+        "gains": {"XRP 2026-01-02"},  # which is known on the day of the reward, too
+        "income": {"XRP 2026-01-03"},
+    }
+    assert set(asked) == expected[command]
+    assert ran.err == ""
+
+
 def test_an_unknown_cost_is_unknown_and_says_how_it_can_be_known(cli: Cli) -> None:
     opening = {"type": "adjustment", "key": "o", "asset": "XRP", "amount": "10", "reason": "opening", **at("01-02")}
     sale = {**FILL, "key": "s", "side": "sell", "base_amount": "4", "quote_amount": "8", **at("01-03")}
@@ -212,6 +242,7 @@ def test_the_method_may_stand_in_the_file(desk: Cli, monkeypatch: pytest.MonkeyP
         (["pnl", "--lots", "--from", "2026"], "gains"),
         (["pnl", "--fees", "in-cost"], "--lots"),
         (["returns", "--max-mark-age", "soon"], "not an age"),
+        (["returns", "--from", "2999"], "--from '2999' has not come yet"),
         (["pnl", "--by", "day", "--as-of", "2026"], "--as-of is a moment"),
         (["pnl", "--by", "day", "--lots"], "--lots is about a moment"),
         (["pnl", "--by", "day", "--price", "XRP=1"], "--price"),
@@ -220,6 +251,51 @@ def test_the_method_may_stand_in_the_file(desk: Cli, monkeypatch: pytest.MonkeyP
 )
 def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str], said: str) -> None:
     assert_refused(desk.here(*arguments), 2, "usage", said)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "is_counted"),
+    [
+        ("lots", ["lots"], True),
+        ("gains", ["gains"], True),
+        ("gains", ["income"], True),
+        ("returns", ["returns"], True),
+        ("sessions", ["sessions"], True),
+        ("pnl", ["pnl", "--lots"], True),
+        ("pnl", ["pnl", "--by", "month"], True),
+        ("pnl", ["pnl"], False),  # reads no events
+    ],
+)
+def test_what_reads_the_whole_log_says_how_far_it_is(
+    desk: Cli, monkeypatch: pytest.MonkeyPatch, module: str, arguments: list[str], *, is_counted: bool
+) -> None:
+    seen: list[int] = []
+
+    @contextmanager
+    def on_a_terminal(what: str) -> Iterator[Callable[[int], None]]:
+        yield seen.append
+
+    monkeypatch.setattr("ledger.progress._AT_ONCE", 3)
+    monkeypatch.setattr(import_module(f"cli.commands.{module}"), "progress", on_a_terminal)
+    assert desk.here(*arguments).code == 0
+    assert seen == ([3, 6] if is_counted else [])
+
+
+def test_the_gain_of_a_withdrawal_is_of_no_session(desk: Cli) -> None:
+    desk.append(
+        {**FILL, "key": "b3", "side": "buy", "base_amount": "1", "quote_amount": "1", **at("03-01")},
+        {
+            "type": "withdrawal",
+            "key": "w",
+            "asset": "XRP",
+            "amount": "2",
+            "price": "9",
+            "basis_delta": "-2",
+            **at("03-02"),
+        },
+    )
+    found = {each["session_id"]: each["realised"] for each in json_of(desk, "sessions")["sessions"]}
+    assert found == {"s1": "0", "s2": "10", "": "0"}
 
 
 def test_a_disposal_of_more_than_was_held_is_refused_where_shorts_are_forbidden(desk: Cli) -> None:

@@ -86,7 +86,9 @@ def test_a_missing_rate_is_unknown_and_named(cli: Cli) -> None:
         assert "unknown for want of a rate of USD" in cli.here(*command, "--in", "USD").out
     assert json_of(cli, "income", "--in", "USD")["income"][0]["value"] is None
     assert json_of(cli, "income", "--in", "USD")["missing_rates"] == ["2026-02-04T12:00:00.000000Z"]
-    assert json_of(cli, "returns", "--in", "USD")["missing"][0]["assets"] == ["USD"]
+    returned = json_of(cli, "returns", "--in", "USD")
+    assert returned["missing"][0]["assets"] == ["USD"]
+    assert (returned["flows"], returned["earned"], returned["money_weighted"]) == (None, None, None)
 
 
 def test_the_numeraire_is_itself(desk: Cli) -> None:

@@ -81,6 +81,29 @@ def test_a_method_closes_the_lots_that_it_says(method: str, cost: str, left: lis
     assert [(lot.quantity, lot.cost) for lot in found.open_lots()] == left
 
 
+@pytest.mark.parametrize("fees_in_cost", [False, True])
+@pytest.mark.parametrize(("method", "opened"), [("hifo", 2), ("lofo", 3)])
+def test_which_lots_are_closed_does_not_depend_on_the_view_of_fees(
+    method: str, opened: int, *, fees_in_cost: bool
+) -> None:
+    """10 at 2.00, and 10 at 1.99 with a fee that makes them cost more: the price decides, as in rp2."""
+    steps = [
+        buy("10", "20", fee_asset="RLUSD", fee_amount="0"),
+        buy("10", "19.9", fee_asset="RLUSD", fee_amount="5"),
+        sell("10", "40"),
+    ]
+    found = basis(steps, method, fees_in_cost=fees_in_cost)
+    assert [each.opened.version for each in found.disposals] == [opened]
+
+
+def test_short_lots_go_by_the_price_of_their_sale_without_its_fee() -> None:
+    """Sold at 2.00, and at 2.01 with a fee that leaves less: the first one brought least, so HIFO closes it."""
+    fee = {"fee_asset": "RLUSD", "fee_amount": "5"}
+    steps = [sell("10", "20"), sell("10", "20.1", **fee), buy("10", "10")]
+    found = basis(steps, "hifo", fees_in_cost=True)
+    assert [(each.opened.version, each.gain) for each in found.disposals] == [(2, D(10))]
+
+
 def test_a_part_takes_its_share_half_even_and_the_rest_stays() -> None:
     found = basis([buy("3", "1"), sell("1", "1"), sell("1", "1"), sell("1", "1")])
     costs = [each.cost for each in found.disposals]

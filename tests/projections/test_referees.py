@@ -15,7 +15,8 @@ import pytest
 from ledger.amounts import total
 from projections.cost_basis import CostBasis, CostBasisFold, standing_order
 from projections.lots import METHODS
-from projections.returns import DAY, Returns, ReturnsFold, money_weighted
+from projections.money_weighted import money_weighted
+from projections.returns import DAY, Returns, ReturnsFold
 from tests.projections.in_memory import log_of
 from tests.projections.test_cost_basis import Fields, buy, sell
 from tests.support import START
@@ -253,6 +254,20 @@ def test_nautilus_flips(fills: list[tuple[int, str]], count: int, realised: str,
     assert found.fees.whole is not None
     assert found.realised - found.fees.whole == D(realised)
     assert [(lot.quantity, lot.unit_cost) for lot in found.open_lots()] == ([(D(left), D(price))] if price else [])
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "left", "cost"),
+    [(sell, buy, "0.499", "24950"), (buy, sell, "-0.501", "-25050")],
+)
+def test_nautilus_flips_with_a_commission_in_the_base_currency(first: Any, then: Any, left: str, cost: str) -> None:
+    """1 at 50,000, then 1.5 the other way with 0.001 as commission: it is taken whole from what is left of the fill."""
+    steps = [first("1", "50000"), then("1.5", "75000", fee_asset="XRP", fee_amount="0.001")]
+    for fees_in_cost in (False, True):
+        fold = CostBasisFold("RLUSD", METHODS["average"], fees_in_cost=fees_in_cost)
+        found = fold.run(standing_order(log_of(steps)))
+        assert (found.realised, found.fees.whole) == (D(0), D(50))
+        assert [(lot.quantity, lot.cost) for lot in found.open_lots()] == [(D(left), D(cost))]
 
 
 # ---- rotki

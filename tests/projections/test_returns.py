@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.cost_basis import standing_order
-from projections.returns import DAY, Returns, ReturnsFold, earned, money_weighted
+from projections.returns import DAY, Returns, ReturnsFold, earned
 from tests.projections.in_memory import log_of
 from tests.support import START
 
@@ -75,6 +74,22 @@ def test_a_fall_between_movements_shows_at_a_mark() -> None:
     assert (found.time_weighted, found.drawdown) == (D(0), D("-0.5"))
 
 
+def test_marks_of_one_moment_are_taken_together() -> None:
+    """BTC falls by as much as XRP rises: nothing was lost, whichever mark comes first."""
+
+    def fill(asset: str) -> Fields:
+        pair = {"base_asset": asset, "base_amount": "10", "quote_asset": "RLUSD", "quote_amount": "50"}
+        return on(1.1, type="fill", side="buy", **pair)
+
+    held = [deposit(1, "100"), fill("XRP"), fill("BTC")]
+    first = [on(2, type="mark", asset=asset, price="5") for asset in ("XRP", "BTC")]
+    then = [on(3, type="mark", asset="BTC", price="1"), on(3, type="mark", asset="XRP", price="9")]
+    for marks in (then, then[::-1]):
+        found = returns([*held, *first, *marks])
+        assert (found.drawdown, found.time_weighted) == (D(0), D(0))
+    assert returns([*held, *first, then[0], on(4, type="mark", asset="XRP", price="9")]).drawdown == D("-0.4")
+
+
 def test_a_moment_without_a_fresh_mark_is_listed_and_nothing_is_interpolated() -> None:
     steps = [
         mark(0.5, "2"),
@@ -105,30 +120,35 @@ def test_an_opening_is_a_movement_and_a_baseline_is_none() -> None:
     assert returns(steps).time_weighted == D("0.1")
 
 
-@pytest.mark.parametrize(
-    ("flows", "rate", "why"),
-    [
-        ([(0, -100), (365, 110)], 0.1, None),
-        ([(0, -100), (730, 121)], 0.1, None),
-        ([(0, -1000), (100, 400), (365, 700)], 0.14, None),
-        ([(0, 10)], None, "within one day"),
-        ([(0, -100), (365, -5)], None, "one way"),
-        ([(0, -100), (100, 400), (300, -310)], None, "rates"),
-    ],
-)
-def test_the_money_weighted_rate(flows: list[tuple[int, int]], rate: float | None, why: str | None) -> None:
-    found, reason = money_weighted([(date(2026, 1, 1) + timedelta(days=day), D(amount)) for day, amount in flows])
-    if rate is None:
-        assert found is None
-        assert why is not None
-        assert reason is not None
-        assert why in reason
-        return
-    assert reason is None
-    assert found is not None
-    worth = sum(amount / (1 + found) ** (day / 365) for day, amount in flows)
-    assert abs(worth) < 1e-6
-    assert abs(found - rate) < 0.01
+UNKNOWN_OPENING = on(1, type="adjustment", asset="XRP", amount="10", reason="opening")
+
+
+def test_an_opening_without_a_mark_leaves_what_hangs_on_it_unknown() -> None:
+    """10 XRP and 100 RLUSD come in, and 130 are there at the end: 30 were not earned, since the 10 XRP had some worth."""
+    found = returns([UNKNOWN_OPENING, mark(4, "2"), deposit(5, "100"), mark(35, "3")])
+    assert (found.flowed, found.end_value, earned(found)) == (None, D(130), None)
+    assert [each.start_value for each in found.sub_periods] == [D(120)]
+    assert found.missing == [(START + DAY, ("XRP",))]
+    known = returns([mark(1, "2"), UNKNOWN_OPENING, mark(4, "2"), deposit(5, "100"), mark(35, "3")])
+    assert (known.flowed, earned(known), known.missing) == (D(120), D(10), [])
+
+
+TRADED = [
+    on(1, type="fill", side="buy", base_asset="XRP", base_amount="10", quote_asset="RLUSD", quote_amount="10"),
+    on(2, type="fill", side="sell", base_asset="XRP", base_amount="10", quote_asset="RLUSD", quote_amount="15"),
+]
+
+
+def test_what_a_book_without_capital_earned_is_not_0() -> None:
+    found = returns(TRADED)
+    assert (found.start, found.end_value, earned(found), found.time_weighted) == (None, D(5), D(5), None)
+
+
+def test_what_was_earned_before_the_first_movement_is_there_when_the_period_begins() -> None:
+    found = returns([*TRADED, deposit(3, "95"), earn(4, "10")])
+    assert (found.start_value, found.end_value, earned(found)) == (D(5), D(110), D(10))
+    assert found.time_weighted == D("0.1")
+    assert found.cash_flows()[0][1] == D(-100)
 
 
 AMOUNT = st.integers(1, 10_000).map(str)
