@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.importers.csv_mapping import CsvMapping, Rule, parse_mapping, split_pair, zone_named
 from engine.importers.items import (
+    Contract,
     Fact,
     Item,
     Kind,
@@ -60,7 +61,10 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
         with source.text() as text:
             reading = _Reading(mapping, settings, source.name)
             for found in records(iter(text), source.name, mapping):
-                yield found if isinstance(found, Quarantined) else reading.item(*found)
+                if isinstance(found, Quarantined):
+                    yield found
+                else:
+                    yield from reading.items(*found)
 
 
 def read_mapping(path: str) -> CsvMapping:
@@ -125,37 +129,47 @@ class _Reading:
         self._name = name
         self._times = TimeReader(mapping.zone or settings.zone, mapping.formats)
 
-    def item(self, origin: Origin, row: Record) -> Item:
+    def items(self, origin: Origin, row: Record) -> list[Item]:
         """What a row becomes."""
         try:
-            return self._item(origin, row)
+            return self._items(origin, row)
         except ArithmeticError:
-            return Quarantined(origin, "its numbers do not fit", ",".join(row.values())[:_SHOWN])
+            reason = "its numbers do not fit"
         except (ValueError, Refused) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
-            return Quarantined(origin, reason, ",".join(row.values())[:_SHOWN])
+        return [Quarantined(origin, reason, ",".join(row.values())[:_SHOWN])]
 
-    def _item(self, origin: Origin, row: Record) -> Item:
+    def _items(self, origin: Origin, row: Record) -> list[Item]:
         for column, texts in self._mapping.take.items():
             if row[column].strip().lower() not in texts:
-                return PassedOver(origin, f"{column}: {row[column].strip()}")
+                return [PassedOver(origin, f"{column}: {row[column].strip()}")]
         rule = next((rule for rule in self._mapping.rules if rule.fits(row)), None)
         if rule is None:
             raise ValueError("no rule of the mapping fits this row")
         if rule.event == "skip":
-            return PassedOver(origin, rule.reason)
+            return [PassedOver(origin, rule.reason)]
         zone = None if self._mapping.zone_column is None else zone_named(row[self._mapping.zone_column].strip())
         at = self._times.read(" ".join(row[column].strip() for column in self._mapping.times), zone)
-        row_id = ":".join(row[column].strip() for column in self._mapping.ids)
-        if self._settings.source and row_id:
-            row_id = f"{self._settings.source}:{row_id}"
-        return Row(origin, at, row_id or None, tuple(self._facts(rule, row)))
+        facts = tuple(self._facts(rule, row))
+        found: list[Item] = [Row(origin, at, self._id(row), facts)] if facts else []
+        if rule.event == "contract":
+            found.insert(0, Contract(origin, self._required(rule, row, "symbol")))
+        return found
+
+    def _id(self, row: Record) -> str | None:
+        """The venue's id of a row; None where its columns are empty."""
+        parts = [row[column].strip() for column in self._mapping.ids]
+        if not any(parts):
+            return None
+        return ":".join([*([self._settings.source] if self._settings.source else []), *parts])
 
     def _facts(self, rule: Rule, row: Record) -> list[Fact]:
         if rule.event == "fill":
             return self._fill(rule, row)
         if rule.event == "adjustment":
             return self._adjustment(rule, row)
+        if rule.event == "contract":
+            return self._contract(rule, row)
         return self._movement(rule, row)
 
     # Fields
@@ -259,6 +273,26 @@ class _Reading:
         if note is not None:
             given["source_note"] = note
         return [Adjustment.model_validate(given), *self._fee_adjustments(rule, row, given["asset"])]
+
+    def _contract(self, rule: Rule, row: Record) -> list[Fact]:
+        """What a position cost and earned; the position itself is no event."""
+        symbol = self._required(rule, row, "symbol")
+        facts: list[Fact] = []
+        for reason in ("realised", "funding"):
+            amount = self._number(rule, row, reason)
+            if amount:
+                given = {
+                    "asset": self._asset(rule, row, "asset"),
+                    "amount": amount,
+                    "reason": reason,
+                    "source_note": symbol,
+                }
+                facts.append(Adjustment.model_validate(given))
+        fee = self._fee(rule, row)
+        if fee is not None and fee[1]:
+            given = {"asset": fee[0], "amount": negate(fee[1]), "reason": "fee", "source_note": symbol}
+            facts.append(Adjustment.model_validate(given))
+        return facts
 
     def _movement(self, rule: Rule, row: Record) -> list[Fact]:
         asset, amount = self._asset(rule, row, "asset"), self._amount(rule, row, "amount")

@@ -12,6 +12,8 @@
         deposit: {asset: Currency, amount: Amount, tx_hash: Hash}
       - when: {Type: staking}
         adjustment: {asset: Currency, amount: Amount, reason: {value: reward}}
+      - when: {Type: perpetual}                 # a position is no fill: only what it cost and earned counts
+        contract: {symbol: Market, asset: {value: USDT}, realised: Profit, fee_asset: Fee currency, fee_amount: Fee}
       - when: {Type: transfer}
         skip: a transfer between accounts of one's own
 
@@ -51,6 +53,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "withdrawal": ("asset", "amount", *_FEES, "tx_hash", "reference", "note"),
     "movement": ("asset", "amount", *_FEES, "tx_hash", "reference", "note"),
     "adjustment": ("asset", "amount", "reason", *_FEES, "note"),
+    "contract": ("symbol", "asset", "realised", "funding", *_FEES),
 }  # fmt: skip
 _FLAGS = ("fee_included", "fee_negative", "negate")
 _REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -58,6 +61,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     "withdrawal": ("asset", "amount"),
     "movement": ("asset", "amount"),
     "adjustment": ("asset", "amount", "reason"),
+    "contract": ("symbol",),
 }
 _UNIT = re.compile(r"([-+]?[0-9][0-9.,' ]*)\s*([^\s0-9.,'+-].*)")
 _SEPARATORS = "/-_:"
@@ -117,7 +121,7 @@ class Rule:
     """What a row becomes.
 
     when:    by column, the texts of which a cell must have one; compared without regard to case
-    event:   fill, deposit, withdrawal, movement, adjustment, or skip
+    event:   fill, deposit, withdrawal, movement, adjustment, contract, or skip
     fields:  the cells of its fields
     flags:   fee_included: the amount includes the fee; fee_negative: a paid fee is negative; negate: of an adjustment
     reason:  why a row is skipped; "" for any other event
@@ -274,7 +278,7 @@ def _rule(given: Any) -> Rule:
     cells = {name: _cell(each, name, fields.line) for name, each in fields.items() if name not in _FLAGS}
     flags = frozenset(name for name in _FLAGS if name in fields and _flag(fields[name], name))
     missing = [name for name in _REQUIRED.get(event, ()) if name not in cells] or (
-        _lacking_in_fill(cells) if event == "fill" else []
+        _lacking_in_fill(cells) if event == "fill" else _lacking_in_contract(cells) if event == "contract" else []
     )
     if missing:
         raise _Malformed(f"{event}: it lacks {', '.join(missing)}", line=fields.line)
@@ -291,6 +295,10 @@ def _lacking_in_fill(cells: Mapping[str, Cell]) -> list[str]:
     if "quote_amount" not in cells and "price" not in cells:
         missing.append("quote_amount or price")
     return missing
+
+
+def _lacking_in_contract(cells: Mapping[str, Cell]) -> list[str]:
+    return ["asset"] if {"realised", "funding"} & cells.keys() and "asset" not in cells else []
 
 
 def _cell(given: Any, name: str, line: int) -> Cell:

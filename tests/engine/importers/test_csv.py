@@ -17,13 +17,13 @@ from engine.bookkeeper import Bookkeeper
 from engine.importers.csv_files import KIND, number
 from engine.importers.csv_learning import propose
 from engine.importers.csv_mapping import parse_mapping
-from engine.importers.items import Item, Movement, PassedOver, Quarantined, Row, Settings, Unreadable
+from engine.importers.items import Contract, Item, Movement, PassedOver, Quarantined, Row, Settings, Unreadable
 from engine.importers.sources import FileSource
 from engine.importers.times import TimeReader
 from ledger.errors import Refusal, Refused
 from ledger.events import Adjustment
 from ledger.times import time_text
-from tests.engine.importers.import_support import SHARED, imported
+from tests.engine.importers.import_support import SHARED, balances, imported
 
 REAL = SHARED / "csv"
 NO_DATA = "the real files are not at hand: there is no shared/data/csv beside the checkout"
@@ -186,6 +186,26 @@ DAY = "2026-01-04"
 def test_what_a_row_becomes(tmp_path: Path, mapping: str, content: str, expected: Any) -> None:
     (item,) = read(tmp_path, mapping, content)
     assert plain(item) == expected, item
+
+
+def test_a_position_is_no_fill(tmp_path: Path) -> None:
+    mapping = TIMED + ("- contract: {symbol: S, asset: C, realised: P, funding: F, fee_asset: C, fee_amount: X}\n")
+    text = "T,S,C,P,F,X\n2026-01-04,XRP-PERP,USDT,-7.5,0.25,0.1\n2026-01-04,XRP-PERP,USDT,0,,\n2026-01-04,,USDT,1,1,1\n"
+    contract, row, other, odd = read(tmp_path, mapping, text)
+    assert [item.symbol for item in (contract, other) if isinstance(item, Contract)] == ["XRP-PERP"] * 2
+    assert plain(row) == [("USDT", "-7.5", "realised"), ("USDT", "0.25", "funding"), ("USDT", "-0.1", "fee")]
+    assert isinstance(odd, Quarantined)
+    with pytest.raises(Refused, match="lacks asset"):
+        read(tmp_path, TIMED + "- contract: {symbol: S, realised: P}\n", text)
+
+
+def test_rows_whose_id_is_empty_are_known_by_their_content(keeper: Bookkeeper, tmp_path: Path) -> None:
+    mapping = "time: T\nid: [A, B]\nrows:\n- deposit: {asset: C, amount: D}\n"
+    rows = read(tmp_path, mapping, "T,A,B,C,D\n2026-01-04,,,RLUSD,1\n2026-01-04,,,RLUSD,1\n2026-01-04,x,,RLUSD,1\n")
+    assert [row.id for row in rows if isinstance(row, Row)] == [None, None, "x:"]
+    for _ in range(2):
+        imported(keeper, tmp_path / "given.csv", kind="csv", mapping=str(tmp_path / "map.yaml"), zone=UTC)
+    assert balances(keeper) == {"RLUSD": "3"}
 
 
 def test_ids_zones_and_places(tmp_path: Path) -> None:
