@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -114,7 +114,7 @@ def import_(
     access: Access = "read" if dry_run else "write"
     with named.open(access, sound_file=True) as keeper:
         book = keeper.terms(named.book)
-        settings = given.settings(book.numeraire, zone_of(named, zone), keeper.now())
+        settings = given.settings(book.numeraire, zone_of(named, zone), keeper.now)
         if batch is not None:
             done = _stream(keeper, book.name, kind, names, settings, policy, batch, output)
         else:
@@ -186,7 +186,7 @@ class _Given:
         self._length = None if length is None else _span("--length", length)
         self._source = source
 
-    def settings(self, numeraire: str, zone: tzinfo | None, now: datetime) -> Settings:
+    def settings(self, numeraire: str, zone: tzinfo | None, now: Callable[[], datetime]) -> Settings:
         """What a kind may ask of the command line."""
         from engine.importers.items import Settings
 

@@ -132,7 +132,7 @@ def _timed(
             yield Quarantined(price.origin, reason)
         else:
             closed = price.at + length if settings.length else _closing(price.at, length)
-            if settings.now is not None and closed > settings.now:
+            if settings.now is not None and closed > settings.now():
                 yield PassedOver(price.origin, "a candle that has not closed yet")
             else:
                 yield replace(price, at=closed)

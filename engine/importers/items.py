@@ -148,7 +148,7 @@ class Settings:
     asset:      the asset of a file that does not name it, such as a file of candles
     source:     who said so, for prices; of fills, the venue that their ids are of; None: not given
     length:     how long a candle is; None: found out from the file
-    now:        the clock, UTC: what is later has not happened; None: not asked
+    now:        the clock, UTC: what is later than it has not happened; None: not asked
     """
 
     numeraire: str
@@ -160,7 +160,7 @@ class Settings:
     asset: str | None = None
     source: str | None = None
     length: timedelta | None = None
-    now: datetime | None = None
+    now: Callable[[], datetime] | None = None
 
     def named(self, asset: str) -> str:
         """An asset's name in the book."""

@@ -133,9 +133,12 @@ def test_a_month_ends_with_its_last_day(tmp_path: Path) -> None:
 
 
 def test_a_candle_that_has_not_closed_has_no_close(tmp_path: Path) -> None:
-    closed, unfinished = read(tmp_path / "x", HEADER + TWO, now=NOON + timedelta(minutes=9))
+    ticks = iter([NOON + timedelta(minutes=9), NOON + timedelta(minutes=9), NOON + timedelta(minutes=15)])
+    third = "2026-01-04T12:10:00Z,1,2,1,1.75,9\n"
+    closed, unfinished, later = read(tmp_path / "x", HEADER + TWO + third, now=lambda: next(ticks))
     assert isinstance(closed, Row)
     assert isinstance(unfinished, PassedOver)
+    assert isinstance(later, Row)  # a stream goes on, and so does the clock
 
 
 def test_a_file_of_something_else_is_unreadable(tmp_path: Path) -> None:
