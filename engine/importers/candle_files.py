@@ -49,6 +49,7 @@ class Layout:
     asset:     the column of the asset; None for none
     is_close:  the time is that of the price, not of a candle's opening
     symbol:    the column of the pair; None for none
+    is_candle: the price is a candle's close
     """
 
     time: str
@@ -56,6 +57,7 @@ class Layout:
     asset: str | None
     is_close: bool
     symbol: str | None = None
+    is_candle: bool = False
 
 
 def layout_of(columns: Sequence[str]) -> Layout | None:
@@ -70,7 +72,7 @@ def layout_of(columns: Sequence[str]) -> Layout | None:
     if close is None and price is not None and is_of_candles(list(there)):
         close = price  # what some call a candle's close
     if close is not None and (closing or opening):
-        return Layout(closing or opening or "", (close,), asset, closing is not None, symbol)
+        return Layout(closing or opening or "", (close,), asset, closing is not None, symbol, is_candle=True)
     if opening is None:
         return None
     if price is not None:

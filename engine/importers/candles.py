@@ -126,16 +126,19 @@ def _timed(
         if price.price is None:
             yield PassedOver(price.origin, "no price: nothing was traded")
         elif layout.is_close:
-            yield price
+            yield _closed(price, price.at, settings) if layout.is_candle else price
         elif length is None:
             reason = "a single candle does not say how long it is: give its length with --length"
             yield Quarantined(price.origin, reason)
         else:
-            closed = price.at + length if settings.length else _closing(price.at, length)
-            if settings.now is not None and closed > settings.now():
-                yield PassedOver(price.origin, "a candle that has not closed yet")
-            else:
-                yield replace(price, at=closed)
+            yield _closed(price, price.at + length if settings.length else _closing(price.at, length), settings)
+
+
+def _closed(price: _Price, at: datetime, settings: Settings) -> _Price | PassedOver:
+    """A candle's price at its close, unless that is still to come."""
+    if settings.now is not None and at > settings.now():
+        return PassedOver(price.origin, "a candle that has not closed yet")
+    return replace(price, at=at)
 
 
 def _shortest_step(prices: list[_Price]) -> timedelta | None:

@@ -138,6 +138,9 @@ def test_a_candle_that_has_not_closed_has_no_close(tmp_path: Path) -> None:
     closed, unfinished, later = read(tmp_path / "x", HEADER + TWO + third, now=lambda: next(ticks))
     assert isinstance(closed, Row)
     assert isinstance(unfinished, PassedOver)
+    named = (HEADER + TWO).replace("time", "close_time")
+    closed, unfinished = read(tmp_path / "x", named, now=lambda: NOON + timedelta(minutes=4))
+    assert (type(closed), type(unfinished)) == (Row, PassedOver)
     assert isinstance(later, Row)  # a stream goes on, and so does the clock
 
 
