@@ -1,8 +1,8 @@
 """What is proved of a whole ledger, and not along a log: SQLite's own check of the file, and that no event id stands twice.
 
 Both take SQLite as long as it takes this program to go over the log, so beside workers that do that, another one does this.
-It maps the beginning of the file instead of copying its pages, which saves a third of their time; should the file shrink under
-it, that ends the worker, and what it has not said is done here.
+It maps the beginning of the file instead of copying its pages, which saves a third of their time; should the file shrink,
+that ends the worker, and what it has not said is done here.
 """
 
 from __future__ import annotations
