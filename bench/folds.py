@@ -3,6 +3,7 @@
 The bare read is `sqlite3` over all columns of `events`, in the same file. CPU is that of the process and of the workers that
 it has started, whatever else the machine does; wall is what a person waits. Each figure is the median of the rounds, which
 take turns with the bare read.
+`--parts` adds a line for each thing that `check` proves, alone and once; what they share, such as reading, is in each.
 `--ledger` measures a file that is there (its book `main`), since ten times the fills take ten times as long to append.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -24,7 +26,7 @@ from bench.fills import fills
 from bench.report import Line, machine, table
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check, check_ledger
-from engine.proof.request import CheckRequest
+from engine.proof.request import COST_BASIS, COST_BASIS_EVENTS, NAMES, CheckRequest
 from engine.upkeep.rebuild import rebuild
 from ledger.events import Opened, event_from
 
@@ -46,8 +48,8 @@ def ledger_of(path: Path, count: int, seed: int) -> Path:
     return path
 
 
-def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
-    """The rates of CPU and wall time, each beside the bare read's."""
+def lines_of(ledger: Path, rounds: int, is_in_parts: bool) -> Iterator[Line]:
+    """The rates of CPU and wall time, each beside the bare read's; those of each part of `check`, if so wanted."""
     with Bookkeeper.open(str(ledger), "write") as keeper, closing(sqlite3.connect(ledger)) as bare:
         count = keeper.view(BOOK).head.version
         work: dict[str, Callable[[], object]] = {
@@ -59,13 +61,19 @@ def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
             ),
             "SQLite's integrity_check": lambda: bare.execute("PRAGMA integrity_check").fetchall(),
         }
+        parts: dict[str, Callable[[], object]] = {
+            f"check --only {name}": partial(check, keeper.database, BOOK, only=[name], now=_NOW)
+            for name in (NAMES if is_in_parts else ())
+            if name != COST_BASIS or count <= COST_BASIS_EVENTS
+        }
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
         for _ in range(rounds):
             for name, do in work.items():
                 taken[name].append(_seconds(do))
+        taken |= {name: [_seconds(do)] for name, do in parts.items()}
     for place, clock in enumerate(("CPU", "wall")):
         rates = {name: count / median(times[place] for times in found) for name, found in taken.items()}
-        for name in [name for name in work if name != "bare"]:
+        for name in [name for name in taken if name != "bare"]:
             what = f"{name}, {count - 1:,} fills, {clock}"
             yield Line(what, rates[name], "per s", "bare read of all columns", rates["bare"])
 
@@ -93,13 +101,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="+", default=SIZES, metavar="N", help="fills (default %(default)s)")
     parser.add_argument("--ledger", type=Path, action="append", metavar="FILE", help="a ledger that is there, instead")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="default %(default)s")
+    parser.add_argument("--parts", action="store_true", help="each thing that check proves, too")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of the fills (default %(default)s)")
     given = parser.parse_args()
     print(", ".join(f"{name} {fact}" for name, fact in machine().items()), end="\n\n")
     with tempfile.TemporaryDirectory(prefix="netbasis-bench-") as folder:
         sizes = () if given.ledger else given.events
         made = (ledger_of(Path(folder) / f"{size}.db", size, given.seed) for size in sizes)
-        lines = [line for ledger in given.ledger or made for line in lines_of(ledger, given.rounds)]
+        lines = [line for ledger in given.ledger or made for line in lines_of(ledger, given.rounds, given.parts)]
     print("\n".join(table(lines)))
 
 
