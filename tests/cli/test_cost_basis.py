@@ -253,6 +253,24 @@ def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str]
     assert_refused(desk.here(*arguments), 2, "usage", said)
 
 
+def test_returns_by_period_go_from_end_to_end(desk: Cli) -> None:
+    """20 XRP at 2.00 and 70 RLUSD at the end of January; 15 at 4.00 and 85 at that of February."""
+    desk.append({"type": "mark", "key": "end", "asset": "XRP", "price": "4", **at("02-28")})
+    desk.append({"type": "mark", "key": "start", "asset": "XRP", "price": "2", **at("01-31")})
+    found = json_of(desk, "returns", "--by", "month", "--to", "2026-02")["periods"]
+    names = ("period", "start_value", "flows", "end_value", "earned", "time_weighted", "missing_marks")
+    assert [[each[name] for name in names] for each in found] == [
+        ["2026-01", "0", "100", "110", "10", "0.100000", []],
+        ["2026-02", "110", "0", "145", "35", "0.318182", []],
+    ]
+    shown = desk.here("returns", "--by", "month", "--to", "2026-02").out
+    assert "+31.8182 %" in shown
+    stale = json_of(desk, "returns", "--by", "month", "--to", "2026-02", "--max-mark-age", "1h")["periods"]
+    assert [(each["time_weighted"], each["missing_marks"]) for each in stale] == [(None, ["XRP"])] * 2
+    in_berlin = json_of(desk, "returns", "--by", "month", "--to", "2026-02", "--zone", "Europe/Berlin")["periods"]
+    assert [each["from"] for each in in_berlin] == ["2025-12-31T23:00:00.000000Z", "2026-01-31T23:00:00.000000Z"]
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "is_counted"),
     [
@@ -260,6 +278,7 @@ def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str]
         ("gains", ["gains"], True),
         ("gains", ["income"], True),
         ("returns", ["returns"], True),
+        ("returns", ["returns", "--by", "month"], True),
         ("sessions", ["sessions"], True),
         ("pnl", ["pnl", "--lots"], True),
         ("pnl", ["pnl", "--by", "month"], True),
