@@ -178,6 +178,15 @@ def test_returns_list_what_cannot_be_valued_and_give_a_rate_where_all_can(desk: 
     assert found["money_weighted"] is not None
 
 
+def test_who_asks_for_the_proof_of_the_identity_is_told_where_there_is_none(cli: Cli) -> None:
+    cli.append({"type": "adjustment", "key": "o", "asset": "XRP", "amount": "10", "reason": "opening", **at("01-02")})
+    note = "cost_basis is not proved"
+    assert note in cli.here("check", "--only", "cost_basis").err
+    assert note not in cli.here("check").err
+    cli.append({"type": "mark", "key": "m", "asset": "XRP", "price": "2", **at("01-02")})
+    assert note not in cli.here("check", "--only", "cost_basis").err
+
+
 @pytest.mark.parametrize("method", ["fifo", "average"])
 @pytest.mark.parametrize("command", ["lots", "gains", "income"])
 def test_the_marks_that_are_asked_for_make_all_known(cli: Cli, command: str, method: str) -> None:
