@@ -11,7 +11,7 @@ from typing import Any
 from engine.bookkeeper import utc_now
 from engine.cost_basis import standing_events
 from engine.pool import place_of, require_books, unit_line
-from engine.reports.report import Block, Figures, Report, Table, or_unknown, shown
+from engine.reports.report import Block, Figures, Report, Table, counted, or_unknown, shown
 from engine.views import Moment, require_at
 from ledger.book import Book
 from ledger.database.connections import Database
@@ -36,6 +36,8 @@ PERIOD_COLUMNS = (
     "money_weighted",
     "drawdown",
     "missing_marks",
+    "time_weighted_unknown",
+    "money_weighted_unknown",
 )
 
 
@@ -142,16 +144,24 @@ def returns_by_period(
         "by": length,
         "periods": table.as_dicts(),
     }
-    hidden = ("from", "to", "money_weighted")
+    hidden = ("from", "to", "money_weighted", "time_weighted_unknown", "money_weighted_unknown")
     readable = Table(
         PERIOD_COLUMNS,
-        [(*row[:3], *map(or_unknown, row[3:7]), *map(_percent, row[7:10]), ", ".join(row[10]) or None) for row in rows],
+        [
+            (*row[:3], *map(or_unknown, row[3:7]), *map(_percent, row[7:10]), ", ".join(row[10]) or None, *row[11:])
+            for row in rows
+        ],
     )
-    return Report(document, [unit_line(books, currency=currency), readable.without(hidden)], table)
+    unknown = [(row[0], row[11]) for row in rows if row[7] is None]
+    notes = [
+        f"the time-weighted rate of {counted(len(unknown), length)} is unknown; of {name}: {why}"
+        for name, why in unknown[:1]
+    ]
+    return Report(document, [unit_line(books, currency=currency), readable.without(hidden)], table, notes=notes)
 
 
 def _period_row(name: str, result: Returns) -> tuple[Any, ...]:
-    rate, _ = _money_weighted(result)
+    rate, why = _money_weighted(result)
     return (
         name,
         result.start,
@@ -164,6 +174,8 @@ def _period_row(name: str, result: Returns) -> tuple[Any, ...]:
         _yearly_text(rate),
         rate_text(result.drawdown),
         sorted({asset for _, assets in result.missing for asset in assets}),
+        _why_unknown(result),
+        why,
     )
 
 
@@ -187,7 +199,7 @@ def _money_weighted(result: Returns) -> tuple[float | None, str | None]:
     if result.end_value is None or result.start_value is None:
         return None, "the equity at an end of the period is unknown"
     if result.flowed is None:
-        return None, "the value of a movement is unknown: see missing"
+        return None, "the value of a movement is unknown for want of a mark"
     if result.start is None:
         return None, "no capital was put in"
     if since(result) < DAY:
@@ -197,7 +209,7 @@ def _money_weighted(result: Returns) -> tuple[float | None, str | None]:
 
 def _why_unknown(result: Returns) -> str | None:
     if result.missing:
-        return "a moment cannot be valued: see missing"
+        return "a moment cannot be valued for want of a mark"
     if not result.sub_periods:
         return "no capital was put in" if result.start is None else "nothing was held"
     poor = [each for each in result.sub_periods if each.rate is None]

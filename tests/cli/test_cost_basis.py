@@ -280,6 +280,23 @@ def test_returns_by_period_go_from_end_to_end(desk: Cli) -> None:
     assert [each["from"] for each in in_berlin] == ["2025-12-31T23:00:00.000000Z", "2026-01-31T23:00:00.000000Z"]
 
 
+def test_a_period_in_which_all_was_taken_out_has_no_time_weighted_rate(cli: Cli) -> None:
+    """100 come in, 10 are lost, and 90 go out: from then on the sub-period begins at 0."""
+    cli.append(
+        STORY[0],
+        {"type": "adjustment", "key": "f", "asset": "RLUSD", "amount": "-10", "reason": "funding", **at("01-02")},
+        {"type": "withdrawal", "key": "w", "asset": "RLUSD", "amount": "90", "basis_delta": "-90", **at("01-31")},
+    )
+    period = ("returns", "--by", "month", "--to", "2026-01")
+    (found,) = json_of(cli, *period)["periods"]
+    why = "the sub-period from 2026-01-31T12:00:00Z starts at 0 or less"
+    assert (found["earned"], found["time_weighted"], found["time_weighted_unknown"]) == ("-10", None, why)
+    ran = cli.here(*period)
+    assert f"of 2026-01: {why}" in ran.err
+    (row,) = csv.DictReader(cli.here(*period, "-O", "csv").out.splitlines())
+    assert float(row["money_weighted"]) == pytest.approx(0.9 ** (365 / 30) - 1, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "is_counted"),
     [
