@@ -24,7 +24,7 @@ from typing import Any
 from bench.fills import FIRST_AT, fills
 from bench.measures import AFTER_ALL, BOOK, new_ledger
 from bench.report import Line, machine, table
-from bench.rp2_lots import realised_by_rp2
+from bench.rp2_engine import Rp2
 from engine.bookkeeper import Bookkeeper
 from engine.cost_basis import CostMethod, basis_at
 from ledger.events import Deposit, event_from
@@ -109,7 +109,12 @@ def through_rustledger(package: Path, folder: Path, given: Sequence[Fields]) -> 
 def through_rp2(folder: Path, given: Sequence[Fields]) -> tuple[float, Decimal]:
     """Seconds of rp2 over the fills as its transactions, and the realised gain; without its input file and its reports."""
     opening = {"base_amount": str(OPENING), "quote_amount": str(OPENING * PRICE), "side": "buy"}
-    return realised_by_rp2(folder, [opening | {"at": FIRST_AT.isoformat()}, *given])
+    bare = [{name: fields[name] for name in ("at", "side", "base_amount", "quote_amount")} for fields in given]
+    engine = Rp2(folder)
+    started = time.perf_counter()
+    found = engine.paired([opening | {"at": FIRST_AT.isoformat()}, *bare])
+    seconds = time.perf_counter() - started
+    return seconds, sum((each.proceeds - each.cost for each in found), Decimal(0))
 
 
 def peers_here(rustledger: Path | None) -> Iterator[tuple[str, Peer, int]]:

@@ -25,7 +25,7 @@ from ledger.amounts import ZERO, add, negate, share, subtract, total, value
 from ledger.effects import Posting
 from ledger.stored import StoredEvent
 from projections.fees import FEE_REASONS
-from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin, per_unit
+from projections.lots import Cause, Disposal, Lot, Method, OpenLots, Origin, Unpriced, per_unit
 from projections.rates import Rates
 
 # Reasons of adjustments that belong together by their group: what comes in takes over the cost of what went out.
@@ -164,6 +164,9 @@ class CostBasisFold:
         self._prices: dict[str, Decimal] = {}
         # By group, the cost of what went out and has not come in again; None: unknown.
         self._exchanges: dict[str, Decimal | None] = {}
+        # Why that cost is unknown, by group; and why the cost of what went out last is.
+        self._unpriced: dict[str, Unpriced] = {}
+        self._last_unpriced: Unpriced | None = None
         self.result = CostBasis(self._lots)
 
     def run(self, events: Iterable[StoredEvent]) -> CostBasis:
@@ -278,16 +281,23 @@ class CostBasisFold:
                 for change in self._taken(own.asset, own.delta, worth, _origin(stored, "adjustment")):
                     income.add(change)
                     waiting = minus(waiting, change)
+                    if change is None and self._last_unpriced is not None:
+                        self._unpriced.setdefault(group, self._last_unpriced)
         worths = [self._worth(_own(stored).asset, _own(stored).delta) for stored in came_in]
         for place, stored in enumerate(came_in):
             own = _own(stored)
             rest = worths[place:]
             cost = waiting if len(rest) == 1 else _share(waiting, rest)
             waiting = minus(waiting, cost)
+            if cost is None and group not in self._unpriced:
+                without = next((each for each, worth in zip(came_in, worths, strict=True) if worth is None), stored)
+                self._unpriced[group] = Unpriced(_own(without).asset, _origin(without, "adjustment"))
             if own.asset == self._numeraire:
                 income.add(own.delta)
             else:
-                self._trade(own.asset, own.delta, cost, _origin(stored, "adjustment"))
+                self._trade(
+                    own.asset, own.delta, cost, _origin(stored, "adjustment"), unpriced=self._unpriced.get(group)
+                )
                 income.add(cost)
         self._exchanges[group] = waiting
 
@@ -296,15 +306,26 @@ class CostBasisFold:
             self._lots[asset] = OpenLots(self._method)
         return self._lots[asset]
 
-    def _trade(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin, *, fee: Decimal = ZERO) -> None:
+    def _trade(
+        self,
+        asset: str,
+        delta: Decimal,
+        worth: Decimal | None,
+        origin: Origin,
+        *,
+        fee: Decimal = ZERO,
+        unpriced: Unpriced | None = None,
+    ) -> None:
         """Something came in or went out for its worth ≥ 0: lots against it are closed with a gain, the rest opens a lot.
 
-        `fee`: what a fee adds to the worth in cost and proceeds, but not in the price.
+        `fee`: what a fee adds to the worth in cost and proceeds, but not in the price. `unpriced`: why the worth is unknown;
+        None: the asset has no price at that time.
         """
         if asset == self._numeraire:
             return
         lots, left = self._of(asset), delta.copy_abs()
         price = per_unit(worth, left)
+        why = None if worth is not None else unpriced or Unpriced(asset, origin)
         worth = None if worth is None else add(worth, fee)
         if lots and lots.is_short == (delta > 0):
             taken, rest = lots.close(left)
@@ -313,15 +334,15 @@ class CostBasisFold:
                 size = lot.quantity.copy_abs()
                 part = worth if worth is None or size == left else share(worth, size, left)
                 worth, left = minus(worth, part), subtract(left, size)
-                self.result.disposals.append(_disposal(lot, part, self._in(part, origin), origin))
+                self.result.disposals.append(_disposal(lot, part, self._in(part, origin), origin, why))
             left = rest
         if left:
-            self._open(asset, left.copy_sign(delta), worth if delta > 0 else negated(worth), origin, price)
+            cost = worth if delta > 0 else negated(worth)
+            self._open(Lot(asset, left.copy_sign(delta), cost, origin, self._in(cost, origin), price, why))
 
-    def _open(self, asset: str, quantity: Decimal, cost: Decimal | None, origin: Origin, price: Decimal | None) -> None:
-        lot = Lot(asset, quantity, cost, origin, self._in(cost, origin), price, origin if cost is None else None)
-        self._of(asset).open(lot)
-        self._on_moved(lot, True, origin)
+    def _open(self, lot: Lot) -> None:
+        self._of(lot.asset).open(lot)
+        self._on_moved(lot, True, lot.origin)
 
     def _taken(self, asset: str, delta: Decimal, worth: Decimal | None, origin: Origin) -> Iterator[Decimal | None]:
         """Lots are closed at their cost, without a gain, and the rest opens a lot at its share of the worth.
@@ -337,22 +358,27 @@ class CostBasisFold:
             taken, left = lots.close(size)
             for lot in taken:
                 self._on_moved(lot, False, origin)
+                self._last_unpriced = lot.unpriced
                 yield negated(lot.cost)
         if left:
             part = worth if worth is None or left == size else share(worth, left, size)
             cost = part if delta > 0 else negated(part)
-            self._open(asset, left.copy_sign(delta), cost, origin, per_unit(worth, size))
+            self._last_unpriced = Unpriced(asset, origin) if worth is None else None
+            cost_in, price = self._in(cost, origin), per_unit(worth, size)
+            self._open(Lot(asset, left.copy_sign(delta), cost, origin, cost_in, price, self._last_unpriced))
             yield cost
 
 
-def _disposal(lot: Lot, part: Decimal | None, part_in: Decimal | None, closed: Origin) -> Disposal:
-    """What closing a lot for `part` was: of a long lot what it brought, of a short one what it cost."""
+def _disposal(
+    lot: Lot, part: Decimal | None, part_in: Decimal | None, closed: Origin, why: Unpriced | None
+) -> Disposal:
+    """What closing a lot for `part` was: of a long lot what it brought, of a short one what it cost. `why` it is unknown."""
     size, is_short = lot.quantity.copy_abs(), lot.quantity < 0
     (brought, cost), (brought_in, cost_in) = (
         (negated(of_lot), now) if is_short else (now, of_lot)
         for of_lot, now in ((lot.cost, part), (lot.cost_in, part_in))
     )
-    unpriced = lot.unpriced or (closed if part is None else None)
+    unpriced = lot.unpriced or why
     return Disposal(lot.asset, size, brought, cost, lot.origin, closed, is_short, brought_in, cost_in, unpriced)
 
 

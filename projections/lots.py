@@ -43,6 +43,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Why a cost is unknown: the event (`origin`) at whose time an asset has no price."""
+
+    asset: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Lot:
     """An open lot.
 
@@ -52,7 +60,7 @@ class Lot:
     origin:    the event that opened it
     cost_in:   the cost in another currency, at the rate of its opening; None: unknown, or no currency was asked for
     price:     of one unit when the lot was opened, without fees, to 60 digits; HIFO and LOFO go by it; None: unknown
-    unpriced:  the first event that brought a part of it without a price, so that its cost is unknown; None when it is known
+    unpriced:  the first reason why its cost is unknown; None when it is known
     """
 
     asset: str
@@ -61,7 +69,7 @@ class Lot:
     origin: Origin
     cost_in: Decimal | None = None
     price: Decimal | None = None
-    unpriced: Origin | None = None
+    unpriced: Unpriced | None = None
 
     @property
     def unit_cost(self) -> Decimal | None:
@@ -86,7 +94,7 @@ class Disposal:
     closed:    the event that closed it
     is_short:  whether it was sold before it was bought
     proceeds_in, cost_in:  the two in another currency, each at the rate of its own time; None: unknown, or not asked for
-    unpriced:  the event without a price, so that the gain is unknown; None when it is known
+    unpriced:  the first reason why the gain is unknown; None when it is known
     """
 
     asset: str
@@ -98,7 +106,7 @@ class Disposal:
     is_short: bool
     proceeds_in: Decimal | None = None
     cost_in: Decimal | None = None
-    unpriced: Origin | None = None
+    unpriced: Unpriced | None = None
 
     @property
     def gain(self) -> Decimal | None:

@@ -164,11 +164,19 @@ class ReturnsFold:
         self._start_value = ZERO
         self._level: Decimal | None = ONE
         self._marked_at: datetime | None = None
+        self._is_next = False
         self.result = Returns(start, end)
 
+    def go_on(self, end: datetime) -> None:
+        """Turn to the period that follows, up to `end`; `run` then takes its events."""
+        self._start, self._end, self._is_next = self._end, end, True
+        self.result = Returns(self._start, end)
+        self._level, self._began = ONE, None
+        self._begin(self._start)
+
     def run(self, events: Iterable[StoredEvent]) -> Returns:
-        """The returns of the period."""
-        has_begun = self._start is None
+        """The returns of the period. `events`: up to its end; of a period that `go_on` turned to, from its start."""
+        has_begun = self._start is None or self._is_next
         for stored in events:
             self._look(stored)
             if not has_begun and self._start is not None and stored.at >= self._start:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import UTC
-from enum import StrEnum
 from functools import partial
 from typing import Annotated, TypeAlias
 
@@ -13,6 +12,7 @@ import typer
 from cli.shared.cost_options import FeesOption, FeesView, MethodOption, cost_method
 from cli.shared.moment import (
     AsOfOption,
+    By,
     FromOption,
     KnownAtOption,
     ToOption,
@@ -31,14 +31,6 @@ from cli.shared.usage import WrongUsage
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(pnl)
-
-
-class By(StrEnum):
-    """The periods of `--by`."""
-
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
 
 
 ByOption: TypeAlias = Annotated[

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from cli.shared.ages import parse_age
-from cli.shared.moment import FromOption, KnownAtOption, ToOption, ZoneOption, period_of
+from cli.shared.moment import By, FromOption, KnownAtOption, ToOption, ZoneOption, period_of, zone_of
 from cli.shared.options import AllBooksOption, Output, OutputOption, target
 from cli.shared.output import emit_report, progress
 from cli.shared.prices import InOption, parse_currency
@@ -28,6 +30,10 @@ def returns(
     ] = "1d",
     all_books: AllBooksOption = False,
     currency: InOption = None,
+    by: Annotated[
+        By | None,
+        typer.Option("--by", help="A line for each period instead, from the equity at its start to that at its end."),
+    ] = None,
     known_at: KnownAtOption = None,
     zone: ZoneOption = None,
     output: OutputOption = Output.TEXT,
@@ -38,9 +44,12 @@ def returns(
     just before each movement, and the moments that have none are listed. Money-weighted is the yearly rate of the owner's
     own flows (XIRR). Drawdown is that of the time-weighted index, so that a withdrawal is none.
 
+    With --by each period is valued at its ends as well, so it needs fresh marks there.
+
     Example: netbasis --db live.db returns --from 2026-01 --to 2026-03 --max-mark-age 6h
     """
     from engine.reports.returns import returns as report
+    from engine.reports.returns import returns_by_period
 
     named = target(context)
     age = parse_age(max_mark_age)
@@ -48,7 +57,10 @@ def returns(
     if period.start is not None and period.start > named.now:
         raise WrongUsage(f"--from {start!r} has not come yet")
     with named.open("read") as keeper, progress("reading") as on_progress:
-        found = report(
+        report_of = (
+            report if by is None else partial(returns_by_period, length=by.value, zone=zone_of(named, zone) or UTC)
+        )
+        found = report_of(
             keeper.database,
             named.books(keeper, all_books=all_books),
             start=period.start,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -63,6 +64,14 @@ ZoneOption: TypeAlias = Annotated[
         "Output is always in UTC.",
     ),
 ]
+
+
+class By(StrEnum):
+    """The periods of `--by`."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ _NOT_TO_BE_SHOWN = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 # Characters with which a formula begins in a spreadsheet, also after blanks; some accept the full-width forms as well.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -225,6 +226,8 @@ def _csv_cell(cell: Any) -> str:
     if cell is None:
         return ""
     if isinstance(cell, str):
+        if _NUMBER.fullmatch(cell):  # a rate is a text of six digits, and may be negative
+            return cell
         return f"'{harmless(cell)}" if cell.lstrip().startswith(_FORMULA) else harmless(cell)
     value = jsonable(cell)
     if isinstance(value, list | dict):

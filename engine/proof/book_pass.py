@@ -80,6 +80,8 @@ class Pass:
         # None: what is left is gone over row by row.
         self._lane = FastLane(terms) if wanted.is_fast else None
         self._sealed = sealed
+        self._is_named = len(wanted.only) < len(NAMES)
+        self._unproved: list[str] = []
         self._segments = None if sealed is None else sealed.proof
         # None: every row is read.
         self._columns = None if sealed is None else sealed.lane
@@ -103,7 +105,9 @@ class Pass:
         of_segments = () if self._segments is None else self._segments.notes
         unread = () if self._columns is None else self._columns.notes()
         of_workers = () if self._ranges is None else self._ranges.notes
-        return [*self.notes.lines(self.state), *of_transfers, *of_segments, *unread, *of_workers]
+        # Many a book has no marks; only who named the invariant wants to know that it is not proved.
+        unproved = self._unproved if self._is_named else ()
+        return [*self.notes.lines(self.state), *of_transfers, *of_segments, *unread, *of_workers, *unproved]
 
     def findings(self) -> Iterator[Finding]:
         """All that does not hold."""
@@ -123,7 +127,7 @@ class Pass:
             yield from self._transfers.findings()
         yield from self._heads.findings(self.prover.head)
         if COST_BASIS in self._wanted.only and self._may_be_folded_by_lots():
-            yield from check_cost_basis(self._connection, self.prover.book, self.state, self._now)
+            yield from check_cost_basis(self._connection, self.prover.book, self.state, self._now, self._unproved)
         if PROJECTIONS_MATCH in self._wanted.only:
             yield from compare_projections(self._connection, self.prover.book, self.state)
 
@@ -132,8 +136,7 @@ class Pass:
 
     def _may_be_folded_by_lots(self) -> bool:
         """Of a log that holds nothing that is found already: what is wrong with it would be told twice."""
-        is_named = len(self._wanted.only) < len(NAMES)
-        return self._is_sound and (is_named or self.prover.head.version <= COST_BASIS_EVENTS)
+        return self._is_sound and (self._is_named or self.prover.head.version <= COST_BASIS_EVENTS)
 
     def _read(self, rows: Sequence[RawRow]) -> Iterator[Finding]:
         """Go over rows, and hold at the ends of segments what their manifest says."""

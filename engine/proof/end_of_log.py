@@ -24,14 +24,19 @@ from projections.rows import differences, rows_of
 from projections.state import BookState
 
 
-def check_cost_basis(connection: Connection, book: Book, state: BookState, now: datetime) -> Iterator[Finding]:
-    """Total PnL is what its parts by lots add up to, as far as costs and marks are known."""
+def check_cost_basis(
+    connection: Connection, book: Book, state: BookState, now: datetime, notes: list[str]
+) -> Iterator[Finding]:
+    """Total PnL is what its parts by lots add up to; where one is unknown, `notes` says that this is unproved."""
     events_in_time = standing_events(connection, [book.name], NOW, now=now)
     basis = CostBasisFold(book.numeraire, METHODS[DEFAULT_METHOD]).run(events_in_time)
     marks = marks_now(connection, book.name, state.marks, now)
     earned = basis.earned({asset: mark.price for asset, mark in marks.items()})
     total_pnl = pnl(state, marks, book.numeraire).total_pnl
-    if earned is None or total_pnl is None or earned == total_pnl:
+    if earned is None or total_pnl is None:
+        notes.append("cost_basis is not proved: a cost or a mark is unknown; see `netbasis pnl --lots`")
+        return
+    if earned == total_pnl:
         return
     detail = "total PnL is not realised + unrealised − fees + other income − baselines"
     figures = amount_text(total_pnl), amount_text(earned), amount_text(subtract(earned, total_pnl))

@@ -17,7 +17,7 @@ from engine.views import Moment
 from ledger.database.connections import Database
 from ledger.progress import OnProgress
 from projections.cost_basis import sum_of
-from projections.lots import Disposal
+from projections.lots import Disposal, Unpriced
 from projections.rates import ONE, Rates
 
 COLUMNS = (
@@ -125,11 +125,10 @@ def _currency(currency: str | None, unrated: list[datetime]) -> dict[str, Any]:
 
 
 def _notes(closed: Sequence[Disposal], pool: Pool) -> list[str]:
-    wanted = [(each.asset, each.unpriced) for each in closed if each.unpriced is not None]
+    wanted = [each.unpriced for each in closed if each.unpriced is not None]
     if not wanted:
         return []
-    asset, origin = wanted[0]
-    return [f"the gain of {counted(len(wanted), 'disposal')} is unknown; {price_wanted(asset, origin, pool)}"]
+    return [f"the gain of {counted(len(wanted), 'disposal')} is unknown; {price_wanted(wanted[0], pool)}"]
 
 
 def _row(each: Disposal) -> list[Any]:
@@ -203,7 +202,7 @@ def income(
     unknown = [each for each in receipts if each.worth is None]
     notes = [
         f"the value of {counted(len(unknown), 'payment')} is unknown; "
-        + price_wanted(each.asset, each.origin, found.pool)
+        + price_wanted(Unpriced(each.asset, each.origin), found.pool)
         for each in unknown[:1]
     ]
     if currency is not None:

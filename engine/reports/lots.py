@@ -16,7 +16,7 @@ from ledger.amounts import share, total
 from ledger.database.connections import Database
 from ledger.progress import OnProgress
 from projections.cost_basis import CostBasis, sum_of
-from projections.lots import Lot, Origin
+from projections.lots import Lot, Unpriced
 
 COLUMNS = ("asset", "quantity", "cost", "price", "opened_at", "version", "opened_by", "book")
 
@@ -78,16 +78,17 @@ def average_entries(basis: CostBasis, unit: Unit) -> Table:
 
 def _unknown(held: list[Lot], pool: Pool) -> Iterator[str]:
     """For each asset with lots of unknown cost, how many there are and the command that gives the first one a price."""
-    unknown: defaultdict[str, list[Origin]] = defaultdict(list)
+    unknown: defaultdict[str, list[Unpriced]] = defaultdict(list)
     for lot in held:
         if lot.unpriced is not None:
             unknown[lot.asset].append(lot.unpriced)
-    for asset, origins in unknown.items():
-        yield f"the cost of {counted(len(origins), 'lot')} of {asset} is unknown; {price_wanted(asset, origins[0], pool)}"
+    for asset, reasons in unknown.items():
+        yield f"the cost of {counted(len(reasons), 'lot')} of {asset} is unknown; {price_wanted(reasons[0], pool)}"
 
 
-def price_wanted(asset: str, origin: Origin, pool: Pool) -> str:
+def price_wanted(unpriced: Unpriced, pool: Pool) -> str:
     """The event that lacks a price of an asset, and the command that gives it one."""
+    asset, origin = unpriced.asset, unpriced.origin
     place = f"version {origin.version}" + (f" of the book {origin.book}" if pool.is_several else "")
     command = f"append mark --asset {asset} --price … --at {shown(origin.at)}"
     return f"{place} has no price of {asset}, which a mark at its time gives it: {command}"

@@ -178,6 +178,15 @@ def test_returns_list_what_cannot_be_valued_and_give_a_rate_where_all_can(desk: 
     assert found["money_weighted"] is not None
 
 
+def test_who_asks_for_the_proof_of_the_identity_is_told_where_there_is_none(cli: Cli) -> None:
+    cli.append({"type": "adjustment", "key": "o", "asset": "XRP", "amount": "10", "reason": "opening", **at("01-02")})
+    note = "cost_basis is not proved"
+    assert note in cli.here("check", "--only", "cost_basis").err
+    assert note not in cli.here("check").err
+    cli.append({"type": "mark", "key": "m", "asset": "XRP", "price": "2", **at("01-02")})
+    assert note not in cli.here("check", "--only", "cost_basis").err
+
+
 @pytest.mark.parametrize("method", ["fifo", "average"])
 @pytest.mark.parametrize("command", ["lots", "gains", "income"])
 def test_the_marks_that_are_asked_for_make_all_known(cli: Cli, command: str, method: str) -> None:
@@ -253,6 +262,41 @@ def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str]
     assert_refused(desk.here(*arguments), 2, "usage", said)
 
 
+def test_returns_by_period_go_from_end_to_end(desk: Cli) -> None:
+    """20 XRP at 2.00 and 70 RLUSD at the end of January; 15 at 4.00 and 85 at that of February."""
+    desk.append({"type": "mark", "key": "end", "asset": "XRP", "price": "4", **at("02-28")})
+    desk.append({"type": "mark", "key": "start", "asset": "XRP", "price": "2", **at("01-31")})
+    found = json_of(desk, "returns", "--by", "month", "--to", "2026-02")["periods"]
+    names = ("period", "start_value", "flows", "end_value", "earned", "time_weighted", "missing_marks")
+    assert [[each[name] for name in names] for each in found] == [
+        ["2026-01", "0", "100", "110", "10", "0.100000", []],
+        ["2026-02", "110", "0", "145", "35", "0.318182", []],
+    ]
+    shown = desk.here("returns", "--by", "month", "--to", "2026-02").out
+    assert "+31.8182 %" in shown
+    stale = json_of(desk, "returns", "--by", "month", "--to", "2026-02", "--max-mark-age", "1h")["periods"]
+    assert [(each["time_weighted"], each["missing_marks"]) for each in stale] == [(None, ["XRP"])] * 2
+    in_berlin = json_of(desk, "returns", "--by", "month", "--to", "2026-02", "--zone", "Europe/Berlin")["periods"]
+    assert [each["from"] for each in in_berlin] == ["2025-12-31T23:00:00.000000Z", "2026-01-31T23:00:00.000000Z"]
+
+
+def test_a_period_in_which_all_was_taken_out_has_no_time_weighted_rate(cli: Cli) -> None:
+    """100 come in, 10 are lost, and 90 go out: from then on the sub-period begins at 0."""
+    cli.append(
+        STORY[0],
+        {"type": "adjustment", "key": "f", "asset": "RLUSD", "amount": "-10", "reason": "funding", **at("01-02")},
+        {"type": "withdrawal", "key": "w", "asset": "RLUSD", "amount": "90", "basis_delta": "-90", **at("01-31")},
+    )
+    period = ("returns", "--by", "month", "--to", "2026-01")
+    (found,) = json_of(cli, *period)["periods"]
+    why = "the sub-period from 2026-01-31T12:00:00Z starts at 0 or less"
+    assert (found["earned"], found["time_weighted"], found["time_weighted_unknown"]) == ("-10", None, why)
+    ran = cli.here(*period)
+    assert f"of 2026-01: {why}" in ran.err
+    (row,) = csv.DictReader(cli.here(*period, "-O", "csv").out.splitlines())
+    assert float(row["money_weighted"]) == pytest.approx(0.9 ** (365 / 30) - 1, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "is_counted"),
     [
@@ -260,6 +304,7 @@ def test_a_wrong_command_line_says_what_is_wrong(desk: Cli, arguments: list[str]
         ("gains", ["gains"], True),
         ("gains", ["income"], True),
         ("returns", ["returns"], True),
+        ("returns", ["returns", "--by", "month"], True),
         ("sessions", ["sessions"], True),
         ("pnl", ["pnl", "--lots"], True),
         ("pnl", ["pnl", "--by", "month"], True),

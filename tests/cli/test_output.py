@@ -68,6 +68,20 @@ def test_no_cell_of_text_is_a_formula(sign: str, blank: str) -> None:
     assert csv_cell(f"{blank}{sign}1+1") == f"'{blank}{sign}1+1"
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("-0.050000", "-0.050000"),
+        ("-1.5e+20", "-1.5e+20"),
+        ("-0.05+1", "'-0.05+1"),
+        ("-", "'-"),
+        ("-0.05\n", "'-0.05\\n"),
+    ],
+)
+def test_a_negative_rate_is_a_number_and_no_formula(text: str, cell: str) -> None:
+    assert csv_cell(text) == cell
+
+
 @pytest.mark.parametrize("lead", ["\t", "\r", "\n", "\u200b", "\ufeff", "\x0b"])
 def test_a_cell_that_begins_with_what_is_not_seen_begins_with_its_escape_or_an_apostrophe(lead: str) -> None:
     assert csv_cell(f"{lead}=1").startswith(("\\", "'"))

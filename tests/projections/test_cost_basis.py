@@ -239,6 +239,25 @@ def test_without_a_mark_the_shares_of_a_group_are_unknown() -> None:
     assert found.other_income is None
 
 
+def test_why_a_cost_is_unknown_passes_on_within_a_group() -> None:
+    """An opening without a price goes into a pool: a price of the LP tokens would not help."""
+    opening = adjustment("XRP", "10", "opening", hours=1)
+    (lot,) = basis([opening, *exchange(3, XRP="-10", LP="100")]).open_lots()
+    assert lot.unpriced is not None
+    assert (lot.asset, lot.unpriced.asset, lot.unpriced.origin.version) == ("LP", "XRP", 2)
+    (known,) = basis([mark("2", hours=1), opening, *exchange(3, XRP="-10", LP="100")]).open_lots()
+    assert (known.cost, known.unpriced) == (D(20), None)
+
+
+def test_of_what_comes_into_a_group_each_needs_a_price() -> None:
+    steps = [buy("10", "20", hours=1), mark("1", "A", hours=2), *exchange(3, XRP="-10", A="1", B="1")]
+    found = list(basis(steps).open_lots())
+    assert [(lot.cost, lot.unpriced and lot.unpriced.asset) for lot in found] == [(None, "B"), (None, "B")]
+    sold = [*steps, sell("1", "5", base_asset="A", hours=4)]
+    (gain,) = basis(sold).disposals
+    assert (gain.gain, gain.unpriced and gain.unpriced.asset) == (None, "B")
+
+
 # ---- the identity
 
 
@@ -309,6 +328,8 @@ def test_total_pnl_is_what_was_realised_and_all_else_that_is_named(steps: list[F
                 assert total(lot.quantity for lot in found.open_lots() if lot.asset == asset) == held.total
         assert all(len({lot.quantity > 0 for lot in lots}) <= 1 for lots in found.lots.values()), "long and short"
         assert all(each.opened.at <= each.closed.at for each in found.disposals)
+        assert all((lot.cost is None) == (lot.unpriced is not None) for lot in found.open_lots())
+        assert all((each.gain is None) == (each.unpriced is not None) for each in found.disposals)
         earned = found.earned(prices)
         if earned is not None:  # else a mark was reversed, so that a cost is unknown
             assert earned == figures.total_pnl, (method, fees_in_cost)

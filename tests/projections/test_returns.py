@@ -182,3 +182,33 @@ def test_what_comes_in_does_not_change_the_rate(
     assert plain.time_weighted is not None
     assert moved.time_weighted is not None
     assert abs(plain.time_weighted - moved.time_weighted) < D("1e-9")
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(1, 89), st.integers(-40, 60), st.booleans()), max_size=8),
+    ends=st.lists(st.integers(1, 89), max_size=4, unique=True).map(sorted),
+)
+def test_the_rates_of_periods_chain_to_the_rate_of_the_whole(
+    steps: list[tuple[int, int, bool]], ends: list[int]
+) -> None:
+    """At each time something is earned or lost, or comes in; the periods end anywhere."""
+    log = standing_order(
+        log_of(
+            [deposit(0.1, "1000")]
+            + [(deposit(day, "500") if is_in or not gain else earn(day, str(gain))) for day, gain, is_in in steps]
+        )
+    )
+    whole = ReturnsFold("RLUSD", START, START + 90 * DAY, DAY).run(log)
+    assert whole.time_weighted is not None
+    times = [START + day * DAY for day in (*ends, 90)]
+    fold, taken, chained = ReturnsFold("RLUSD", START, times[0], DAY), 0, D(1)
+    for number, end in enumerate(times):
+        if number:
+            fold.go_on(end)
+        upto = sum(stored.at < end for stored in log)
+        part = fold.run(log[taken:upto])
+        taken = upto
+        assert (part.start, part.end) == (([START, *times])[number], end)
+        assert part.time_weighted is not None
+        chained *= 1 + part.time_weighted
+    assert abs(chained - 1 - whole.time_weighted) < D("1e-20")
