@@ -16,7 +16,8 @@ from ledger.progress import OnProgress, counting
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
-from projections.cost_basis import CostBasis, CostBasisFold, standing_order
+from projections.cost_basis import CostBasisFold, standing_order
+from projections.cost_figures import CostBasis
 from projections.lots import METHODS
 from projections.rates import Rates, rates_of
 

@@ -16,7 +16,7 @@ from engine.reports.report import Block, Figures, Report, Table, counted, or_unk
 from engine.views import Moment
 from ledger.database.connections import Database
 from ledger.progress import OnProgress
-from projections.cost_basis import sum_of
+from projections.cost_figures import sum_of
 from projections.lots import Disposal, Unpriced
 from projections.rates import ONE, Rates
 

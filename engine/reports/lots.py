@@ -15,7 +15,7 @@ from engine.views import NOW, Moment
 from ledger.amounts import share, total
 from ledger.database.connections import Database
 from ledger.progress import OnProgress
-from projections.cost_basis import CostBasis, sum_of
+from projections.cost_figures import CostBasis, sum_of
 from projections.lots import Lot, Unpriced
 
 COLUMNS = ("asset", "quantity", "cost", "price", "opened_at", "version", "opened_by", "book")

@@ -15,7 +15,7 @@ from engine.views import Moment
 from ledger.amounts import add
 from ledger.database.connections import Database
 from ledger.progress import OnProgress
-from projections.cost_basis import sum_of
+from projections.cost_figures import sum_of
 
 _COLUMNS = ("session_id", "fills", "first_at", "last_at", "volume", "fees", "unknown_fees", "realised")
 

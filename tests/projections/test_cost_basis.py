@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amounts import total
-from projections.cost_basis import CostBasis, CostBasisFold, standing_order
+from projections.cost_basis import CostBasisFold, standing_order
+from projections.cost_figures import CostBasis
 from projections.lots import METHODS
 from projections.marks import Selection
 from projections.pnl import pnl

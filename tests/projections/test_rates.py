@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.amounts import share, total
-from projections.cost_basis import CostBasis, CostBasisFold, standing_order
+from projections.cost_basis import CostBasisFold, standing_order
+from projections.cost_figures import CostBasis
 from projections.lots import METHODS
 from projections.rates import Rates, rates_of
 from projections.returns import DAY, Returns, ReturnsFold

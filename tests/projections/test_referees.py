@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from ledger.amounts import total
-from projections.cost_basis import CostBasis, CostBasisFold, standing_order
+from projections.cost_basis import CostBasisFold, standing_order
+from projections.cost_figures import CostBasis
 from projections.lots import METHODS
 from projections.money_weighted import money_weighted
 from projections.returns import DAY, Returns, ReturnsFold
