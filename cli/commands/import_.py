@@ -21,7 +21,7 @@ from cli.shared.usage import WrongUsage
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
     from engine.importers.importing import AnySource, ImportReport
-    from engine.importers.items import Quarantined, Settings
+    from engine.importers.items import QuarantinedRow, Settings
     from engine.importers.landing import Policy
     from ledger.database.faults import Access
 
@@ -109,7 +109,7 @@ def import_(
     if mapped or engine_start or ledger is not LedgerKind.AUTO:
         raise WrongUsage("--map, --engine-start and --ledger are for legacy-db")
     policy = _policy(price_from, max_mark_age, go_on=go_on, strict=strict, dry_run=dry_run)
-    given = _Given(account, alias or [], mapping, asset, every, length, source)
+    given = _ImportOptions(account, alias or [], mapping, asset, every, length, source)
     named = target(context)
     access: Access = "read" if dry_run else "write"
     with named.open(access, sound_file=True) as keeper:
@@ -165,7 +165,7 @@ def _legacy(
     import_legacy_db(context, names[0], dry_run, mapped, engine_start, ledger, output)
 
 
-class _Given:
+class _ImportOptions:
     """What the options say, before the book is known."""
 
     def __init__(
@@ -266,7 +266,7 @@ def _stream(
         raise WrongUsage("--batch reads a stream of a kind from stdin: netbasis import ccxt - --batch 1")
     with refusing_unreadable():
         source = StandardInput()
-    told: set[Quarantined] = set()
+    told: set[QuarantinedRow] = set()
 
     def tell(done: ImportReport) -> None:
         """Print a batch, and what has been quarantined since the one before."""
@@ -292,7 +292,7 @@ def _print(output: Output, done: ImportReport) -> None:
     emit_report(output, imports(done))
 
 
-def _print_batch(output: Output, done: ImportReport, quarantined: Sequence[Quarantined]) -> None:
+def _print_batch(output: Output, done: ImportReport, quarantined: Sequence[QuarantinedRow]) -> None:
     from engine.reports.imports import batch
 
     if output is Output.TEXT:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="The entry's number, as `netbasis inbox` shows it.")]
 
 
-class Named(StrEnum):
+class EntryKind(StrEnum):
     """What an entry is."""
 
     DEPOSIT = "deposit"
@@ -77,7 +77,7 @@ def resolve(
     ] = False,
     max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old a mark may be that values it.")] = "1h",
     named_as: Annotated[
-        Named | None,
+        EntryKind | None,
         typer.Option(
             "--as",
             help="Of a difference: deposit, withdrawal or adjustment. Of a movement with another side: internal, when it "
@@ -126,7 +126,7 @@ def resolve(
             actor=actor,
             note=source_note,
         )
-        if named_as in (Named.INTERNAL, Named.TRANSFER):
+        if named_as in (EntryKind.INTERNAL, EntryKind.TRANSFER):
             _emit_pairing(output, book.name, _paired(keeper, book.name, number, named_as, answer, other, other_version))
             return
         if other is not None or other_version is not None:
@@ -153,7 +153,7 @@ def _paired(
     keeper: Bookkeeper,
     book: str,
     number: int,
-    named_as: Named,
+    named_as: EntryKind,
     answer: Answer,
     other: str | None,
     other_version: str | None,
@@ -165,11 +165,11 @@ def _paired(
     side = None
     if other is not None:
         there, entry = _place("--other", other, "ID or BOOK:ID, such as bot:3")
-        side = pairing.Named(there, entry=entry)
+        side = pairing.SideReference(there, entry=entry)
     elif other_version is not None:
         there, version = _place("--other-version", other_version, "VERSION or BOOK:VERSION, such as bot:7")
-        side = pairing.Named(there, version=version)
-    if named_as is Named.TRANSFER:
+        side = pairing.SideReference(there, version=version)
+    if named_as is EntryKind.TRANSFER:
         return pairing.resolve_transfer(keeper, book, number, answer, side)
     return pairing.resolve_internal(keeper, book, number, side, actor=answer.actor)
 

@@ -67,7 +67,7 @@ def serve(
         from cli.page.application import application
         from cli.page.gate import Rules
         from cli.page.server import Server
-        from cli.page.site import Kept, Site
+        from cli.page.site import Site, SiteCache
     except ModuleNotFoundError as error:
         raise extra_missing("serve", error) from error
     named = target(context)
@@ -81,7 +81,7 @@ def serve(
         book = None if named.book is None else keeper.resolve(named.book)
         days = zone_of(named, zone)
         site = Site(keeper.database, book, keeper.now, days, how, strategy, _say)
-        kept = Kept(site)
+        kept = SiteCache(site)
         typer.echo(f"the page is at {_address(listener)}; Ctrl-C ends it")
         with suppress(KeyboardInterrupt):  # this is how one ends it
             Server(application(site, kept, Rules.of(names, token)), kept).run(sockets=[listener])

@@ -107,7 +107,7 @@ class Site:
             return store.require_book(connection, name)
 
 
-class Kept:
+class SiteCache:
     """What a server's process keeps about the books of its site. `start` begins; `stop` ends it."""
 
     def __init__(self, site: Site) -> None:

@@ -36,7 +36,7 @@ class Doubt:
     actual: str | None = None
 
 
-class Believed:
+class TrustedSegments:
     """The segments of a book within one reading transaction; what is asked once is kept.
 
     doubts:  why segments were passed over, as far as it was asked

@@ -83,7 +83,7 @@ class LeftOut:
 
 
 @dataclass(slots=True)
-class Chosen:
+class ChosenEvents:
     """The chosen events, in order, as a stream that is read once; memory grows with the reversals, not with the log.
 
     left:     what is not there, so far

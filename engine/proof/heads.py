@@ -26,7 +26,7 @@ from pathlib import Path
 
 import orjson
 
-from ledger.book import Head
+from ledger.book import Head, head_text
 from ledger.database.whole_file import fsync_path
 from ledger.errors import Refusal, Refused, shown
 from ledger.integrity.findings import Finding
@@ -127,7 +127,7 @@ def append_head(path: Path, book: str, head: Head, signature: bytes | None, *, n
         if is_later or (known.version == head.version and known.hash != head.hash):
             refuse(
                 Refusal.HEAD_FELL_BACK,
-                expected=f"{known.version}:{known.hash.hex()}",
+                expected=head_text(known.version, known.hash),
                 actual=str(head),
                 book=shown(book),
                 place=known.place,
