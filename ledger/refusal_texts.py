@@ -145,7 +145,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.ALREADY_REVERSED: RefusalText(
         "version {version} was reversed already, by version {reversal}", "an event that still stands"
     ),
-    # A decision of the engine
+    # A decision on capital
     Refusal.SHORT_LOT: RefusalText(
         "version {version} disposes of more than was held at its time",
         "enough of the asset",
