@@ -37,7 +37,7 @@ def check(
         typer.Option(metavar="FILE", help="A file of heads (`head --append`): each must stand in the chain, in order."),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(metavar="PUBLIC", help="The heads must be signed with the key of this public key.")
+        Path | None, typer.Option(metavar="PUBLIC", help="The heads must be signed; this is the public key.")
     ] = None,
     anchor: Annotated[
         Path | None,
@@ -64,7 +64,7 @@ def check(
     a negative balance, go to stderr. Every row is read, unless --engine columns is given: sealed rows are then proved in
     their segments, and a note says which were not read.
 
-    Heads that were kept elsewhere show what the chain alone cannot: a tail that was cut off, a log that was written anew.
+    Heads that were kept elsewhere show what the chain alone cannot: a tail that was cut off, a log that was rewritten.
 
     Example: netbasis --db live.db check --heads /mnt/elsewhere/heads.ndjson --verify desk.pub
     """

@@ -47,7 +47,7 @@ def import_(
     ] = None,
     dry_run: DryRunOption = False,
     account: Annotated[
-        str | None, typer.Option(metavar="ACCOUNT", help="xrpl: the account whose side is taken, r….")
+        str | None, typer.Option(metavar="ACCOUNT", help="xrpl: the account that the book keeps, r….")
     ] = None,
     alias: Annotated[
         list[str] | None,
@@ -57,7 +57,9 @@ def import_(
     ] = None,
     price_from: Annotated[
         PriceFrom | None,
-        typer.Option(help="Decide movements with the newest marks, or fills against the numeraire; else they wait."),
+        typer.Option(
+            help="Decide movements at the newest marks, or also at fills against the numeraire; by default they wait."
+        ),
     ] = None,
     max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old such a price may be.")] = "1h",
     go_on: Annotated[
@@ -69,21 +71,24 @@ def import_(
         int | None, typer.Option(metavar="N", min=1, help="Read a stream: commit every N rows as they arrive.")
     ] = None,
     mapping: Annotated[
-        str | None, typer.Option(metavar="FILE", help="csv: the file that says what its columns are.")
+        str | None, typer.Option(metavar="FILE", help="csv: the mapping file, which says what the columns are.")
     ] = None,
-    learn: Annotated[bool, typer.Option("--learn", help="csv: propose such a file, and print it.")] = False,
+    learn: Annotated[bool, typer.Option("--learn", help="csv: propose a mapping for this file, and print it.")] = False,
     zone: ZoneOption = None,
     asset: Annotated[
         str | None, typer.Option(metavar="ASSET", help="candles: the asset that the prices are of.")
     ] = None,
     every: Annotated[
-        str | None, typer.Option(metavar="AGE", help="candles: keep one price of each such span, as 1h.")
+        str | None, typer.Option(metavar="AGE", help="candles: keep one price per span, such as 1h.")
     ] = None,
     length: Annotated[
-        str | None, typer.Option(metavar="AGE", help="candles: how long one is; else it is found out.")
+        str | None, typer.Option(metavar="AGE", help="candles: how long a candle is; by default taken from the file.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who said so: for prices, and to keep ids apart.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The source: recorded with prices, and keeps the ids of several exchanges apart."
+        ),
     ] = None,
     mapped: MapOption = None,
     engine_start: EngineStartOption = None,
@@ -93,9 +98,9 @@ def import_(
     """Import what venues, bots and older systems export: nothing dropped, nothing counted twice, nothing invented.
 
     Kinds: xrpl, kraken, binance, coinbase, hummingbot, freqtrade, ccxt, csv, candles, legacy-db; without one, it is
-    recognised from the file. Importing a file again adds only what is new. What is not understood is quarantined with its
-    line, the rest goes in, and the exit code is 1. A deposit without a price and a withdrawal that nobody has classified
-    wait in the inbox.
+    recognised from the file. Importing a file again adds only what is new. What is not understood is quarantined with
+    its line, the rest goes in, and the exit code is 1. A deposit without a price and a withdrawal that nobody has
+    classified wait in the inbox.
 
     Example: netbasis --db live.db import kraken ledgers.csv trades.csv --price-from fills --dry-run
     """

@@ -45,7 +45,7 @@ def reconcile(
         str | None, typer.Option("--at", metavar="TIME", help="As of when; by default the balances' own time, or now.")
     ] = None,
     only_named: Annotated[
-        bool, typer.Option("--only-named", help="An asset that the file does not name is not compared.")
+        bool, typer.Option("--only-named", help="Compare only the assets that the file names.")
     ] = False,
     alias: Annotated[
         list[str] | None, typer.Option("--alias", metavar="BOOK=FILE", help="An asset's name in the book. Repeatable.")
@@ -57,7 +57,7 @@ def reconcile(
     ] = False,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; needed with --adjust.")] = None,
     max_adjust: Annotated[
-        str, typer.Option(metavar="AMOUNT", help="The worth of the largest difference to adjust, in the numeraire.")
+        str, typer.Option(metavar="AMOUNT", help="The largest difference to adjust, by its value in the numeraire.")
     ] = "1",
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
