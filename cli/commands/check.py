@@ -104,7 +104,7 @@ def _require_heads(
     expected: ExpectedHead | None, heads: Path | None, verify: Path | None, anchor: Path | None, authority: Path | None
 ) -> None:
     if (anchor is None) != (authority is None):
-        raise WrongUsage("--anchor and --authority belong together: the answer, and who is trusted to have given it")
+        raise WrongUsage("--anchor and --authority belong together: the authority's answer, and its certificates")
     if anchor is not None and (expected is None or expected.version is None):
         raise WrongUsage("--anchor is about one head: give it with --expect-head VERSION:HASH")
     if verify is not None and expected is None and heads is None:

@@ -126,8 +126,8 @@ class ColumnsLane:
         if not count:
             return ["every row was read: no segment could be used"]
         return [
-            f"{count} rows of the versions {', '.join(self._unread)} were not read: they were proved in their segments, "
-            "and whether an event id stands in the log twice was not looked at"
+            f"{count} rows of the versions {', '.join(self._unread)} were not read: they were proved in their segments; "
+            "whether an event id occurs twice was not checked"
         ]
 
     def stands(self, source: Source, digest: bytes, version: int | None) -> bool:

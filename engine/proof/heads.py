@@ -91,7 +91,7 @@ def read_heads(path: Path) -> list[ExpectedHead]:
         with path.open("rb") as opened:
             content = opened.read(_MOST_BYTES)
     except OSError as error:
-        raise Refused(Refusal.FILE_UNREADABLE, f"the heads {path} cannot be read", actual=str(error)) from error
+        raise Refused(Refusal.FILE_UNREADABLE, f"the file of heads {path} cannot be read", actual=str(error)) from error
     numbered = enumerate(content.splitlines(), 1)
     return [_parse_line(line, number) for number, line in numbered if line.strip()]
 

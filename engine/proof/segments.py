@@ -75,7 +75,7 @@ class SegmentProof:
         for doubt in self.found.doubts:
             place = f"the segment {doubt.segment.versions}"
             if doubt.is_finding:
-                detail = f"{place} is not believed: {doubt.why}"
+                detail = f"{place} is not trusted: {doubt.why}"
                 yield Finding(SEGMENTS_PROVED, doubt.segment.first_version, detail, doubt.expected, doubt.actual)
             else:
                 self.notes.append(f"{place} is passed over: {doubt.why}; its rows are read")
