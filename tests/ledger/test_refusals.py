@@ -424,7 +424,7 @@ def test_a_mark_may_lie_as_far_ahead_as_two_clocks_may_differ(keeper: Bookkeeper
     latest = datetime(2026, 1, 5, 9, tzinfo=UTC) + CLOCK_TOLERANCE
     book = Book(BOOK, "live", "RLUSD", "XRP", "profit_first/1")
     require_not_ahead(latest, latest - CLOCK_TOLERANCE)
-    with pytest.raises(Refused, match="2026-01-05T09:05:00") as refused:
+    with pytest.raises(Refused, match="expected at most 2026-01-05T09:05:00") as refused:
         require_not_ahead(latest + timedelta(microseconds=1), latest - CLOCK_TOLERANCE)
     assert refused.value.field == "at"
     assert complete(event_of(small("mark")), book).kind == "mark"
@@ -592,6 +592,12 @@ def test_rules(fields: Fields, refusal: Refusal | None, keeper: Bookkeeper) -> N
     with pytest.raises(Refused) as refused:
         keeper.append(BOOK, event_of(fields))
     assert refused.value.refusal is refusal
+
+
+def test_a_basis_commit_with_a_price_is_told_which_field_and_which_asset(keeper: Bookkeeper) -> None:
+    with pytest.raises(Refused, match="RLUSD is the numeraire: its price is 1") as refused:
+        keeper.append(BOOK, event_of(small("basis_commit", price="1")))
+    assert refused.value.field == "price"
 
 
 # ---- reversals and corrections
