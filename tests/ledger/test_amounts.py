@@ -410,3 +410,19 @@ def test_a_refusal_is_the_same_in_a_hostile_context(text: str) -> None:
             parse_amount(text)
         assert repr(context) == before
     assert str(refused.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        (10**20, Refusal.AMOUNT_OUT_OF_RANGE),
+        (Decimal("1E+20"), Refusal.AMOUNT_OUT_OF_RANGE),
+        (Decimal("1E-37"), Refusal.AMOUNT_TOO_PRECISE),
+        (Decimal("-Infinity"), Refusal.AMOUNT_MALFORMED),
+    ],
+)
+def test_a_number_of_a_library_caller_is_shown_in_its_refusal(given: object, refusal: Refusal) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_amount(given)
+    assert refused.value.refusal is refusal
+    assert f"actual '{given}'" in str(refused.value)
