@@ -42,7 +42,7 @@ _FAILED = (EngineFailed, NotSummed)
 def fold_log(
     connection: Connection, found: TrustedSegments, head: Head, on_progress: OnProgress | None = None
 ) -> BookState:
-    """The state at the head, folded from segments and, behind them and where one is not believed, from rows.
+    """The state at the head, folded from segments, and from rows after the last one or where one is not trusted.
 
     Nothing is taken from the manifest's states: the files are summed. Raises StorageError.
     """
@@ -135,7 +135,7 @@ def _first_version(segment: Segment) -> int:
 
 
 def _scanned(found: TrustedSegments, segments: Sequence[Segment], moment: Moment) -> tuple[list[Segment], BookState]:
-    """What of segments is chosen, summed by DuckDB; and those of them of which it can be, exactly."""
+    """The chosen events of segments, summed by DuckDB; and the segments for which the sums are exact."""
     if not segments:
         return [], EMPTY
     conditions: list[ColumnElement[bool]] = [SEGMENTS["at"] <= instant(limit) for limit in _limits(moment)]
@@ -190,7 +190,7 @@ def _gaps(done: Sequence[Segment], last: int) -> Iterator[tuple[int, int]]:
 
 
 def _from_rows(connection: Connection, book: Book, moment: Moment, after: int, until: int) -> BookState:
-    """What of a range of rows is chosen adds up to."""
+    """What the chosen events of a range of rows add up to."""
     if isinstance(moment.as_of, int):
         until = min(until, moment.as_of)
     if after >= until:

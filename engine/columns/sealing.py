@@ -113,7 +113,7 @@ def seal(database: Database, name: str, how: Sealing) -> SealReport:
 
 
 def _seal_next(database: Database, store: Store, name: str, how: Sealing) -> Segment | None:
-    """Write the next segment; None when the rest of the log is no whole one."""
+    """Write the next segment; None when the rest of the log does not fill one."""
     with database.reading() as connection:
         book, head = log.require_book(connection, name)
         before = segments_of(connection, name)

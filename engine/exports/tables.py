@@ -137,7 +137,7 @@ def _size(posting: Posting | None) -> tuple[Decimal | None, str | None]:
 
 
 def _worth(stored: StoredEvent, book: Book) -> tuple[Decimal | None, str | None]:
-    """What moved is worth, as far as the event itself says: a movement's value, a fill's side in the numeraire."""
+    """The worth of what moved, as far as the event itself says it: a movement's value, a fill's side in the numeraire."""
     if stored.type in ("deposit", "withdrawal"):
         return stored.effects.net_deposits_delta.copy_abs(), book.numeraire
     sides = [each for each in (stored.effects.own, stored.effects.quote) if each is not None]

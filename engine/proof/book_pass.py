@@ -135,7 +135,7 @@ class Pass:
         return self._whole is not None and self._whole.has_unique_ids(self.prover.book.name)
 
     def _may_be_folded_by_lots(self) -> bool:
-        """Of a log that holds nothing that is found already: what is wrong with it would be told twice."""
+        """Only for a log without findings: what is wrong with it would be reported twice."""
         return self._is_sound and (self._is_named or self.prover.head.version <= COST_BASIS_EVENTS)
 
     def _read(self, rows: Sequence[RawRow]) -> Iterator[Finding]:
@@ -225,7 +225,7 @@ class Pass:
                 self._wanted.on_progress(version)
 
     def _judge(self, proved: ProvedRow) -> Iterator[Finding]:
-        """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
+        """The findings of a row. A forged row may raise any error; it becomes a finding at its version."""
         if CHAIN in self._wanted.only:
             yield from proved.findings
         self._is_sound = self._is_sound and not proved.findings

@@ -185,7 +185,7 @@ class KeptHeads:
         return frozenset(head.hash for heads in self._waiting.values() for head in heads)
 
     def observe(self, version: int, hashed: object) -> None:
-        """Look at a link of the chain: those that stand there no longer wait."""
+        """Look at a link of the chain: heads that are found in it are no longer waited for."""
         for at in (version, None):
             if at in self._waiting:
                 left = [head for head in self._waiting.pop(at) if head.hash != hashed]

@@ -1,4 +1,4 @@
-"""`doctor`: the state of a ledger and of what it stands on, point by point, and what to do about each.
+"""`doctor`: the state of a ledger, its database and its disk, point by point, and what to do about each.
 
 It proves nothing about the events (`check` does); it is quick, reads only, and goes on where a point cannot be examined.
 """
@@ -35,7 +35,7 @@ _FULL = 2  # PRAGMA synchronous
 
 
 class State(StrEnum):
-    """How a point is."""
+    """How a point was judged."""
 
     OK = "ok"
     NOTE = "note"
@@ -44,7 +44,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One thing that was looked at: what was found, how that is, and what to do; None for nothing."""
+    """One thing that was looked at: what was found, how it was judged, and what to do; None for nothing."""
 
     name: str
     state: State

@@ -258,7 +258,7 @@ class _ProofOnDriver(SegmentProof):
 
 
 def _report(connection: Connection, store: Store, book: StoredBook, answers: _Answers, now: datetime) -> CheckReport:
-    """What does not hold of a book. One that Spark did not prove is proved from all of its rows, so that each is told."""
+    """The findings of a book. One that Spark did not prove is proved from all of its rows, so that each is named."""
     name = book.book.name
     if name in answers.books:
         _put(connection, answers.rows.get(name, {}).values())
