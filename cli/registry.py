@@ -46,7 +46,7 @@ COMMANDS = {
     "inject": Entry("inject", "Add capital; PnL does not move."),
     "withdraw": Entry("withdraw", "Take capital out, as profit and principal; PnL does not move."),
     "transfer": Entry("transfer", "Move capital to another book of the ledger, with its basis; PnL moves in neither."),
-    "backfill-basis": Entry("backfill_basis", "Commit the initial basis of a book that is older than its basis, once."),
+    "backfill-basis": Entry("backfill_basis", "Commit, once, the initial basis of a book whose basis was not kept."),
     "reverse": Entry("reverse", "Take an earlier event back, by an event that negates its effects."),
     "books": Entry("books", "List the books of the ledger, each with its balances, and the totals of the desk."),
     "balance": Entry("balance", "Show each asset's balance and its parts."),
@@ -58,7 +58,7 @@ COMMANDS = {
     "register": Entry("register", "Show every posting with the running balance of its asset."),
     "reg": Entry("register", None),
     "show": Entry(
-        "show", "Show one event whole: its fields, what it moved, what reverses and corrects it, its bytes and hash."
+        "show", "Show one event in full: its fields, what it moved, what reverses and corrects it, its bytes and hash."
     ),
     "pnl": Entry("pnl", "Show total value, net deposits, net basis, PnL and profit."),
     "lots": Entry(
@@ -108,7 +108,7 @@ COMMANDS = {
     "cluster": Entry("cluster", "Fold and prove all books of a segment store on Spark."),
     "backup": Entry(
         "backup",
-        "Back the whole ledger up into one file, while others go on writing; it is checked before it is there.",
+        "Back the whole ledger up into one file, while others go on writing; the copy is checked first.",
     ),
     "restore": Entry(
         "restore", "Make a backup the ledger at --db; it is checked first, and upgraded when its schema is older."

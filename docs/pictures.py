@@ -20,7 +20,7 @@ from cli.main import run
 from cli.page.application import application
 from cli.page.gate import Rules
 from cli.page.server import served
-from cli.page.site import Kept, Site
+from cli.page.site import Site, SiteCache
 from docs.browser import Browser, browser, why_not
 from engine.bookkeeper import Bookkeeper
 from engine.cost_basis import CostMethod
@@ -60,7 +60,7 @@ def shown(ledger: Path) -> Iterator[str]:
     strategy = read_config(str(ROOT / "examples" / "paper.yaml"))
     with Bookkeeper.open(str(ledger), "read", clock=lambda: NOW) as keeper:
         site = Site(keeper.database, None, keeper.now, None, CostMethod(), strategy, print)
-        kept = Kept(site)
+        kept = SiteCache(site)
         with served(application(site, kept, Rules.of((), None)), kept) as address:
             yield address
 

@@ -40,8 +40,8 @@ from ledger.database.sqlite import OnWait
 from ledger.errors import Refusal, Refused, shown
 from ledger.event_types import EventType, require_readable
 from ledger.events import Event, Opened
-from ledger.given import FileEvent, Given, event_of
-from ledger.idempotency import StoredLog, find_repeated, has_key
+from ledger.given import FileEvent, GivenEvent, event_of
+from ledger.idempotency import StoredLog, find_duplicate, has_key
 from ledger.integrity.file_damage import require_sound_file
 from ledger.stored import StoredEvent
 from projections.state import EMPTY, BookState
@@ -232,7 +232,7 @@ class Bookkeeper:
     def append_all(
         self,
         name: str,
-        events: Iterable[Given],
+        events: Iterable[GivenEvent],
         *,
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,
@@ -317,12 +317,12 @@ class Bookkeeper:
         )
         return Transaction(connection, appender, projector)
 
-    def find_repeated(self, name: str, given: Given, *, refuse_reversed: bool = False) -> StoredEvent | None:
-        """The stored event that `given` duplicates; see `ledger.idempotency.find_repeated`."""
+    def find_duplicate(self, name: str, given: GivenEvent, *, refuse_reversed: bool = False) -> StoredEvent | None:
+        """The stored event that `given` duplicates; see `ledger.idempotency.find_duplicate`."""
         with self.database.reading() as connection:
             log = StoredLog(connection, name)
             event = given.resolved(log) if isinstance(given, FileEvent) else given
-            return find_repeated(event, log, refuse_reversed=refuse_reversed)
+            return find_duplicate(event, log, refuse_reversed=refuse_reversed)
 
     def terms(self, name: str | None = None) -> Book:
         """A book's terms, without loading its projections. `name`: None for the ledger's only book.

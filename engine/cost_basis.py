@@ -12,6 +12,7 @@ from engine.pool import Pool, pool_within, read_pooled
 from engine.views import NOW, Moment
 from ledger.database.connections import Database
 from ledger.errors import Refusal, shown
+from ledger.events import MOVES_BALANCE
 from ledger.progress import OnProgress, counting
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
@@ -21,7 +22,7 @@ from projections.cost_figures import CostBasis
 from projections.lots import METHODS
 from projections.rates import Rates, rates_of
 
-TYPES = ("fill", "deposit", "withdrawal", "adjustment", "baseline", "mark", "reversal")
+TYPES = (*MOVES_BALANCE, "baseline", "mark", "reversal")
 DEFAULT_METHOD = "fifo"
 
 

@@ -9,12 +9,10 @@ A pool of one book is that book, transfers included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import reduce
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_
@@ -23,7 +21,6 @@ from engine.bookkeeper import View, utc_now
 from engine.pairing import transfer_of
 from engine.views import NOW, FoldOf, Moment, fold_of_rows, view_within
 from ledger import store
-from ledger.amounts import add
 from ledger.book import Book
 from ledger.database.connections import Database
 from ledger.database.tables import events
@@ -32,11 +29,7 @@ from ledger.events import TRANSFER
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
 from ledger.times import BEGINNING, CLOCK_TOLERANCE
-from projections import marks
-from projections.basis import Basis
-from projections.engine_state import EngineState
-from projections.fees import Fees
-from projections.inventory import NOTHING, Holding, Inventory
+from projections.combining import pooled
 from projections.marks import Marks, Selection
 from projections.pnl import Pnl, change, pnl
 from projections.state import BookState, fold
@@ -125,7 +118,7 @@ def pool_within(
     if len(books) == 1 or moment.is_now:
         return pool_of([view_within(connection, book.name, moment, now=now, fold_of=fold_of) for book in books])
     states = [_state_at(connection, book.name, moment, books, now) for book in books]
-    return Pool(tuple(books), tuple(state.version for state in states), reduce(_together, states))
+    return Pool(tuple(books), tuple(state.version for state in states), reduce(pooled, states))
 
 
 def pool_of(views: Sequence[View]) -> Pool:
@@ -134,7 +127,7 @@ def pool_of(views: Sequence[View]) -> Pool:
     The views of one book may be of any moment.
     """
     states = [view.state for view in views]
-    return Pool(tuple(view.book for view in views), tuple(state.version for state in states), reduce(_together, states))
+    return Pool(tuple(view.book for view in views), tuple(state.version for state in states), reduce(pooled, states))
 
 
 def _state_at(connection: Connection, name: str, moment: Moment, books: Sequence[Book], now: datetime) -> BookState:
@@ -170,56 +163,6 @@ def _without_sides(connection: Connection, found: Iterable[StoredEvent], pool: s
             sides[version] = of is not None and of.book in pool
         if not sides[version]:
             yield stored
-
-
-def _together(left: BookState, right: BookState) -> BookState:
-    """What two states add up to; of two marks of one time, that of the later name counts."""
-    return BookState(
-        version=0,
-        inventory=_inventory(left.inventory, right.inventory),
-        basis=_basis(left.basis, right.basis),
-        engine_state=EngineState(add(left.engine_state.starting_value, right.engine_state.starting_value)),
-        marks=_newest(left.marks, right.marks),
-        fees=Fees(_sums(left.fees.paid, right.fees.paid), left.fees.unknown + right.fees.unknown),
-    )
-
-
-def _inventory(left: Inventory, right: Inventory) -> Inventory:
-    def held(asset: str) -> Holding:
-        one, other = left.get(asset, NOTHING), right.get(asset, NOTHING)
-        return Holding(
-            add(one.fills, other.fills), add(one.capital, other.capital), add(one.adjustments, other.adjustments)
-        )
-
-    return Inventory({asset: held(asset) for asset in {**left, **right}})
-
-
-def _basis(left: Basis, right: Basis) -> Basis:
-    """The sums. Deposits of unknown basis count where their own book does not make up for them."""
-    unknown = sum(0 if basis.is_known else basis.unknown_bases for basis in (left, right))
-    return Basis(
-        net_basis=add(left.net_basis, right.net_basis),
-        net_deposits=add(left.net_deposits, right.net_deposits),
-        withdrawn_profit=add(left.withdrawn_profit, right.withdrawn_profit),
-        basis_commits=add(left.basis_commits, right.basis_commits),
-        deposit_basis_excess=add(left.deposit_basis_excess, right.deposit_basis_excess),
-        unknown_bases=unknown,
-        initial_basis_version=None,
-        transferred_profit=add(left.transferred_profit, right.transferred_profit),
-    )
-
-
-def _newest(left: Marks, right: Marks) -> Marks:
-    found = dict(left)
-    for asset, mark in right.items():
-        if asset not in found or found[asset].at <= mark.at:
-            found[asset] = mark
-    return MappingProxyType(found) if found else marks.EMPTY
-
-
-def _sums(left: Mapping[str, Decimal], right: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
-    zero = Decimal(0)
-    return MappingProxyType({asset: add(left.get(asset, zero), right.get(asset, zero)) for asset in {**left, **right}})
 
 
 @dataclass(frozen=True, slots=True)

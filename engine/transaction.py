@@ -13,8 +13,8 @@ from ledger.appender import Appender, OnRefused, Outcome
 from ledger.book import Book, Head
 from ledger.event_types import EventType
 from ledger.events import Event
-from ledger.given import Given
-from ledger.idempotency import find_repeated
+from ledger.given import GivenEvent
+from ledger.idempotency import find_duplicate
 from ledger.stored import StoredEvent
 from projections.state import BookState
 
@@ -43,9 +43,9 @@ class Transaction:
         """What the log adds up to, including what this transaction has appended."""
         return self._projector.state
 
-    def find_repeated(self, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
-        """The stored event that `given` duplicates; see `ledger.idempotency.find_repeated`."""
-        return find_repeated(given, self._appender, refuse_reversed=refuse_reversed)
+    def find_duplicate(self, given: Event, *, refuse_reversed: bool = False) -> StoredEvent | None:
+        """The stored event that `given` duplicates; see `ledger.idempotency.find_duplicate`."""
+        return find_duplicate(given, self._appender, refuse_reversed=refuse_reversed)
 
     def append(self, event: Event, *, expected_version: int | None = None, refuse_reversed: bool = False) -> Outcome:
         """Append one event; it is committed when the transaction ends without an exception. See `Bookkeeper.append`."""
@@ -54,7 +54,7 @@ class Transaction:
 
     def append_all(
         self,
-        events: Iterable[Given],
+        events: Iterable[GivenEvent],
         *,
         expected_version: int | None = None,
         on_refused: OnRefused | None = None,

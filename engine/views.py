@@ -29,7 +29,7 @@ from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE
 from projections.audit import AuditRow, audit_rows
 from projections.marks import Selection
-from projections.register import RegisterRow, Skipped, register_rows
+from projections.register import RegisterRow, SkippedEvents, register_rows
 from projections.state import BookState, fold
 
 _MOVES_BASIS = events.c.effect_of.in_(MOVES_BASIS)
@@ -198,12 +198,12 @@ class RegisterFilter:
 
 
 # The events of a register in order, of those that no row is shown of at least their sums.
-EventsOf = Callable[[Connection, Book, Head, Moment, RegisterFilter], Iterator[StoredEvent | Skipped]]
+EventsOf = Callable[[Connection, Book, Head, Moment, RegisterFilter], Iterator[StoredEvent | SkippedEvents]]
 
 
 def events_of_rows(
     connection: Connection, book: Book, head: Head, moment: Moment, shown: RegisterFilter
-) -> Iterator[StoredEvent | Skipped]:
+) -> Iterator[StoredEvent | SkippedEvents]:
     """Every event that a moment chooses, read from its row."""
     yield from store.read_events(connection, book.name, where=moment.condition())
 

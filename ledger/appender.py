@@ -2,7 +2,7 @@
 
 The book's row stays locked until the transaction ends, so versions have no gaps and the order of commits is the order of
 the log. Idempotency is checked first (`ledger.idempotency`): an event that is already in the book is compared and returned,
-never written again, so a repeated append succeeds even if the expected version has passed. After a refusal the caller
+never written again, so a duplicate append succeeds even if the expected version has passed. After a refusal the caller
 rolls the transaction back.
 """
 
@@ -29,8 +29,8 @@ from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, Refusal, StorageError, VersionPassed
 from ledger.event_types import ANNOUNCE, EventType, announcements
 from ledger.events import EVENT_TYPES, REVERSIBLE, Event, Mark, Opened, Reversal
-from ledger.given import FileEvent, Given, keys_of
-from ledger.idempotency import default_key, find_repeated
+from ledger.given import FileEvent, GivenEvent, keys_of
+from ledger.idempotency import default_key, find_duplicate
 from ledger.mapper import row_values, stored_event
 from ledger.refusal_texts import refuse
 from ledger.rules import complete, require_not_ahead
@@ -101,7 +101,7 @@ class Appender:
 
     def append(
         self,
-        given: Iterable[Given],
+        given: Iterable[GivenEvent],
         *,
         expected_version: int | None = None,
         refuse_reversed: bool = False,
@@ -110,7 +110,7 @@ class Appender:
         """Append the events that are new, in order, and yield an outcome for each. The caller must exhaust the iterator.
 
         `on_refused`: called with the error of an event that is refused or conflicts; that event is skipped. When it is
-        None, the error is raised. `refuse_reversed`: see `ledger.idempotency.find_repeated`. Raises VersionPassed when an
+        None, the error is raised. `refuse_reversed`: see `ledger.idempotency.find_duplicate`. Raises VersionPassed when an
         event is new and the head is not at `expected_version`; Refused; Conflict. The error's `index` is the event's
         position in `given`.
         """
@@ -135,12 +135,12 @@ class Appender:
             self._write()
 
     def _append_one(
-        self, from_caller: Given, recorded_at: datetime, passed: VersionPassed | None, *, refuse_reversed: bool
+        self, from_caller: GivenEvent, recorded_at: datetime, passed: VersionPassed | None, *, refuse_reversed: bool
     ) -> Outcome:
         of_file = from_caller if isinstance(from_caller, FileEvent) else None
         given = of_file.resolved(self) if of_file is not None else from_caller
         assert isinstance(given, Event)
-        there = find_repeated(given, self, refuse_reversed=refuse_reversed)
+        there = find_duplicate(given, self, refuse_reversed=refuse_reversed)
         if there is not None:
             return Outcome(there, existed=True)
         if passed is not None:

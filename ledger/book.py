@@ -9,6 +9,11 @@ from typing import Any, Self
 GENESIS_HASH = bytes(32)
 
 
+def head_text(version: int | None, hash_: bytes) -> str:
+    """`VERSION:HASH`, the hash in hex."""
+    return f"{version}:{hash_.hex()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The end of a book's log: the newest version, its hash (32 bytes) and when it was recorded (UTC)."""
@@ -19,7 +24,7 @@ class Head:
 
     def __str__(self) -> str:
         """`VERSION:HASH`, the hash in hex: as commands show it and as `check --expect-head` takes it."""
-        return f"{self.version}:{self.hash.hex()}"
+        return head_text(self.version, self.hash)
 
 
 @dataclass(frozen=True, slots=True)

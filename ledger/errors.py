@@ -87,7 +87,7 @@ class Refusal(StrEnum):
     REVERSAL_NOT_ALLOWED = "reversal_not_allowed"
     ALREADY_REVERSED = "already_reversed"
     EVIDENCE_MISMATCH = "evidence_mismatch"
-    # A decision of the engine
+    # A decision on capital
     SHORT_LOT = "short_lot"
     COPY_DIFFERS = "copy_differs"
     SEGMENTS_MISSING = "segments_missing"

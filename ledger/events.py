@@ -399,6 +399,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
 TRANSFER = "transfer"
 # Capital: the types that move a book's basis.
 MOVES_BASIS = ("deposit", "withdrawal", "basis_commit")
+# The types that move a balance.
+MOVES_BALANCE = ("fill", "deposit", "withdrawal", "adjustment")
 REVERSIBLE = frozenset({"fill", "deposit", "withdrawal", "basis_commit", "adjustment", "baseline", "mark"})
 
 

@@ -60,15 +60,15 @@ class FileEvent:
         return self.event.model_copy(update=versions) if versions else self.event
 
 
-Given: TypeAlias = Event | FileEvent
+GivenEvent: TypeAlias = Event | FileEvent
 
 
-def event_of(given: Given) -> Event:
+def event_of(given: GivenEvent) -> Event:
     """The event itself; of a file's event, with some version in place of each that is named by a key."""
     return given.event if isinstance(given, FileEvent) else given
 
 
-def keys_of(given: Given) -> list[str]:
+def keys_of(given: GivenEvent) -> list[str]:
     """The keys that an event has or names."""
     if isinstance(given, FileEvent):
         return given.keys

@@ -66,7 +66,7 @@ class StoredLog:
         return store.find_reversal(self._connection, self._book, version)
 
 
-def find_repeated(given: Event, log: EventLookup, *, refuse_reversed: bool = False) -> StoredEvent | None:
+def find_duplicate(given: Event, log: EventLookup, *, refuse_reversed: bool = False) -> StoredEvent | None:
     """The stored event that `given` duplicates; None when `given` is new.
 
     `refuse_reversed`: raise ExistsReversed when that event was reversed, for a single command: a person would take

@@ -145,7 +145,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
     Refusal.ALREADY_REVERSED: RefusalText(
         "version {version} was reversed already, by version {reversal}", "an event that still stands"
     ),
-    # A decision of the engine
+    # A decision on capital
     Refusal.SHORT_LOT: RefusalText(
         "version {version} disposes of more than was held at its time",
         "enough of the asset",
@@ -155,7 +155,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "the book has no segments", "segments", "write them with `netbasis seal`, or leave out --engine columns"
     ),
     Refusal.INBOX_PENDING: RefusalText(
-        "{waits} in the inbox{held}: this would be decided without what is not in yet",
+        "{waits} in the inbox{held}: a decision now would not take them into account",
         "an empty inbox",
         "see `netbasis inbox`, and resolve or dismiss what waits; to decide all the same, give --even-so",
     ),
@@ -226,7 +226,7 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "{place} is not a head", "a line that `netbasis head --append` wrote, or [VERSION:]HASH"
     ),
     Refusal.HEAD_FELL_BACK: RefusalText(
-        "{place} of the file has another or a later head of the book {book}: the log was cut or rewritten",
+        "{place} of the file has a later or a different head of the book {book}: the log was cut or rewritten",
         advice="run `netbasis check --heads` with that file",
     ),
     Refusal.KEY_UNUSABLE: RefusalText(
@@ -249,7 +249,9 @@ TEXTS: Mapping[Refusal, RefusalText] = {
         "restore into another file and compare; to give the newer events up, move the ledger away first",
     ),
     Refusal.LEDGER_IN_USE: RefusalText(
-        "a running program has the ledger open", "nobody at it", "stop the program, then restore again"
+        "a running program has the ledger open",
+        "a ledger that no other program has open",
+        "stop the program, then restore again",
     ),
 }
 

@@ -30,12 +30,12 @@ from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, shown
+from ledger.events import MOVES_BALANCE
 from ledger.mapper import decode_row, require_sound
 from ledger.stored import StoredEvent
 from ledger.texts import BOOK_CHARACTERS, parse_text
 
 ROWS_AT_ONCE = 1000
-_MOVERS = ("fill", "deposit", "withdrawal", "adjustment")
 
 # The statements of every append, built once: building a statement takes longer than running it.
 _BOOK = select(books).where(books.c.book == bindparam("of_book"))
@@ -204,7 +204,7 @@ def times_of_movements(
         reversed_event.c.version == events.c.reverses,
         reversed_event.c.at == events.c.at,
     )
-    moves = and_(events.c.book == book, events.c.effect_of.in_(_MOVERS))
+    moves = and_(events.c.book == book, events.c.effect_of.in_(MOVES_BALANCE))
     stands = or_(
         and_(events.c.type != "reversal", ~_is_reversed(book)), and_(events.c.type == "reversal", ~same_time.exists())
     )

@@ -16,7 +16,8 @@ _TIME = re.compile(
 )
 _MICROSECOND_DIGITS = 6
 _MICROSECONDS = 10**_MICROSECOND_DIGITS
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Where counts of time begin (Unix time).
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Counts since 1970, which venues and clocks give instead of a time: up to so many digits, the unit, and units per second.
 _SINCE_1970 = re.compile(r"\d{9,19}", re.ASCII)
 _UNITS = ((11, "seconds", 1), (14, "milliseconds", 10**3), (17, "microseconds", 10**6), (19, "nanoseconds", 10**9))
@@ -58,7 +59,7 @@ def _since_1970(number: int, given: object) -> Refused:
     """The refusal of a count of seconds, milliseconds, … since 1970; its advice has the time to write instead."""
     digits = len(str(number))
     unit, per_second = next((unit, size) for most, unit, size in _UNITS if digits <= most)
-    time = _EPOCH + timedelta(microseconds=number * _MICROSECONDS // per_second)
+    time = EPOCH + timedelta(microseconds=number * _MICROSECONDS // per_second)
     return Refused(
         Refusal.TIME_MALFORMED,
         f"a count of {unit} since 1970 is not taken as a time",

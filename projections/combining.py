@@ -1,4 +1,4 @@
-"""States that add up: what two ranges of a log move is the sum of what each of them moves.
+"""States that add up: what two ranges of a log move is the sum of what each of them moves; so are two books as one.
 
 Marks do not add up, since a later event can take back an earlier mark; nor does the version of the standing initial basis.
 Whoever combines states asks the log for both (`engine.columns.standing`, `projections.statements`).
@@ -7,7 +7,7 @@ Whoever combines states asks the log for both (`engine.columns.standing`, `proje
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from projections.engine_state import EngineState
 from projections.fees import Fees
 from projections.inventory import NOTHING, Holding, Inventory
 from projections.marks import EMPTY as NO_MARKS
+from projections.marks import Marks
 from projections.state import BookState
 
 
@@ -31,6 +32,26 @@ def plus(left: BookState, right: BookState) -> BookState:
         marks=NO_MARKS,
         fees=_fees(left.fees, right.fees),
     )
+
+
+def pooled(left: BookState, right: BookState) -> BookState:
+    """The sums of two books looked at as one, at no version; of two marks of one time, the right one counts.
+
+    A deposit of unknown basis counts where its own book does not make up for it.
+    """
+    both = plus(left, right)
+    unknown = sum(0 if basis.is_known else basis.unknown_bases for basis in (left.basis, right.basis))
+    return replace(
+        both, version=0, basis=replace(both.basis, unknown_bases=unknown), marks=_newest(left.marks, right.marks)
+    )
+
+
+def _newest(left: Marks, right: Marks) -> Marks:
+    found = dict(left)
+    for asset, mark in right.items():
+        if asset not in found or found[asset].at <= mark.at:
+            found[asset] = mark
+    return MappingProxyType(found) if found else NO_MARKS
 
 
 def _inventory(left: Inventory, right: Inventory) -> Inventory:

@@ -69,7 +69,7 @@ class RegisterRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedEvents:
     """Events of which no row is wanted, by what they add up to.
 
     balances:        by asset, in its own unit
@@ -81,7 +81,7 @@ class Skipped:
 
 
 def register_rows(
-    events: Iterable[StoredEvent | Skipped],
+    events: Iterable[StoredEvent | SkippedEvents],
     reversals: Mapping[int, int],
     *,
     balances: dict[str, Decimal] | None = None,
@@ -94,7 +94,7 @@ def register_rows(
     """
     balances = {} if balances is None else balances
     for stored in events:
-        if isinstance(stored, Skipped):
+        if isinstance(stored, SkippedEvents):
             starting_value = add(starting_value, stored.starting_value)
             balances |= {asset: add(balances.get(asset, ZERO), delta) for asset, delta in stored.balances.items()}
             continue

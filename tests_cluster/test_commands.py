@@ -34,7 +34,7 @@ def test_the_commands(cluster: Cluster, tmp_path: Path) -> None:
     segment_file(made.location, "main", 1).unlink()
     checked = run("check", made.location, cluster.url)
     assert checked.returncode == 1, checked.stderr
-    assert checked.stdout.startswith("main: segments: the book was not proved: the segment 1–8 is not believed")
+    assert checked.stdout.startswith("main: segments: the book was not proved: the segment 1–8 is not trusted")
     told = {row["book"]: row["findings"] for row in parquet.read_table(made.location / "_checked").to_pylist()}
     assert told == {"main": 1, "a/b": 0, "wide": 0}
 

@@ -53,8 +53,8 @@ def test_every_damaged_book_is_found_and_no_other(spark: Spark, made: MadeStore)
     assert {name for name, report in reports.items() if report.ok} == set(SOUND)
     assert {name: reports[name].head.hash for name in SOUND} == {name: log[-1].hash for name, log in made.sound.items()}
     for name, detail in {
-        "cut": "the segment 21–40 is not believed: its file is not what was sealed",
-        "lost": "the segment 21–40 is not believed: its file is missing",
+        "cut": "the segment 21–40 is not trusted: its file is not what was sealed",
+        "lost": "the segment 21–40 is not trusted: its file is missing",
         "unreadable": "its manifest cannot be read",
         "richer": "the state of the segment 21–40 say another inventory XRP",
         "forged": "the columns of the segment 1–91 say another inventory XRP",

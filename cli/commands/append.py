@@ -105,7 +105,7 @@ def append(
     """
     if context.invoked_subcommand is not None:
         if file is not None:
-            raise WrongUsage("--file goes without an event type: the types stand in the file")
+            raise WrongUsage("--file takes no event type: each line of the file has its own")
         if (batch, expect_version, rejects, output) != (None, None, None, Output.TEXT):
             raise WrongUsage("give the options of an event type after it")
         return

@@ -43,7 +43,7 @@ def backfill_basis(
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Commit the initial basis of a book that is older than its basis, once.
+    """Commit, once, the initial basis of a book whose basis was not kept.
 
     Moves neither inventory nor the starting value. A second time it says so and changes nothing, whatever its --key.
     Refused where every deposit's basis is known, unless --even-so. Made by a person, never by a scheduler.

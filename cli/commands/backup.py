@@ -23,11 +23,11 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file; none is overwritten.")],
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Back the whole ledger up into one file, while others go on writing; it is checked before it is there.
+    """Back the whole ledger up into one file, while others go on writing; the copy is checked first.
 
-    The copy is one consistent state, proved by `check`, on the disk, with mode 0600, and listed in <ledger>.backups.json
-    beside the ledger (of a server: beside the backup). It is a SQLite ledger, also of a server. Sealed segments are not
-    part of it: they are made again from the log.
+    The copy is one consistent state, proved by `check`, on the disk, with mode 0600, and listed in
+    <ledger>.backups.json beside the ledger (of a server: beside the backup). It is a SQLite ledger, even where the
+    ledger is on a server. Sealed segments are not part of it: they are made again from the log.
 
     Example: netbasis --db live.db backup backups/live-2026-03-31.db
     """

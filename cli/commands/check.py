@@ -37,7 +37,7 @@ def check(
         typer.Option(metavar="FILE", help="A file of heads (`head --append`): each must stand in the chain, in order."),
     ] = None,
     verify: Annotated[
-        Path | None, typer.Option(metavar="PUBLIC", help="The heads must be signed with the key of this public key.")
+        Path | None, typer.Option(metavar="PUBLIC", help="The heads must be signed; this is the public key.")
     ] = None,
     anchor: Annotated[
         Path | None,
@@ -64,7 +64,7 @@ def check(
     a negative balance, go to stderr. Every row is read, unless --engine columns is given: sealed rows are then proved in
     their segments, and a note says which were not read.
 
-    Heads that were kept elsewhere show what the chain alone cannot: a tail that was cut off, a log that was written anew.
+    Heads that were kept elsewhere show what the chain alone cannot: a tail that was cut off, a log that was rewritten.
 
     Example: netbasis --db live.db check --heads /mnt/elsewhere/heads.ndjson --verify desk.pub
     """
@@ -104,7 +104,7 @@ def _require_heads(
     expected: ExpectedHead | None, heads: Path | None, verify: Path | None, anchor: Path | None, authority: Path | None
 ) -> None:
     if (anchor is None) != (authority is None):
-        raise WrongUsage("--anchor and --authority belong together: the answer, and who is trusted to have given it")
+        raise WrongUsage("--anchor and --authority belong together: the authority's answer, and its certificates")
     if anchor is not None and (expected is None or expected.version is None):
         raise WrongUsage("--anchor is about one head: give it with --expect-head VERSION:HASH")
     if verify is not None and expected is None and heads is None:

@@ -27,14 +27,15 @@ def doctor(
         ),
     ] = None,
     max_backup_age: Annotated[
-        str, typer.Option(metavar="AGE", help="An older newest backup is a note: such as 12h or 7d.")
+        str, typer.Option(metavar="AGE", help="Note it when the newest backup is older than this, such as 12h or 7d.")
     ] = "7d",
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Examine the ledger and what it stands on, and say what to do about each thing.
 
     Schema, engine and settings, books and heads, projections, strange objects, space, the newest backup, open
-    transactions, the clock. Exit 1 when something is wrong; a note is not. What the log holds is proved by `check`.
+    transactions, the clock. Exit 1 when something is wrong; notes alone do not count. What the log holds is proved by
+    `check`.
 
     Example: netbasis --db live.db doctor
     """

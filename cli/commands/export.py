@@ -139,8 +139,7 @@ def parquet(
 ) -> None:
     """Write the table of `export csv` as a Parquet file, for DuckDB, Polars, pandas or Spark. Needs the extra columns.
 
-    An amount X stands as text, exact, and as X_decimal and X_rest, whose sum it is: X_rest has the digits after the 18th
-    decimal.
+    An amount X is an exact text; X_decimal and X_rest (the digits after the 18th decimal) add up to it.
 
     Example: netbasis --db live.db export parquet -o events.parquet
     """
@@ -219,7 +218,7 @@ def hledger(
     ] = GainsAs.GAIN,
     file: FileOption = None,
 ) -> None:
-    """Write a journal for hledger: account types, prices, gains, and what is held at its cost, lot by lot.
+    """Write a journal for hledger: account types, prices, gains, and holdings at cost, lot by lot.
 
     Events that were reversed are left out, and so are their reversals. Each entry balances to the digit.
 
@@ -233,7 +232,7 @@ def hledger(
 def beancount(
     context: typer.Context, method: MethodOption = None, by_lot: LotsOption = True, file: FileOption = None
 ) -> None:
-    """Write a journal for beancount: prices, gains, and what is held at its cost, lot by lot.
+    """Write a journal for beancount: prices, gains, and holdings at cost, lot by lot.
 
     Events that were reversed are left out, and so are their reversals. The metadata has the names that beancount does not
     take.

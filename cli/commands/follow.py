@@ -27,10 +27,12 @@ def follow(
             "--from",
             min=1,
             metavar="VERSION",
-            help="Begin with this version: the one after the last that was read. Left out: with what comes from now on.",
+            help="Begin with this version, the one after the last that was read; by default with new events.",
         ),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when everything that is there was printed.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the newest event, instead of waiting for more.")
+    ] = False,
 ) -> None:
     """Print each event of a book as it comes, a line of NDJSON each, in the order of their versions.
 

@@ -27,15 +27,15 @@ def head(
     request: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a request (RFC 3161) to an authority that stamps times, for --anchor."
+            metavar="FILE", help="Write a timestamp request (RFC 3161); the authority's answer is for `check --anchor`."
         ),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show the newest event's version and hash, to be kept elsewhere.
 
-    A tail that was cut off, and a log that was written anew with hashes that fit, show only against a head that was kept:
-    `check --expect-head`, `check --heads`. A signature or a timestamp says who had seen it, and when.
+    Only a head that was kept elsewhere exposes a tail that was cut off, or a log that was rewritten with matching
+    hashes: `check --expect-head`, `check --heads`. A signature or a timestamp says who had seen it, and when.
 
     Example: netbasis --db live.db head --append /mnt/elsewhere/heads.ndjson --sign desk.pem
     """

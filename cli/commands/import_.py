@@ -21,7 +21,7 @@ from cli.shared.usage import WrongUsage
 if TYPE_CHECKING:
     from engine.bookkeeper import Bookkeeper
     from engine.importers.importing import AnySource, ImportReport
-    from engine.importers.items import Quarantined, Settings
+    from engine.importers.items import QuarantinedRow, Settings
     from engine.importers.landing import Policy
     from ledger.database.faults import Access
 
@@ -47,7 +47,7 @@ def import_(
     ] = None,
     dry_run: DryRunOption = False,
     account: Annotated[
-        str | None, typer.Option(metavar="ACCOUNT", help="xrpl: the account whose side is taken, r….")
+        str | None, typer.Option(metavar="ACCOUNT", help="xrpl: the account that the book keeps, r….")
     ] = None,
     alias: Annotated[
         list[str] | None,
@@ -57,7 +57,9 @@ def import_(
     ] = None,
     price_from: Annotated[
         PriceFrom | None,
-        typer.Option(help="Decide movements with the newest marks, or fills against the numeraire; else they wait."),
+        typer.Option(
+            help="Decide movements at the newest marks, or also at fills against the numeraire; by default they wait."
+        ),
     ] = None,
     max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old such a price may be.")] = "1h",
     go_on: Annotated[
@@ -69,21 +71,24 @@ def import_(
         int | None, typer.Option(metavar="N", min=1, help="Read a stream: commit every N rows as they arrive.")
     ] = None,
     mapping: Annotated[
-        str | None, typer.Option(metavar="FILE", help="csv: the file that says what its columns are.")
+        str | None, typer.Option(metavar="FILE", help="csv: the mapping file, which says what the columns are.")
     ] = None,
-    learn: Annotated[bool, typer.Option("--learn", help="csv: propose such a file, and print it.")] = False,
+    learn: Annotated[bool, typer.Option("--learn", help="csv: propose a mapping for this file, and print it.")] = False,
     zone: ZoneOption = None,
     asset: Annotated[
         str | None, typer.Option(metavar="ASSET", help="candles: the asset that the prices are of.")
     ] = None,
     every: Annotated[
-        str | None, typer.Option(metavar="AGE", help="candles: keep one price of each such span, as 1h.")
+        str | None, typer.Option(metavar="AGE", help="candles: keep one price per span, such as 1h.")
     ] = None,
     length: Annotated[
-        str | None, typer.Option(metavar="AGE", help="candles: how long one is; else it is found out.")
+        str | None, typer.Option(metavar="AGE", help="candles: how long a candle is; by default taken from the file.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who said so: for prices, and to keep ids apart.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The source: recorded with prices, and keeps the ids of several exchanges apart."
+        ),
     ] = None,
     mapped: MapOption = None,
     engine_start: EngineStartOption = None,
@@ -93,9 +98,9 @@ def import_(
     """Import what venues, bots and older systems export: nothing dropped, nothing counted twice, nothing invented.
 
     Kinds: xrpl, kraken, binance, coinbase, hummingbot, freqtrade, ccxt, csv, candles, legacy-db; without one, it is
-    recognised from the file. Importing a file again adds only what is new. What is not understood is quarantined with its
-    line, the rest goes in, and the exit code is 1. A deposit without a price and a withdrawal that nobody has classified
-    wait in the inbox.
+    recognised from the file. Importing a file again adds only what is new. What is not understood is quarantined with
+    its line, the rest goes in, and the exit code is 1. A deposit without a price and a withdrawal that nobody has
+    classified wait in the inbox.
 
     Example: netbasis --db live.db import kraken ledgers.csv trades.csv --price-from fills --dry-run
     """
@@ -109,7 +114,7 @@ def import_(
     if mapped or engine_start or ledger is not LedgerKind.AUTO:
         raise WrongUsage("--map, --engine-start and --ledger are for legacy-db")
     policy = _policy(price_from, max_mark_age, go_on=go_on, strict=strict, dry_run=dry_run)
-    given = _Given(account, alias or [], mapping, asset, every, length, source)
+    given = _ImportOptions(account, alias or [], mapping, asset, every, length, source)
     named = target(context)
     access: Access = "read" if dry_run else "write"
     with named.open(access, sound_file=True) as keeper:
@@ -165,7 +170,7 @@ def _legacy(
     import_legacy_db(context, names[0], dry_run, mapped, engine_start, ledger, output)
 
 
-class _Given:
+class _ImportOptions:
     """What the options say, before the book is known."""
 
     def __init__(
@@ -266,7 +271,7 @@ def _stream(
         raise WrongUsage("--batch reads a stream of a kind from stdin: netbasis import ccxt - --batch 1")
     with refusing_unreadable():
         source = StandardInput()
-    told: set[Quarantined] = set()
+    told: set[QuarantinedRow] = set()
 
     def tell(done: ImportReport) -> None:
         """Print a batch, and what has been quarantined since the one before."""
@@ -292,7 +297,7 @@ def _print(output: Output, done: ImportReport) -> None:
     emit_report(output, imports(done))
 
 
-def _print_batch(output: Output, done: ImportReport, quarantined: Sequence[Quarantined]) -> None:
+def _print_batch(output: Output, done: ImportReport, quarantined: Sequence[QuarantinedRow]) -> None:
     from engine.reports.imports import batch
 
     if output is Output.TEXT:

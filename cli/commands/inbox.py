@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="The entry's number, as `netbasis inbox` shows it.")]
 
 
-class Named(StrEnum):
+class EntryKind(StrEnum):
     """What an entry is."""
 
     DEPOSIT = "deposit"
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def inbox(
     context: typer.Context,
-    all_of_them: Annotated[bool, typer.Option("--all", help="Also what was settled.")] = False,
+    all_of_them: Annotated[bool, typer.Option("--all", help="Also show settled entries.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show the imported movements that wait for a person: a deposit without a price, a withdrawal that is not classified.
@@ -70,14 +70,14 @@ def resolve(
     number: Number,
     price: PriceOption = None,
     basis: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="What it adds to net basis, instead of what is computed.")
+        str | None, typer.Option(metavar="AMOUNT", help="What it adds to net basis, instead of the computed amount.")
     ] = None,
     basis_unknown: Annotated[
-        bool, typer.Option("--basis-unknown", help="Of a deposit: its basis is not known.")
+        bool, typer.Option("--basis-unknown", help="For a deposit: its basis is not known.")
     ] = False,
-    max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old a mark may be that values it.")] = "1h",
+    max_mark_age: Annotated[str, typer.Option(metavar="AGE", help="How old a mark that values it may be.")] = "1h",
     named_as: Annotated[
-        Named | None,
+        EntryKind | None,
         typer.Option(
             "--as",
             help="Of a difference: deposit, withdrawal or adjustment. Of a movement with another side: internal, when it "
@@ -94,18 +94,18 @@ def resolve(
             metavar="[BOOK:]VERSION", help="The recorded event that is the other side, where no hash says so."
         ),
     ] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Of a difference: when it happened.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="For a difference: when it happened.")] = None,
     actor: ActorOption = None,
     source_note: NoteOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Give what an entry lacks, and record it.
 
-    What the import has not come to yet is kept, and recorded when the files are imported again, so that a withdrawal is
-    classified where it belongs; one that others have passed is recorded as late.
+    Where earlier rows are still held back, the answer is kept, and the entry is recorded when the files are imported
+    again, so that a withdrawal is classified in its place; one that later rows have passed is recorded as late.
 
-    --as internal settles both sides of a movement between two venues of one book: it is no capital. --as transfer records a
-    withdrawal and a deposit that wait in two books as one transfer, which keeps its basis.
+    --as internal settles both sides of a movement between two venues of one book: it is no capital. --as transfer
+    records a withdrawal and a deposit that wait in two books as one transfer, which keeps its basis.
 
     Example: netbasis --db live.db inbox resolve 1 --price XRP=1.33
     """
@@ -126,7 +126,7 @@ def resolve(
             actor=actor,
             note=source_note,
         )
-        if named_as in (Named.INTERNAL, Named.TRANSFER):
+        if named_as in (EntryKind.INTERNAL, EntryKind.TRANSFER):
             _emit_pairing(output, book.name, _paired(keeper, book.name, number, named_as, answer, other, other_version))
             return
         if other is not None or other_version is not None:
@@ -153,7 +153,7 @@ def _paired(
     keeper: Bookkeeper,
     book: str,
     number: int,
-    named_as: Named,
+    named_as: EntryKind,
     answer: Answer,
     other: str | None,
     other_version: str | None,
@@ -165,11 +165,11 @@ def _paired(
     side = None
     if other is not None:
         there, entry = _place("--other", other, "ID or BOOK:ID, such as bot:3")
-        side = pairing.Named(there, entry=entry)
+        side = pairing.SideReference(there, entry=entry)
     elif other_version is not None:
         there, version = _place("--other-version", other_version, "VERSION or BOOK:VERSION, such as bot:7")
-        side = pairing.Named(there, version=version)
-    if named_as is Named.TRANSFER:
+        side = pairing.SideReference(there, version=version)
+    if named_as is EntryKind.TRANSFER:
         return pairing.resolve_transfer(keeper, book, number, answer, side)
     return pairing.resolve_internal(keeper, book, number, side, actor=answer.actor)
 

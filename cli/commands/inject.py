@@ -57,8 +57,8 @@ def inject(
 ) -> None:
     """Add capital; PnL does not move.
 
-    A deposit and the starting value with it, in one transaction. Run twice it is two injections; with the same --tx-hash
-    or --key the second says that it is there and writes nothing.
+    Records a deposit and moves the starting value with it, in one transaction. Run twice it is two injections; with the
+    same --tx-hash or --key the second says that it is there and writes nothing.
 
     Example: netbasis --db live.db inject 50 --actor owner --dry-run
     """

@@ -123,7 +123,7 @@ def _idle(done: PaperRun) -> list[tuple[str, str, int]]:
 def _lines(done: PaperRun) -> Iterator[str]:
     book = done.book
     if done.resumed_after:
-        yield f"went on after row {done.resumed_after}, where an earlier run had come to"
+        yield f"continued after row {done.resumed_after}, where an earlier run had stopped"
     end = "to its end" if done.is_finished else f"to row {done.row} of {done.tape.last_row}; run it again to go on"
     yield f"session {shown(done.session)}: the tape was traded {end}"
     yield f"{counted(done.fills, 'fill')} and {counted(done.marks, 'mark')} recorded; version {done.version}"

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 ByOption: TypeAlias = Annotated[
     By | None,
-    typer.Option("--by", help="A line for each period, valued at marks of its own; without one it is unknown."),
+    typer.Option("--by", help="A line for each period, valued at the period's own marks; unknown without one."),
 ]
 
 
@@ -46,7 +46,7 @@ def pnl(
         typer.Option(metavar="ASSET=PRICE", help="A price to value with, in the numeraire; not stored. Repeatable."),
     ] = None,
     lots: Annotated[
-        bool, typer.Option("--lots", help="Also what it is made of: realised, unrealised, fees, income.")
+        bool, typer.Option("--lots", help="Also what total PnL is made of: realised, unrealised, fees, income.")
     ] = False,
     method: MethodOption = None,
     fees: FeesOption = FeesView.APART,

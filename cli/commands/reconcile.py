@@ -17,7 +17,7 @@ from cli.shared.usage import WrongUsage
 from engine.reports.report import Table, or_unknown, signed
 
 if TYPE_CHECKING:
-    from engine.importers.reconcile.adjusting import Adjusted
+    from engine.importers.reconcile.adjusting import AdjustmentReport
 
 _PLANNED = {"nothing": "", "adjust": "to adjust", "propose": "to propose", "wait": "left: waits in the inbox"}
 
@@ -45,7 +45,7 @@ def reconcile(
         str | None, typer.Option("--at", metavar="TIME", help="As of when; by default the balances' own time, or now.")
     ] = None,
     only_named: Annotated[
-        bool, typer.Option("--only-named", help="An asset that the file does not name is not compared.")
+        bool, typer.Option("--only-named", help="Compare only the assets that the file names.")
     ] = False,
     alias: Annotated[
         list[str] | None, typer.Option("--alias", metavar="BOOK=FILE", help="An asset's name in the book. Repeatable.")
@@ -57,7 +57,7 @@ def reconcile(
     ] = False,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; needed with --adjust.")] = None,
     max_adjust: Annotated[
-        str, typer.Option(metavar="AMOUNT", help="The worth of the largest difference to adjust, in the numeraire.")
+        str, typer.Option(metavar="AMOUNT", help="The largest difference to adjust, by its value in the numeraire.")
     ] = "1",
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
@@ -120,7 +120,7 @@ def _aliases(given: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _table(found: Adjusted, adjusts: bool) -> Table:
+def _table(found: AdjustmentReport, adjusts: bool) -> Table:
     columns = ["asset", "expected", "actual", "difference", "at", "worth", "cause"] + (["action"] if adjusts else [])
     rows = [
         (
@@ -138,7 +138,7 @@ def _table(found: Adjusted, adjusts: bool) -> Table:
     return Table(columns, rows)
 
 
-def _document(book: str, found: Adjusted, adjusts: bool, written: bool) -> dict[str, Any]:
+def _document(book: str, found: AdjustmentReport, adjusts: bool, written: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "book": book,
         "version": found.comparison.view.head.version,
@@ -156,7 +156,7 @@ def _document(book: str, found: Adjusted, adjusts: bool, written: bool) -> dict[
     return document
 
 
-def _lines(found: Adjusted, numeraire: str, adjusts: bool) -> Iterator[str]:
+def _lines(found: AdjustmentReport, numeraire: str, adjusts: bool) -> Iterator[str]:
     rows = [
         (
             each.asset,
@@ -179,20 +179,20 @@ def _lines(found: Adjusted, numeraire: str, adjusts: bool) -> Iterator[str]:
         yield "No changes made."
 
 
-def _plan_lines(plan: Adjusted, numeraire: str) -> Iterator[str]:
+def _plan_lines(plan: AdjustmentReport, numeraire: str) -> Iterator[str]:
     """What is about to be written, shown before it is."""
     yield from _lines(plan, numeraire, adjusts=False)
     yield from _action_lines(plan, _PLANNED)
     yield f"PnL moves by {shown(signed(plan.pnl_delta))} {numeraire}"
 
 
-def _action_lines(found: Adjusted, words: dict[str, str]) -> Iterator[str]:
+def _action_lines(found: AdjustmentReport, words: dict[str, str]) -> Iterator[str]:
     for each in found.comparison.found:
         if each.is_off:
             yield f"{each.asset}: {shown(signed(each.difference))}, {words[found.actions[each.asset]]}"
 
 
-def _done_lines(done: Adjusted) -> Iterator[str]:
+def _done_lines(done: AdjustmentReport) -> Iterator[str]:
     for outcome in done.outcomes:
         yield f"adjusted at version {outcome.version}: {outcome.stored.asset}"
     for entry in done.proposed:

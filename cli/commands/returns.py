@@ -26,7 +26,7 @@ def returns(
     start: FromOption = None,
     end: ToOption = None,
     max_mark_age: Annotated[
-        str, typer.Option(metavar="SPAN", help="A mark that is older does not value: 30m, 6h, 1d.")
+        str, typer.Option(metavar="SPAN", help="How old a mark may be that values an asset: 30m, 6h, 1d.")
     ] = "1d",
     all_books: AllBooksOption = False,
     currency: InOption = None,
@@ -42,7 +42,7 @@ def returns(
 
     Time-weighted chains the returns between capital movements, so that none of them counts as a gain; it needs a fresh mark
     just before each movement, and the moments that have none are listed. Money-weighted is the yearly rate of the owner's
-    own flows (XIRR). Drawdown is that of the time-weighted index, so that a withdrawal is none.
+    own flows (XIRR). Drawdown is that of the time-weighted index, so a withdrawal is not one.
 
     With --by each period is valued at its ends as well, so it needs fresh marks there.
 

@@ -46,7 +46,7 @@ def reverse(
     """Take an earlier event back, by an event that negates its effects.
 
     Shows what that does to balances, basis, starting value and PnL. A withdrawal gives back profit and principal as they
-    were taken. At the reversed event's own time, unless --at says another, so that no earlier view keeps the mistake.
+    were taken. It takes the reversed event's own time, unless --at is given, so that no earlier view keeps the mistake.
     Append the right event afterwards with --corrects VERSION.
 
     Example: netbasis --db live.db reverse 18 --reason "sent twice" --dry-run

@@ -43,13 +43,13 @@ def seal(
 
     Example: netbasis --db live.db seal --events 100000
     """
-    from engine.columns.sealing import Sealed, Sealing
+    from engine.columns.sealing import Sealing, SealReport
     from engine.columns.sealing import seal as run
     from engine.columns.segment_file import segment_name
     from ledger import store
 
     named = target(context)
-    sealed: list[Sealed] = []
+    sealed: list[SealReport] = []
     with named.open("write") as keeper, progress("sealing") as on_progress:
         with keeper.database.reading() as connection:
             names = [keeper.resolve(named.book)] if named.book else store.book_names(connection)

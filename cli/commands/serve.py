@@ -30,15 +30,14 @@ def register(app: typer.Typer) -> None:
 def serve(
     context: typer.Context,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; elsewhere than on loopback only with --token-file.")
+        str, typer.Option(metavar="ADDRESS", help="The address to listen on; any but loopback needs --token-file.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = PORT,
     token_file: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="A file with a secret of 16 characters or more, which is then asked for: as a password, or as a Bearer "
-            "header.",
+            help="A file with a token of 16 characters or more, which is then demanded as a password or Bearer header.",
         ),
     ] = None,
     name: Annotated[
@@ -57,7 +56,7 @@ def serve(
 ) -> None:
     """Show the ledger in a browser: figures, chart, register, events, lots, gains; it reads, and never writes.
 
-    It shows all books unless --book names one, and what is appended appears by itself. It runs a check when it starts and
+    It shows all books unless --book names one, and new events appear by themselves. It runs a check when it starts and
     every hour. /metrics has the figures for Prometheus. It listens on this machine only, unless --host says otherwise. It
     needs the extra web: pip install 'netbasis[web]'. Ctrl-C ends it.
 
@@ -67,7 +66,7 @@ def serve(
         from cli.page.application import application
         from cli.page.gate import Rules
         from cli.page.server import Server
-        from cli.page.site import Kept, Site
+        from cli.page.site import Site, SiteCache
     except ModuleNotFoundError as error:
         raise extra_missing("serve", error) from error
     named = target(context)
@@ -81,7 +80,7 @@ def serve(
         book = None if named.book is None else keeper.resolve(named.book)
         days = zone_of(named, zone)
         site = Site(keeper.database, book, keeper.now, days, how, strategy, _say)
-        kept = Kept(site)
+        kept = SiteCache(site)
         typer.echo(f"the page is at {_address(listener)}; Ctrl-C ends it")
         with suppress(KeyboardInterrupt):  # this is how one ends it
             Server(application(site, kept, Rules.of(names, token)), kept).run(sockets=[listener])

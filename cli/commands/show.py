@@ -18,11 +18,11 @@ def register(app: typer.Typer) -> None:
 
 def show(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(metavar="VERSION|KEY", help="Digits alone are a version.")],
-    is_key: Annotated[bool, typer.Option("--key", help="It is a key, even if it is digits alone.")] = False,
+    which: Annotated[str, typer.Argument(metavar="VERSION|KEY", help="A number is a version, anything else a key.")],
+    is_key: Annotated[bool, typer.Option("--key", help="Read it as a key, even if it is all digits.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show one event whole: its fields, what it moved, what reverses and corrects it, its bytes and hash.
+    """Show one event in full: its fields, what it moved, what reverses and corrects it, its bytes and hash.
 
     The hash is SHA-256(previous_hash ‖ body); with -O json both are there exactly.
 

@@ -38,8 +38,8 @@ def status(
 ) -> None:
     """Show what a desk watches, of all books unless --book names one: head, ages, balances, profit, what waits.
 
-    With -O prometheus and -o FILE it writes the file of a node exporter's textfile collector, whole at once. A figure that
-    is unknown is not there. The dashboard for Grafana is examples/grafana-dashboard.json.
+    With -O prometheus and -o FILE it writes a file for the node exporter's textfile collector, atomically. Unknown
+    figures are left out. The dashboard for Grafana is examples/grafana-dashboard.json.
 
     Example: netbasis --db live.db status -O prometheus -o /var/lib/node_exporter/netbasis.prom
     """

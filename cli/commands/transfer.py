@@ -58,7 +58,7 @@ def transfer(
         typer.Option(
             "--fee",
             metavar="[ASSET=]AMOUNT",
-            help="What the way cost beside the amount that arrives; by default in the asset that moves.",
+            help="The network fee, on top of the amount that arrives; by default in the asset that moves.",
         ),
     ] = None,
     price: PriceOption = None,
@@ -73,11 +73,11 @@ def transfer(
         bool,
         typer.Option(
             "--late",
-            help="Decide it on the state of now, although balances have moved since --at; it keeps its own time.",
+            help="Decide on the present state, although balances have moved since --at; the event keeps its own time.",
         ),
     ] = False,
     even_so: Annotated[
-        bool, typer.Option("--even-so", help="Decide it although imported movements wait in the sender's inbox.")
+        bool, typer.Option("--even-so", help="Decide although imported movements wait in the sender's inbox.")
     ] = False,
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
@@ -87,7 +87,7 @@ def transfer(
 
     The sender's policy divides the amount as it divides a withdrawal. Of 50 with 20 of profit and 30 of principal the
     sender's basis falls by 30 and the receiver's rises by 30, so that the 20 are profit there too. Both sides are one
-    transaction, and reversing one reverses both. What was recorded apart is tied with --link.
+    transaction, and reversing one reverses both. --link ties two movements that were recorded apart.
 
     Example: netbasis --db live.db --book desk transfer 50 --to bot --fee 0.10 --dry-run
     """

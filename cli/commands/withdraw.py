@@ -58,14 +58,12 @@ def withdraw(
         bool,
         typer.Option(
             "--late",
-            help="Decide it on the state of now, although balances have moved since --at; it keeps its own time.",
+            help="Decide on the present state, although balances have moved since --at; the event keeps its own time.",
         ),
     ] = False,
     even_so: Annotated[
         bool,
-        typer.Option(
-            "--even-so", help="Decide it although imported movements wait in the inbox; the evidence says so."
-        ),
+        typer.Option("--even-so", help="Decide although imported movements wait in the inbox; the evidence says so."),
     ] = False,
     actor: ActorOption = None,
     dry_run: DryRunOption = False,
@@ -73,9 +71,9 @@ def withdraw(
 ) -> None:
     """Take capital out, as profit and principal; PnL does not move.
 
-    The book's policy divides it, from the equity and the basis before it; what it was decided from stays on the event.
-    Every asset held needs a fresh mark, or --price. In kind (--asset XRP) it is valued at its mark. A
-    withdrawal is decided at the end of the log: with an --at before other movements it is refused, unless it is --late.
+    The book's policy divides it, from the equity and the basis before it; the event keeps this evidence. Every asset
+    held needs a fresh mark, or --price. In kind (--asset XRP) it is valued at its mark. A withdrawal is decided on the
+    state at the end of the log; an --at before other movements is refused without --late.
 
     Example: netbasis --db live.db withdraw 20 --actor owner --dry-run
     """

@@ -22,17 +22,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from cli.page import log, lots, now
-from cli.page.asking import Asked, NotFound, address
+from cli.page.asking import NotFound, PageRequest, address
 from cli.page.gate import Gate, Rules
 from cli.page.rendering import STATIC, environment, static, static_address
-from cli.page.site import Busy, Kept, Site, TooLong
+from cli.page.site import Busy, Site, SiteCache, TooLong
 from cli.page.streaming import Streams
 from engine.reports.prometheus import CONTENT_TYPE, exposition
 from engine.reports.status import read_status
 from engine.retrying import always, retry
 from ledger.errors import NetbasisError, Refusal, StorageError
 
-Pages: TypeAlias = Mapping[str, tuple[str, str, Callable[[Site, Kept, Asked, str], dict[str, Any]]]]
+Pages: TypeAlias = Mapping[str, tuple[str, str, Callable[[Site, SiteCache, PageRequest, str], dict[str, Any]]]]
 # By path: the template, the title, and what it shows; each about one book at a moment.
 PAGES: Pages = {
     "/": ("overview.html", "Overview", now.overview),
@@ -49,7 +49,7 @@ REQUESTS_AT_ONCE = 10
 _NOT_FOUND = (Refusal.BOOK_UNKNOWN, Refusal.BOOK_REQUIRED)
 
 
-def application(site: Site, kept: Kept, rules: Rules) -> ASGIApp:
+def application(site: Site, kept: SiteCache, rules: Rules) -> ASGIApp:
     """The whole of it, behind its gate. `kept` is started and stopped with it."""
 
     @asynccontextmanager
@@ -99,7 +99,7 @@ async def _static(request: Request) -> Response:
 class Answers:
     """What the routes answer."""
 
-    def __init__(self, site: Site, kept: Kept) -> None:
+    def __init__(self, site: Site, kept: SiteCache) -> None:
         self._site = site
         self._kept = kept
         self._streams = Streams(site, kept)
@@ -141,11 +141,11 @@ class Answers:
         context = self._frame(request, "Not shown") | {"lines": lines, "status": status}
         return HTMLResponse(environment().get_template("error.html").render(context), status, headers)
 
-    def _asked(self, request: Request) -> Asked:
+    def _asked(self, request: Request) -> PageRequest:
         given = {name: text for name, text in request.query_params.items() if text}
-        return Asked(request.url.path, given, self._site.clock(), self._site.zone)
+        return PageRequest(request.url.path, given, self._site.clock(), self._site.zone)
 
-    def _book(self, asked: Asked) -> str | None:
+    def _book(self, asked: PageRequest) -> str | None:
         """The book that is asked for; None when it has to be chosen. Raises Refused; NotFound."""
         names = self._site.books()
         name = asked.given.get("book", names[0] if len(names) == 1 else None)

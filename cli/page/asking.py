@@ -21,7 +21,7 @@ class NotFound(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """A request.
 
     path:    of the page

@@ -58,7 +58,7 @@ class Chart:
     said:     the chart in a sentence
     times:    what stands below it, evenly spaced
     data:     the figures of every point, for the script
-    rows:     some of the points, for who cannot see the lines
+    rows:     some of the points, for those who cannot see the lines
     """
 
     worth: Panel

@@ -1,6 +1,6 @@
 """Who may ask, and what every answer carries.
 
-Only GET and HEAD; only host names that are the page's own, since a page elsewhere could make its own name mean this machine;
+Only GET and HEAD; only host names that are the page's own, since another site could resolve its own name to this machine;
 the token, where there is one, as a Bearer header or as the password that a browser asks for, never in an address.
 """
 

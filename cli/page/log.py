@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cli.page.asking import Asked, NotFound
+from cli.page.asking import NotFound, PageRequest
 from cli.page.rendering import Links, grid
-from cli.page.site import Kept, Site
-from engine.reports.capital import BasisWanted, basis_page
+from cli.page.site import Site, SiteCache
+from engine.reports.capital import BasisPageChoice, basis_page
 from engine.reports.event import event_report
-from engine.reports.paging import Wanted, register_page
+from engine.reports.paging import PageChoice, register_page
 from engine.reports.report import Table
 from engine.views import RegisterFilter
 from ledger.errors import Refusal, Refused
@@ -62,7 +62,7 @@ _BASIS_COLUMNS = (
 )
 
 
-def links_of(asked: Asked) -> Links:
+def links_of(asked: PageRequest) -> Links:
     """Where versions, sessions and assets lead."""
 
     def event(version: object) -> str:
@@ -76,7 +76,7 @@ def links_of(asked: Asked) -> Links:
     }
 
 
-def register(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def register(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """A page of the register."""
     wanted_type = asked.choice("type", TYPES, "")
     given = asked.given
@@ -88,7 +88,7 @@ def register(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
         end=asked.end(),
         strategy=given.get("strategy"),
     )
-    wanted = Wanted(
+    wanted = PageChoice(
         moment=asked.moment(),
         chosen=chosen,
         every=wanted_type == "any",
@@ -118,10 +118,10 @@ def _nothing() -> Any:
     return nullcontext()
 
 
-def basis(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def basis(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """A page of the history of the basis."""
     wanted_type = asked.choice("type", BASIS_TYPES, "")
-    wanted = BasisWanted(
+    wanted = BasisPageChoice(
         moment=asked.moment(),
         type=wanted_type or None,
         text=asked.given.get("q"),
@@ -146,7 +146,7 @@ def _basis_cell(row: AuditRow, column: str) -> Any:
     return "unknown" if column == "basis_delta" and value is None else value
 
 
-def event(site: Site, asked: Asked, name: str) -> dict[str, Any]:
+def event(site: Site, asked: PageRequest, name: str) -> dict[str, Any]:
     """An event, by its version or its key. Raises NotFound."""
     version, key = asked.version("version"), asked.given.get("key")
     wanted = version if version is not None else key

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from cli.page.asking import Asked
+from cli.page.asking import PageRequest
 from cli.page.log import links_of
 from cli.page.rendering import blocks
-from cli.page.site import Kept, Site
+from cli.page.site import Site, SiteCache
 from cli.shared.ages import parse_age
 from cli.shared.usage import WrongUsage
 from engine.cost_basis import CostMethod
@@ -25,14 +25,14 @@ GROUPS = {"": "none", **{name: name for name in gains_report.GROUPS}}
 ROWS_ON_A_PAGE = 500
 
 
-def cost_method(site: Site, asked: Asked) -> CostMethod:
+def cost_method(site: Site, asked: PageRequest) -> CostMethod:
     """How cost basis is counted: as the address says, or the server. Raises Refused."""
     method = asked.choice("method", {name: name for name in METHODS}, site.method.name)
     fees = asked.choice("fees", FEES, "in-cost" if site.method.fees_in_cost else "apart")
     return CostMethod(method, fees == "in-cost")
 
 
-def lots(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def lots(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """The open lots at a moment."""
     how, moment = cost_method(site, asked), asked.moment()
     with kept.held(name, moment, "netbasis lots"):
@@ -40,7 +40,7 @@ def lots(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
     return _shown(report, asked, "Open lots") | _choices(how)
 
 
-def gains(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def gains(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """What was closed with a gain or a loss in a period, and what was earned beside trading."""
     how, moment = cost_method(site, asked), asked.moment()
     group_by = asked.choice("group_by", GROUPS, "")
@@ -55,7 +55,7 @@ def gains(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
     return context | {"income": income, "groups": GROUPS, "group_by": group_by}
 
 
-def returns(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def returns(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """What a period earned as a rate."""
     moment, given = asked.moment(), asked.given.get("max_mark_age", "1d")
     try:
@@ -77,7 +77,7 @@ def returns(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
     return _shown(report, asked, "Periods between capital movements") | {"max_mark_age": given}
 
 
-def sessions(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def sessions(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """The sessions with their fills, volume, fees and realised PnL."""
     how, moment = cost_method(site, asked), asked.moment()
     with kept.held(name, moment, "netbasis sessions"):
@@ -103,7 +103,7 @@ def _choices(how: CostMethod) -> dict[str, Any]:
     }
 
 
-def _shown(report: Report, asked: Asked, caption: str) -> dict[str, Any]:
+def _shown(report: Report, asked: PageRequest, caption: str) -> dict[str, Any]:
     """The blocks of a report, of a long table a part."""
     skip = asked.version("skip") or 0
     found = blocks(report, caption, links_of(asked))

@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from cli.page.asking import Asked
+from cli.page.asking import PageRequest
 from cli.page.drawing import MOST_MARKERS, MOST_POINTS, Chart, chart
 from cli.page.rendering import Grid, grid
-from cli.page.site import FOLDED, Kept, Site, require_short
+from cli.page.site import FOLDED, Site, SiteCache, require_short
 from engine.bookkeeper import View
 from engine.columns.choosing import fold_of
 from engine.reports.balances import balance_table
@@ -56,7 +56,7 @@ def tiles(figures: Pnl) -> list[Tile]:
     return found
 
 
-def read_view(site: Site, kept: Kept, asked: Asked, name: str) -> View:
+def read_view(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> View:
     """A book at the moment that is asked for. Raises Refused; StorageError; TooLong; Busy."""
     moment = asked.moment()
     if moment.is_now:
@@ -68,7 +68,7 @@ def read_view(site: Site, kept: Kept, asked: Asked, name: str) -> View:
         return view_at(site.database, name, moment, now=asked.now, fold_of=fold_of(site.database, "auto"))
 
 
-def overview(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def overview(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """A book at a moment: its figures, balances, marks, course and exposure."""
     view = read_view(site, kept, asked, name)
     moment = asked.moment()
@@ -100,7 +100,7 @@ def may_draw(view: View, moment: Moment) -> bool:
     return moment.is_now or moment.version_of(view.head) <= FOLDED
 
 
-def draw(site: Site, kept: Kept, asked: Asked, name: str, moment: Moment) -> tuple[Chart | None, int]:
+def draw(site: Site, kept: SiteCache, asked: PageRequest, name: str, moment: Moment) -> tuple[Chart | None, int]:
     """The chart of a book, and the version up to which its course was read."""
     start, end = asked.start(), asked.end()
     with kept.history(name, moment) as history:
@@ -123,7 +123,7 @@ def _marks(view: View, now: datetime) -> Table:
     return Table(("asset", "price", "age", "at", "source", "version"), rows)
 
 
-def desk(site: Site, asked: Asked) -> dict[str, Any]:
+def desk(site: Site, asked: PageRequest) -> dict[str, Any]:
     """All books, and the totals of the desk."""
     report = books_report(site.database, now=asked.now)
     document: Any = report.document
@@ -162,13 +162,13 @@ def _totals(of: dict[str, Any], figures: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _holdings(of: dict[str, Any], asked: Asked) -> Grid:
+def _holdings(of: dict[str, Any], asked: PageRequest) -> Grid:
     rows = [(each["asset"], each["total"]) for each in of["balances"] if each["total"]]
     links = {"asset": lambda asset: asked.link("/register", book=of["book"], asset=asset)}
     return grid(Table(("asset", "total"), rows), f"Balances of {of['book']}", links)
 
 
-def exposure(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
+def exposure(site: Site, kept: SiteCache, asked: PageRequest, name: str) -> dict[str, Any]:
     """The exposure gate at a moment; nothing without a strategy's configuration."""
     view = read_view(site, kept, asked, name)
     if site.strategy is None:
@@ -177,7 +177,7 @@ def exposure(site: Site, kept: Kept, asked: Asked, name: str) -> dict[str, Any]:
     return {"view": view, "exposure": exposure_document(found), "blocks": list(exposure_blocks(found, view))}
 
 
-def last_check(site: Site, kept: Kept, asked: Asked) -> dict[str, Any]:
+def last_check(site: Site, kept: SiteCache, asked: PageRequest) -> dict[str, Any]:
     """What the last check has found, of the ledger and of each book."""
     last = kept.last_check
     found = None if last is None else last.found
@@ -191,7 +191,7 @@ def last_check(site: Site, kept: Kept, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _parts(found: Any, asked: Asked) -> Iterator[dict[str, Any]]:
+def _parts(found: Any, asked: PageRequest) -> Iterator[dict[str, Any]]:
     if found.findings:
         yield {"title": "The ledger", "head": None, "notes": [], **_findings(found.findings, "The ledger", asked, None)}
     for book in found.books:
@@ -204,7 +204,7 @@ def _parts(found: Any, asked: Asked) -> Iterator[dict[str, Any]]:
         }
 
 
-def _findings(found: Sequence[Any], title: str, asked: Asked, book: str | None) -> dict[str, Any]:
+def _findings(found: Sequence[Any], title: str, asked: PageRequest, book: str | None) -> dict[str, Any]:
     rows = [[getattr(finding, column) for column in FINDING_COLUMNS] for finding in found[:MOST_FINDINGS]]
     links = {"version": lambda version: asked.link("/event", book=book, version=version)} if book else {}
     return {"count": len(found), "findings": grid(Table(FINDING_COLUMNS, rows), f"Findings: {title}", links)}

@@ -59,7 +59,7 @@ class Grid:
 
     columns:  each with whether it is of numbers
     rows:     the cells
-    caption:  what it is of, for who cannot see where it stands
+    caption:  what it is of, for those who cannot see where it stands
     """
 
     columns: Sequence[tuple[str, bool]]

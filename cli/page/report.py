@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cli.page.asking import Asked
+from cli.page.asking import PageRequest
 from cli.page.drawing import MOST_MARKERS, MOST_POINTS, chart
 from cli.page.log import basis_table
 from cli.page.now import tiles
@@ -82,7 +82,7 @@ def report_page(
         .get_template("report.html")
         .render(
             {
-                "asked": Asked("", {}, now, of.zone),
+                "asked": PageRequest("", {}, now, of.zone),
                 "title": f"Report, {of.said}",
                 "book": book,
                 "head": head,

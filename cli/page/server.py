@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from cli.page.site import Kept
+from cli.page.site import SiteCache
 
 MOST_CONNECTIONS = 128
 HEADER_BYTES = 16_384
@@ -21,7 +21,7 @@ IDLE_S, TO_END_S = 15, 3
 class Server(uvicorn.Server):
     """Serves until a signal comes; the readers' streams end first, since an answer that has begun is waited for."""
 
-    def __init__(self, app: ASGIApp, kept: Kept) -> None:
+    def __init__(self, app: ASGIApp, kept: SiteCache) -> None:
         self._kept = kept
         super().__init__(
             uvicorn.Config(
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: ASGIApp, kept: Kept) -> Iterator[str]:
+def served(app: ASGIApp, kept: SiteCache) -> Iterator[str]:
     """Served on loopback by a thread of this process, for who looks at it from here; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Server(app, kept)

@@ -107,7 +107,7 @@ class Site:
             return store.require_book(connection, name)
 
 
-class Kept:
+class SiteCache:
     """What a server's process keeps about the books of its site. `start` begins; `stop` ends it."""
 
     def __init__(self, site: Site) -> None:
@@ -132,7 +132,7 @@ class Kept:
         self._stopped.set()
 
     def end(self) -> None:
-        """Stop, and wait until nothing is read any more, though not for ever."""
+        """Stop, and wait for the reads in progress, up to a limit."""
         self.stop()
         for thread in self._threads:
             if thread.is_alive():
@@ -166,7 +166,7 @@ class Kept:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """While a request is answered, what runs aside gives way."""
+        """While a request is answered, background work pauses."""
         with self._count:
             self._requests += 1
         try:
@@ -176,7 +176,7 @@ class Kept:
                 self._requests -= 1
 
     def _give_way(self) -> None:
-        """Wait until no request is answered, though not for ever."""
+        """Wait, up to a limit, until no request is being answered."""
         end = time.monotonic() + GIVE_WAY_S
         while self._requests and time.monotonic() < end and not self.is_stopped:
             self._stopped.wait(PAUSE_S)

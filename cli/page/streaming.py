@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from starlette.responses import StreamingResponse
 
-from cli.page.asking import VERSION_DIGITS, Asked
-from cli.page.site import Busy, Kept, Site
+from cli.page.asking import VERSION_DIGITS, PageRequest
+from cli.page.site import Busy, Site, SiteCache
 from cli.shared.output import json_text
 from engine.reports.following import follow, followed_fields
 from ledger.errors import NetbasisError
@@ -29,13 +29,13 @@ RETRY_MS = 2_000
 class Streams:
     """The readers of a site. `read` gives a new one its stream."""
 
-    def __init__(self, site: Site, kept: Kept) -> None:
+    def __init__(self, site: Site, kept: SiteCache) -> None:
         self._site = site
         self._kept = kept
         self._threads = ThreadPoolExecutor(MOST_READERS, "follower")
         self._readers = 0  # changed by the event loop alone
 
-    def read(self, asked: Asked, name: str, last_seen: str | None) -> StreamingResponse:
+    def read(self, asked: PageRequest, name: str, last_seen: str | None) -> StreamingResponse:
         """A stream of a book. Raises Refused for a version that is none; Busy when there are too many readers."""
         _, head = self._site.terms(name)
         start = asked.version("from") or head.version + 1

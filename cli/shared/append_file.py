@@ -184,7 +184,7 @@ def _require_allowed(given: FileEvent, keeper: Bookkeeper, book: Book) -> None:
         complete(given.event, book)
     except Refused:
         try:
-            is_there = keeper.find_repeated(book.name, given) is not None
+            is_there = keeper.find_duplicate(book.name, given) is not None
         except NetbasisError:  # for example, it is there with different content; the rule takes precedence
             is_there = False
         if not is_there:

@@ -77,7 +77,7 @@ AllBooksOption: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--all-books",
-        help="Look at all books of the ledger as one, in which a transfer between them is nothing. For some of them: "
+        help="Add up all books of the ledger as one, without the transfers between them. For some of them: "
         "netbasis --book a --book b ….",
     ),
 ]

@@ -17,7 +17,7 @@ from ledger import store
 from ledger.appender import Outcome
 from ledger.book import Book
 from ledger.events import Event
-from ledger.idempotency import StoredLog, find_repeated, has_key
+from ledger.idempotency import StoredLog, find_duplicate, has_key
 from ledger.stored import StoredEvent
 from projections.marks import Marks, Price, price_of
 from projections.state import BookState
@@ -148,7 +148,7 @@ def carry_out(keeper: Bookkeeper, name: str, request: Request[PlanT], *, dry_run
 def _plan(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> RequestOutcome[PlanT]:
     with keeper.database.reading() as connection:
         view = read_view(connection, name)
-        existing = find_repeated(request.event(view.book), StoredLog(connection, name), refuse_reversed=True)
+        existing = find_duplicate(request.event(view.book), StoredLog(connection, name), refuse_reversed=True)
         if existing is not None:
             return RequestOutcome(view.book, None, None, existing)
         situation = Situation(view.book, view.state, keeper.now(), connection)
@@ -158,7 +158,7 @@ def _plan(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> RequestOutc
 def _record(keeper: Bookkeeper, name: str, request: Request[PlanT]) -> RequestOutcome[PlanT]:
     with keeper.transaction(name) as transaction:
         book = transaction.book
-        existing = transaction.find_repeated(request.event(book), refuse_reversed=True)
+        existing = transaction.find_duplicate(request.event(book), refuse_reversed=True)
         if existing is not None:
             return RequestOutcome(book, None, None, existing)
         plan = request.plan(Situation(book, transaction.state, keeper.now(), transaction.connection))

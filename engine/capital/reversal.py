@@ -23,7 +23,7 @@ from ledger.database.tables import events
 from ledger.effects import negated
 from ledger.errors import Refusal
 from ledger.events import TRANSFER, Reversal, TransferSide, Withdrawal
-from ledger.idempotency import StoredLog, find_repeated, has_key
+from ledger.idempotency import StoredLog, find_duplicate, has_key
 from ledger.refusal_texts import refuse
 from ledger.rules import require_not_ahead
 from ledger.stored import StoredEvent
@@ -142,7 +142,7 @@ def _preview_both(
 ) -> RequestOutcome[ReversalPlan]:
     with keeper.database.reading() as connection:
         here, there = read_view(connection, name), read_view(connection, side.book)
-        existing = find_repeated(reversal, StoredLog(connection, name))
+        existing = find_duplicate(reversal, StoredLog(connection, name))
         if existing is not None:
             return RequestOutcome(here.book, None, None, existing)
         now = keeper.now()
@@ -154,7 +154,7 @@ def _reverse_both(
     keeper: Bookkeeper, name: str, reversal: Reversal, side: TransferSide
 ) -> RequestOutcome[ReversalPlan]:
     with keeper.transactions(name, side.book) as (here, there):
-        existing = here.find_repeated(reversal)
+        existing = here.find_duplicate(reversal)
         if existing is not None:
             return RequestOutcome(here.book, None, None, existing)
         now = keeper.now()

@@ -32,7 +32,7 @@ from ledger.appender import Outcome
 from ledger.book import Book
 from ledger.errors import KeyConflict, Refusal
 from ledger.events import Adjustment, Deposit, TransferSide, Withdrawal, undeclared
-from ledger.idempotency import EventLookup, StoredLog, find_repeated
+from ledger.idempotency import EventLookup, StoredLog, find_duplicate
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
 from ledger.texts import normal_tx_hash
@@ -129,14 +129,16 @@ def transfer_id(movement: Movement, asset: str) -> str | None:
     return f"{tx_hash}:transfer:{asset}" if tx_hash else None
 
 
-def _with_key(request: TransferRequest, keeper: Bookkeeper, name: str) -> _Keyed:
+def _with_key(request: TransferRequest, keeper: Bookkeeper, name: str) -> _KeyedRequest:
     asset = request.movement.asset or keeper.terms(name).numeraire
     key = transfer_id(request.movement, asset) or f"transfer:{keeper.new_id()}"
-    return _Keyed(replace(request, movement=replace(request.movement, key=key)), key, request.movement.key is not None)
+    return _KeyedRequest(
+        replace(request, movement=replace(request.movement, key=key)), key, request.movement.key is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Keyed:
+class _KeyedRequest:
     """A request with its id. `has_own_key`: whether a person gave it, so that a hash may occur once more."""
 
     request: TransferRequest
@@ -144,7 +146,7 @@ class _Keyed:
     has_own_key: bool
 
 
-def _preview(keeper: Bookkeeper, name: str, given: _Keyed) -> TransferOutcome:
+def _preview(keeper: Bookkeeper, name: str, given: _KeyedRequest) -> TransferOutcome:
     with keeper.database.reading() as connection:
         now = keeper.now()
         views = [read_view(connection, of) for of in (name, given.request.to)]
@@ -153,7 +155,7 @@ def _preview(keeper: Bookkeeper, name: str, given: _Keyed) -> TransferOutcome:
         return _planned(given, sender, receiver, logs[0], logs[1])
 
 
-def _record(keeper: Bookkeeper, name: str, given: _Keyed) -> TransferOutcome:
+def _record(keeper: Bookkeeper, name: str, given: _KeyedRequest) -> TransferOutcome:
     with keeper.transactions(name, given.request.to) as (sending, receiving):
         return _recorded(given, sending, receiving, keeper.now())
 
@@ -166,10 +168,10 @@ def transfer_within(
     For an importer that has found both sides of one movement. `id_`: makes it count once. Raises as `transfer`.
     """
     keyed = replace(request, movement=replace(request.movement, key=id_))
-    return _recorded(_Keyed(keyed, id_, has_own_key=True), sending, receiving, now)
+    return _recorded(_KeyedRequest(keyed, id_, has_own_key=True), sending, receiving, now)
 
 
-def _recorded(given: _Keyed, sending: Transaction, receiving: Transaction, now: datetime) -> TransferOutcome:
+def _recorded(given: _KeyedRequest, sending: Transaction, receiving: Transaction, now: datetime) -> TransferOutcome:
     sender, receiver = (_situation(each, now) for each in (sending, receiving))
     logs = [StoredLog(each.connection, each.book.name) for each in (sending, receiving)]
     found = _planned(given, sender, receiver, logs[0], logs[1])
@@ -187,14 +189,14 @@ def _situation(transaction: Transaction, now: datetime) -> Situation:
 
 
 def _planned(
-    given: _Keyed, sender: Situation, receiver: Situation, sent_log: EventLookup, received_log: EventLookup
+    given: _KeyedRequest, sender: Situation, receiver: Situation, sent_log: EventLookup, received_log: EventLookup
 ) -> TransferOutcome:
     request = given.request
     require_same_terms(sender.book, receiver.book)
     withdrawal = _decision(request).event(sender.book).model_copy(update={"transfer": _side(given, receiver.book)})
     deposit = _deposit(given, sender.book, withdrawal)
     there = [
-        find_repeated(event, log, refuse_reversed=True)
+        find_duplicate(event, log, refuse_reversed=True)
         for event, log in ((withdrawal, sent_log), (deposit, received_log))
     ]
     if there[0] is not None and there[1] is not None:
@@ -207,7 +209,7 @@ def _planned(
     return TransferOutcome(sender.book, receiver.book, plan, None, None)
 
 
-def _require_same_fee(given: _Keyed, sent: StoredEvent, log: EventLookup) -> None:
+def _require_same_fee(given: _KeyedRequest, sent: StoredEvent, log: EventLookup) -> None:
     """Raises KeyConflict when a fee is given that is not the one that was recorded with the transfer."""
     fee = given.request.fee
     if fee is None:
@@ -219,7 +221,7 @@ def _require_same_fee(given: _Keyed, sent: StoredEvent, log: EventLookup) -> Non
         raise KeyConflict(given.id, sent.version, "fee", recorded, f"{amount_text(fee.amount)} {asset}")
 
 
-def _plan(given: _Keyed, sender: Situation, receiver: Situation) -> TransferPlan:
+def _plan(given: _KeyedRequest, sender: Situation, receiver: Situation) -> TransferPlan:
     payout = _decision(given.request).plan(sender)
     decided = payout.event
     at = decided.at or sender.now  # both sides happen at one time
@@ -243,11 +245,11 @@ def _decision(request: TransferRequest) -> WithdrawalRequest:
     )
 
 
-def _side(given: _Keyed, other: Book) -> TransferSide:
+def _side(given: _KeyedRequest, other: Book) -> TransferSide:
     return TransferSide(id=given.id, book=other.name)
 
 
-def _deposit(given: _Keyed, sender: Book, sent: Withdrawal) -> Deposit:
+def _deposit(given: _KeyedRequest, sender: Book, sent: Withdrawal) -> Deposit:
     """The deposit that answers to a withdrawal; price, basis and a time that was not given are not compared."""
     fields = {
         **{name: getattr(sent, name) for name in ("asset", "amount", "at", "key", "source_note", "tx_hash", "actor")},
@@ -259,7 +261,7 @@ def _deposit(given: _Keyed, sender: Book, sent: Withdrawal) -> Deposit:
     return undeclared(deposit, "price", "basis_delta", *({"at"} - sent.model_fields_set))
 
 
-def _fee(given: _Keyed, sent: Withdrawal, sender: Situation) -> Adjustment | None:
+def _fee(given: _KeyedRequest, sent: Withdrawal, sender: Situation) -> Adjustment | None:
     fee = given.request.fee
     if fee is None:
         return None

@@ -2,7 +2,7 @@
 
 The rows stay the authority. A segment is entered in the manifest with the hashes at which its range begins and ends: where
 the rows have other ones there, it is of another log. Its file is compared with the hash in the manifest before anything of
-the segment is used. What is not believed is passed over, and the rows are read.
+the segment is used. A segment that fails is not used, and its rows are read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Doubt:
     actual: str | None = None
 
 
-class Believed:
+class TrustedSegments:
     """The segments of a book within one reading transaction; what is asked once is kept.
 
     doubts:  why segments were passed over, as far as it was asked

@@ -22,16 +22,18 @@ from ledger.errors import Refusal, StorageError, StorageFault
 from ledger.progress import OnProgress
 from ledger.refusal_texts import refuse
 from ledger.stored import StoredEvent
-from projections.register import Skipped
+from projections.register import SkippedEvents
 from projections.state import BookState
 
 if TYPE_CHECKING:
-    from engine.columns.believed import Believed
+    from engine.columns.believed import TrustedSegments
 
 Engine = Literal["rows", "columns", "auto"]
 
 
-def believed(database: Database, connection: Connection, book: Book, head: Head, engine: Engine) -> Believed | None:
+def believed(
+    database: Database, connection: Connection, book: Book, head: Head, engine: Engine
+) -> TrustedSegments | None:
     """The segments to use; None where rows are to be read.
 
     Raises Refused `segments_missing` and StorageError `extra_missing` where `engine` is `columns`.
@@ -42,7 +44,7 @@ def believed(database: Database, connection: Connection, book: Book, head: Head,
         if engine == "columns":
             refuse(Refusal.SEGMENTS_MISSING, actual=book.name)
         return None
-    from engine.columns.believed import Believed
+    from engine.columns.believed import TrustedSegments
     from engine.columns.duck import require_extra
     from engine.columns.sealing import store_of
 
@@ -52,7 +54,7 @@ def believed(database: Database, connection: Connection, book: Book, head: Head,
         if engine == "columns" or error.fault is not StorageFault.EXTRA_MISSING:
             raise
         return None
-    return Believed(connection, book, head, partial(store_of, database))
+    return TrustedSegments(connection, book, head, partial(store_of, database))
 
 
 def fold_log(
@@ -91,7 +93,7 @@ def events_of(database: Database, engine: Engine) -> EventsOf:
 
     def events(
         connection: Connection, book: Book, head: Head, moment: Moment, shown: RegisterFilter
-    ) -> Iterator[StoredEvent | Skipped]:
+    ) -> Iterator[StoredEvent | SkippedEvents]:
         found = believed(database, connection, book, head, engine)
         if found is None:
             return events_of_rows(connection, book, head, moment, shown)

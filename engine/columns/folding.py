@@ -17,7 +17,7 @@ from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, and_
 
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.manifest import Segment
 from engine.columns.standing import with_standing
@@ -39,8 +39,10 @@ _MICROSECOND = timedelta(microseconds=1)
 _FAILED = (EngineFailed, NotSummed)
 
 
-def fold_log(connection: Connection, found: Believed, head: Head, on_progress: OnProgress | None = None) -> BookState:
-    """The state at the head, folded from segments and, behind them and where one is not believed, from rows.
+def fold_log(
+    connection: Connection, found: TrustedSegments, head: Head, on_progress: OnProgress | None = None
+) -> BookState:
+    """The state at the head, folded from segments, and from rows after the last one or where one is not trusted.
 
     Nothing is taken from the manifest's states: the files are summed. Raises StorageError.
     """
@@ -60,13 +62,15 @@ def fold_log(connection: Connection, found: Believed, head: Head, on_progress: O
     return with_standing(connection, book.name, state)
 
 
-def fold_chosen(connection: Connection, found: Believed, head: Head, moment: Moment, until: datetime) -> BookState:
+def fold_chosen(
+    connection: Connection, found: TrustedSegments, head: Head, moment: Moment, until: datetime
+) -> BookState:
     """The state at a moment, folded from segments where they are. `until`: later marks do not count."""
     state = _chosen(connection, found, moment, head)
     return with_standing(connection, found.book.name, state, where=moment.condition(), until=until)
 
 
-def _chosen(connection: Connection, found: Believed, moment: Moment, head: Head) -> BookState:
+def _chosen(connection: Connection, found: TrustedSegments, moment: Moment, head: Head) -> BookState:
     """What the events of a moment add up to."""
     segments = found.entered
     parts = {segment.first_version: part for segment, part in zip(segments, parts_of(segments, moment), strict=True)}
@@ -85,7 +89,9 @@ def _chosen(connection: Connection, found: Believed, moment: Moment, head: Head)
     return state
 
 
-def _prefix(found: Believed, segments: Sequence[Segment], parts: dict[int, str]) -> tuple[BookState, Sequence[Segment]]:
+def _prefix(
+    found: TrustedSegments, segments: Sequence[Segment], parts: dict[int, str]
+) -> tuple[BookState, Sequence[Segment]]:
     """The state of the last of the segments that are wholly chosen from the first one on, and the segments behind it."""
     whole, last = 0, 0
     for segment in segments:
@@ -128,8 +134,8 @@ def _first_version(segment: Segment) -> int:
     return segment.first_version
 
 
-def _scanned(found: Believed, segments: Sequence[Segment], moment: Moment) -> tuple[list[Segment], BookState]:
-    """What of segments is chosen, summed by DuckDB; and those of them of which it can be, exactly."""
+def _scanned(found: TrustedSegments, segments: Sequence[Segment], moment: Moment) -> tuple[list[Segment], BookState]:
+    """The chosen events of segments, summed by DuckDB; and the segments for which the sums are exact."""
     if not segments:
         return [], EMPTY
     conditions: list[ColumnElement[bool]] = [SEGMENTS["at"] <= instant(limit) for limit in _limits(moment)]
@@ -147,7 +153,7 @@ def _scanned(found: Believed, segments: Sequence[Segment], moment: Moment) -> tu
 
 
 def _summed(
-    duck: Duck, found: Believed, group: Sequence[Segment], where: ColumnElement[bool] | None = None
+    duck: Duck, found: TrustedSegments, group: Sequence[Segment], where: ColumnElement[bool] | None = None
 ) -> BookState | None:
     try:
         duck.use(found.store(group[0]), [found.file(segment) for segment in group])
@@ -184,7 +190,7 @@ def _gaps(done: Sequence[Segment], last: int) -> Iterator[tuple[int, int]]:
 
 
 def _from_rows(connection: Connection, book: Book, moment: Moment, after: int, until: int) -> BookState:
-    """What of a range of rows is chosen adds up to."""
+    """What the chosen events of a range of rows add up to."""
     if isinstance(moment.as_of, int):
         until = min(until, moment.as_of)
     if after >= until:

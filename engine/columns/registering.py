@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.folding import parts_of
 from engine.columns.manifest import Segment
 from engine.views import Moment, RegisterFilter
 from ledger import store as log
 from ledger.stored import StoredEvent
-from projections.register import Skipped
+from projections.register import SkippedEvents
 from projections.state import BookState
 
 
 def events(
-    connection: Connection, found: Believed, moment: Moment, shown: RegisterFilter
-) -> Iterator[StoredEvent | Skipped]:
+    connection: Connection, found: TrustedSegments, moment: Moment, shown: RegisterFilter
+) -> Iterator[StoredEvent | SkippedEvents]:
     """The events that a moment chooses, in order; of ranges of which nothing is shown, their sums."""
     name, where, after = found.book.name, moment.condition(), 0
     for segment, part in zip(found.entered, parts_of(found.entered, moment), strict=True):
@@ -40,6 +40,6 @@ def _shows_nothing(segment: Segment, shown: RegisterFilter) -> bool:
     return is_before or (shown.end is not None and segment.least_at >= shown.end)
 
 
-def _skipped(sums: BookState) -> Skipped:
+def _skipped(sums: BookState) -> SkippedEvents:
     balances = {asset: holding.total for asset, holding in sums.inventory.items()}
-    return Skipped(balances, sums.engine_state.starting_value)
+    return SkippedEvents(balances, sums.engine_state.starting_value)

@@ -57,7 +57,7 @@ class Sealing:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class SealReport:
     """The outcome. `new`: the segments written now; `all`: all that the book has; `head_version`: the end of the log."""
 
     book: str
@@ -88,7 +88,7 @@ def store_of(database: Database, location: str | None) -> Store:
     return open_store(default_location(database) if location is None else location)
 
 
-def seal(database: Database, name: str, how: Sealing) -> Sealed:
+def seal(database: Database, name: str, how: Sealing) -> SealReport:
     """Write every whole segment that the book has beyond its last one; the manifest file is written anew in any case.
 
     Raises Refused `book_unknown`; StorageError, `event_unreadable` where the rows are not sound.
@@ -109,11 +109,11 @@ def seal(database: Database, name: str, how: Sealing) -> Sealed:
     with told(store):
         _sweep(store, name, found)
         _write_manifest(store, book, [each for each in found if each.location == how.location])
-    return Sealed(name, new, found, head.version)
+    return SealReport(name, new, found, head.version)
 
 
 def _seal_next(database: Database, store: Store, name: str, how: Sealing) -> Segment | None:
-    """Write the next segment; None when the rest of the log is no whole one."""
+    """Write the next segment; None when the rest of the log does not fill one."""
     with database.reading() as connection:
         book, head = log.require_book(connection, name)
         before = segments_of(connection, name)

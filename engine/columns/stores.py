@@ -141,7 +141,7 @@ def _of_fsspec(location: str, fs: Any, cause: Exception) -> Store:
 
 @contextmanager
 def told(store: Store) -> Iterator[None]:
-    """Errors of a store are told as StorageError `segments_unreachable`."""
+    """Errors of a store are raised as StorageError `segments_unreachable`."""
     import pyarrow as pa
 
     try:

@@ -83,10 +83,10 @@ class LeftOut:
 
 
 @dataclass(slots=True)
-class Chosen:
+class ChosenEvents:
     """The chosen events, in order, as a stream that is read once; memory grows with the reversals, not with the log.
 
-    left:     what is not there, so far
+    left:     what has been left out so far
     has_gap:  whether an event that moves something was left out so far
     """
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from engine.exports.choosing import Choice, Chosen, LeftOut
+from engine.exports.choosing import Choice, ChosenEvents, LeftOut
 from engine.reports.event import event_fields
 from engine.views import require_at
 from ledger import store
@@ -30,12 +30,12 @@ def exported_events(
     """
     with database.reading() as connection:
         require_at(connection, book, choice.moment)
-        chosen = Chosen(choice, store.reversals(connection, book))
+        chosen = ChosenEvents(choice, store.reversals(connection, book))
         log = chosen.of(store.read_events(connection, book))
         yield (_line(stored, chosen) for stored in log), chosen.left
 
 
-def _line(stored: StoredEvent, chosen: Chosen) -> dict[str, Any]:
+def _line(stored: StoredEvent, chosen: ChosenEvents) -> dict[str, Any]:
     """An event as a line of a file."""
     fields = {name: field for name, field in event_fields(stored.event).items() if field is not False}
     took_its_time_from: StoredEvent | None = None

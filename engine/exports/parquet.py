@@ -7,7 +7,7 @@ it as two decimals whose sum it is: `X_decimal`, a `decimal(38,18)`, and `X_rest
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import IO, Any
@@ -16,11 +16,12 @@ from engine.columns.amounts import REST_SCALE, SCALE, WIDTH, split_amount
 from engine.exports.tables import AMOUNTS, INTEGERS, LISTS, TIMES
 from engine.reports.report import Table
 from ledger.amounts import ZERO, amount_text
+from ledger.progress import OnProgress
 
 ROWS_IN_GROUP = 20_000
 
 
-def write_parquet(table: Table, file: IO[bytes], on_progress: Callable[[int], None] | None = None) -> None:
+def write_parquet(table: Table, file: IO[bytes], on_progress: OnProgress | None = None) -> None:
     """Write a table of events; at most `ROWS_IN_GROUP` rows are in memory. `on_progress`: called with the rows so far.
 
     Raises ImportError without pyarrow; OSError; what the table's rows raise.

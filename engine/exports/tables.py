@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.cost_basis import standing_events
-from engine.exports.choosing import Choice, Chosen, LeftOut
+from engine.exports.choosing import Choice, ChosenEvents, LeftOut
 from engine.reports.report import Table
 from engine.views import NOW, require_at, view_within
 from ledger import store
@@ -66,7 +66,7 @@ def event_table(database: Database, book: str, choice: Choice) -> Iterator[tuple
     with database.reading() as connection:
         require_at(connection, book, choice.moment)
         reversals = store.reversals(connection, book)
-        chosen = Chosen(choice, reversals)
+        chosen = ChosenEvents(choice, reversals)
         log = chosen.of(store.read_events(connection, book))
         yield Table(EVENT_COLUMNS, (_row(stored, reversals) for stored in log)), chosen.left
 
@@ -137,7 +137,7 @@ def _size(posting: Posting | None) -> tuple[Decimal | None, str | None]:
 
 
 def _worth(stored: StoredEvent, book: Book) -> tuple[Decimal | None, str | None]:
-    """What moved is worth, as far as the event itself says: a movement's value, a fill's side in the numeraire."""
+    """The worth of what moved, as far as the event itself says it: a movement's value, a fill's side in the numeraire."""
     if stored.type in ("deposit", "withdrawal"):
         return stored.effects.net_deposits_delta.copy_abs(), book.numeraire
     sides = [each for each in (stored.effects.own, stored.effects.quote) if each is not None]

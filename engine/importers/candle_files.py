@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, Any
 
-from engine.importers.items import Origin, Quarantined, Unreadable
+from engine.importers.items import Origin, QuarantinedRow, Unreadable
 from engine.importers.json_stream import read_json
-from engine.importers.json_values import Malformed
+from engine.importers.json_values import MalformedJson
 from ledger.amounts import parse_amount
 from ledger.errors import Refused, shown
 
@@ -100,7 +100,7 @@ def header_in(line: str) -> tuple[list[str], str] | None:
     return None
 
 
-def records(text: IO[str], name: str) -> Iterator[Record | Quarantined]:
+def records(text: IO[str], name: str) -> Iterator[Record | QuarantinedRow]:
     """The records of a file, each with its place. Raises Unreadable when it has no columns of prices."""
     lines = iter(text)
     beginning = next(lines, "")
@@ -115,7 +115,7 @@ def records(text: IO[str], name: str) -> Iterator[Record | Quarantined]:
 # CSV
 
 
-def _of_csv(lines: Iterator[str], name: str) -> Iterator[Record | Quarantined]:
+def _of_csv(lines: Iterator[str], name: str) -> Iterator[Record | QuarantinedRow]:
     seen = ""
     for count, line in enumerate(islice(lines, _PREAMBLE_LINES), 1):
         seen = seen or line
@@ -160,7 +160,7 @@ def _is_number(text: str) -> bool:
 
 def _rows(
     lines: Iterator[str], name: str, before: int, header: Sequence[str] | None, delimiter: str
-) -> Iterator[Record | Quarantined]:
+) -> Iterator[Record | QuarantinedRow]:
     """The rows of a table. `before`: how many lines precede them; `header`: None for candles without one."""
     reader = csv.reader(lines, delimiter=delimiter)
     while True:
@@ -169,7 +169,7 @@ def _rows(
         except StopIteration:
             return
         except csv.Error as error:
-            yield Quarantined(Origin(name, f"line {before + reader.line_num}"), f"not CSV: {error}")
+            yield QuarantinedRow(Origin(name, f"line {before + reader.line_num}"), f"not CSV: {error}")
             continue
         origin = Origin(name, f"line {before + reader.line_num}")
         if not cells:
@@ -180,7 +180,7 @@ def _rows(
             yield origin, dict(zip(header, cells, strict=True))
         else:
             text = delimiter.join(cells)[:_SHOWN]
-            yield Quarantined(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
+            yield QuarantinedRow(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
 
 
 # JSON
@@ -200,11 +200,11 @@ class _Again:
         return self._rest.readline(size)
 
 
-def _of_json(text: Any, name: str) -> Iterator[Record | Quarantined]:
+def _of_json(text: Any, name: str) -> Iterator[Record | QuarantinedRow]:
     for found in read_json(text):
         origin = Origin(name, f"line {found.line}")
-        if isinstance(found, Malformed):
-            yield Quarantined(origin, found.reason, found.text)
+        if isinstance(found, MalformedJson):
+            yield QuarantinedRow(origin, found.reason, found.text)
             continue
         for each in _candles_in(found.value):
             if isinstance(each, dict) and each:
@@ -239,7 +239,7 @@ def _columns_apart(found: Mapping[str, Any]) -> Sequence[Any]:
     return [dict(zip(columns, figures, strict=True)) for figures in zip(*columns.values(), strict=False)]
 
 
-def _of_list(given: Sequence[Any], origin: Origin) -> Record | Quarantined:
+def _of_list(given: Sequence[Any], origin: Origin) -> Record | QuarantinedRow:
     """A candle that is a list, or time and price."""
     if len(given) == len(_PAIR):
         return origin, dict(zip(_PAIR, given, strict=True))
@@ -253,11 +253,11 @@ def _of_list(given: Sequence[Any], origin: Origin) -> Record | Quarantined:
         reason = (
             "its second figure is not its highest, so it is not time, open, high, low, close: name the columns in a CSV"
         )
-        return Quarantined(origin, reason, str(given)[:_SHOWN])
+        return QuarantinedRow(origin, reason, str(given)[:_SHOWN])
     return origin, dict(zip(_LIST, given, strict=False))
 
 
-def _no_candle(origin: Origin, given: Any) -> Quarantined:
-    return Quarantined(
+def _no_candle(origin: Origin, given: Any) -> QuarantinedRow:
+    return QuarantinedRow(
         origin, "no candle: neither an object nor a list of time, open, high, low, close", str(given)[:_SHOWN]
     )

@@ -18,24 +18,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain, islice, pairwise
 from typing import IO, Any
 
 from engine.importers.candle_files import Layout, header_in, is_of_candles, layout_of, no_columns, plain_name, records
-from engine.importers.items import Item, Kind, Origin, PassedOver, Quarantined, Row, Sample, Settings, Source
+from engine.importers.items import Item, Kind, Origin, PassedOver, QuarantinedRow, Row, Sample, Settings, Source
 from engine.importers.times import TimeReader
 from ledger.amounts import add, amount_text, parse_amount, value
 from ledger.errors import Refused, shown
 from ledger.events import Mark
-from ledger.times import time_text
+from ledger.times import EPOCH, time_text
 
 NAME = "candles"
 ROWS_TO_LEARN_FROM = 1000
 _HALF = Decimal("0.5")
 _MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A candle of about this length that opens on the first of a month is the month's.
 _MONTHS = (timedelta(days=28), timedelta(days=31))
 _SHOWN = 200
@@ -65,12 +64,12 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
             yield from _marks(_timed(_rows(text, source.name, settings), settings), settings)
 
 
-def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout, _Price] | Quarantined]:
+def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout, _Price] | QuarantinedRow]:
     times = TimeReader(settings.zone)
     layout: Layout | None = None
     first: str | None = None
     for found in records(text, name):
-        if isinstance(found, Quarantined):
+        if isinstance(found, QuarantinedRow):
             yield found
             continue
         origin, fields = found
@@ -83,15 +82,15 @@ def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout
             reason = (
                 f"it prices {shown(symbol or '')}, and the file begins with {shown(first or '')}: import one at a time"
             )
-            yield Quarantined(origin, reason, str(fields)[:_SHOWN])
+            yield QuarantinedRow(origin, reason, str(fields)[:_SHOWN])
             continue
         try:
             yield layout, _price(origin, fields, layout, times)
         except KeyError as missing:
-            yield Quarantined(origin, f"it has no {missing.args[0]}", str(fields)[:_SHOWN])
+            yield QuarantinedRow(origin, f"it has no {missing.args[0]}", str(fields)[:_SHOWN])
         except (Refused, ValueError) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
-            yield Quarantined(origin, reason, str(fields)[:_SHOWN])
+            yield QuarantinedRow(origin, reason, str(fields)[:_SHOWN])
 
 
 def _price(origin: Origin, fields: Mapping[str, Any], layout: Layout, times: TimeReader) -> _Price:
@@ -113,13 +112,13 @@ def _figure(given: list[Any]) -> Decimal | None:
 
 
 def _timed(
-    found: Iterator[tuple[Layout, _Price] | Quarantined], settings: Settings
-) -> Iterator[_Price | Quarantined | PassedOver]:
+    found: Iterator[tuple[Layout, _Price] | QuarantinedRow], settings: Settings
+) -> Iterator[_Price | QuarantinedRow | PassedOver]:
     """The prices with the time at which they were known."""
     first = list(islice(found, ROWS_TO_LEARN_FROM))
-    length = settings.length or _shortest_step([each[1] for each in first if not isinstance(each, Quarantined)])
+    length = settings.length or _shortest_step([each[1] for each in first if not isinstance(each, QuarantinedRow)])
     for each in chain(first, found):
-        if isinstance(each, Quarantined):
+        if isinstance(each, QuarantinedRow):
             yield each
             continue
         layout, price = each
@@ -129,7 +128,7 @@ def _timed(
             yield _closed(price, price.at, settings) if layout.is_candle else price
         elif length is None:
             reason = "a single candle does not say how long it is: give its length with --length"
-            yield Quarantined(price.origin, reason)
+            yield QuarantinedRow(price.origin, reason)
         else:
             yield _closed(price, price.at + length if settings.length else _closing(price.at, length), settings)
 
@@ -157,7 +156,7 @@ def _closing(opening: datetime, length: timedelta) -> datetime:
     return opening + length
 
 
-def _marks(prices: Iterator[_Price | Quarantined | PassedOver], settings: Settings) -> Iterator[Item]:
+def _marks(prices: Iterator[_Price | QuarantinedRow | PassedOver], settings: Settings) -> Iterator[Item]:
     every = settings.every
     last: dict[str, tuple[int, _Price]] = {}
     for price in prices:
@@ -166,12 +165,12 @@ def _marks(prices: Iterator[_Price | Quarantined | PassedOver], settings: Settin
             continue
         asset = settings.named(price.asset) if price.asset is not None else settings.asset
         if asset is None:
-            yield Quarantined(price.origin, "the file does not say which asset it prices: name it with --asset")
+            yield QuarantinedRow(price.origin, "the file does not say which asset it prices: name it with --asset")
             continue
         if every is None:
             yield _row(price, asset, settings)
             continue
-        span = (price.at - _MICROSECOND - _EPOCH) // every
+        span = (price.at - _MICROSECOND - EPOCH) // every
         kept = last.get(asset)
         if kept is not None and kept[0] != span:
             yield _row(kept[1], asset, settings)
@@ -186,7 +185,7 @@ def _row(price: _Price, asset: str, settings: Settings) -> Item:
     try:
         mark = Mark.model_validate({"asset": asset, "price": price.price, "price_source": source})
     except Refused as refused:
-        return Quarantined(price.origin, refused.what)
+        return QuarantinedRow(price.origin, refused.what)
     return Row(price.origin, price.at, f"{source}:{asset}:{time_text(price.at)}", (mark,))
 
 

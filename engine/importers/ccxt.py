@@ -36,14 +36,14 @@ from engine.importers.items import (
     Movement,
     Origin,
     PassedOver,
-    Quarantined,
+    QuarantinedRow,
     Row,
     Sample,
     Settings,
     Source,
 )
 from engine.importers.json_stream import read_json
-from engine.importers.json_values import Malformed
+from engine.importers.json_values import MalformedJson
 from engine.importers.venues.reading import Odd, rescued, shortened
 from ledger.amounts import DIGITS_AFTER_POINT, amount_text, negate, subtract, total, value
 from ledger.events import Adjustment, Fill
@@ -78,8 +78,8 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
         with source.text() as stream:
             for place_in_file, found in enumerate(read_json(stream), 1):
                 place = f"line {found.line}, value {place_in_file}"
-                if isinstance(found, Malformed):
-                    yield Quarantined(Origin(source.name, place), found.reason, found.text)
+                if isinstance(found, MalformedJson):
+                    yield QuarantinedRow(Origin(source.name, place), found.reason, found.text)
                 else:
                     yield from _entries(found.value, source.name, place, settings)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from engine.importers.items import Settings
 from engine.importers.venues.reading import Odd
-from ledger.times import parse_time
+from ledger.times import EPOCH, parse_time
 
 Entry = Mapping[str, Any]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 # What no amount can have, so that a sum of hostile numbers stays within the exact context.
 _DIGITS = 60
@@ -34,7 +33,7 @@ def time_of(entry: Entry) -> datetime:
         stamp = int(stamp)
     if isinstance(stamp, int | Decimal) and not isinstance(stamp, bool):
         try:
-            return _EPOCH + timedelta(microseconds=int(Decimal(stamp) * 1000))
+            return EPOCH + timedelta(microseconds=int(Decimal(stamp) * 1000))
         except (OverflowError, ValueError):
             raise Odd(f"the timestamp {stamp} is off the calendar") from None
     if isinstance(entry.get("datetime"), str):

@@ -19,7 +19,7 @@ from engine.importers.items import (
     Movement,
     Origin,
     PassedOver,
-    Quarantined,
+    QuarantinedRow,
     Row,
     Sample,
     Settings,
@@ -61,7 +61,7 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
         with source.text() as text:
             reading = _Reading(mapping, settings, source.name)
             for found in records(iter(text), source.name, mapping):
-                if isinstance(found, Quarantined):
+                if isinstance(found, QuarantinedRow):
                     yield found
                 else:
                     yield from reading.items(*found)
@@ -76,7 +76,7 @@ def read_mapping(path: str) -> CsvMapping:
     return parse_mapping(document, path)
 
 
-def records(lines: Iterator[str], name: str, mapping: CsvMapping) -> Iterator[tuple[Origin, Record] | Quarantined]:
+def records(lines: Iterator[str], name: str, mapping: CsvMapping) -> Iterator[tuple[Origin, Record] | QuarantinedRow]:
     """The rows of a file by column, each with its place. Raises Unreadable when a column of the mapping is missing."""
     for _ in islice(lines, mapping.skip_lines):
         pass
@@ -92,7 +92,7 @@ def records(lines: Iterator[str], name: str, mapping: CsvMapping) -> Iterator[tu
         except StopIteration:
             return
         except csv.Error as error:
-            yield Quarantined(place, f"not CSV: {error}")
+            yield QuarantinedRow(place, f"not CSV: {error}")
             continue
         place = Origin(name, f"line {reader.line_num + mapping.skip_lines}")
         if not any(cell.strip() for cell in cells):
@@ -100,7 +100,7 @@ def records(lines: Iterator[str], name: str, mapping: CsvMapping) -> Iterator[tu
         if (len(cells) != len(header) and any(cell.strip() for cell in cells[len(header) :])) or len(cells) < len(
             header
         ):
-            yield Quarantined(
+            yield QuarantinedRow(
                 place, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN]
             )
             continue
@@ -137,7 +137,7 @@ class _Reading:
             reason = "its numbers do not fit"
         except (ValueError, Refused) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
-        return [Quarantined(origin, reason, ",".join(row.values())[:_SHOWN])]
+        return [QuarantinedRow(origin, reason, ",".join(row.values())[:_SHOWN])]
 
     def _items(self, origin: Origin, row: Record) -> list[Item]:
         for column, texts in self._mapping.take.items():

@@ -233,7 +233,8 @@ class Decider:
         if is_late and not may_be_late:
             assert last is not None
             raise Waits(
-                LATE, f"the book holds movements up to {time_text(last)}, so it cannot be classified where it belongs"
+                LATE,
+                f"the book holds movements up to {time_text(last)}, so it can no longer be classified in its place",
             )
         return is_late
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,7 @@ from ledger.events import Adjustment, Event, Fill, Mark, undeclared
 from ledger.idempotency import require_same
 from ledger.stored import StoredEvent
 from ledger.texts import normal_tx_hash, parse_asset, parse_text
-from ledger.times import time_text
+from ledger.times import EPOCH, time_text
 
 _MODELS: Mapping[str, type[Event]] = {"fill": Fill, "adjustment": Adjustment, "mark": Mark}
 _FILLED_IN = ("book", "key", "at")
@@ -155,8 +155,5 @@ def fields_of(movement: Movement, key: str, at: datetime) -> dict[str, object]:
 
 def micros(at: datetime) -> int:
     """A UTC time as microseconds since 1970."""
-    delta = at - _EPOCH
+    delta = at - EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from engine import inbox
 from engine.bookkeeper import Bookkeeper
-from engine.importers.items import Kind, Quarantined, Settings, Unreadable
+from engine.importers.items import Kind, QuarantinedRow, Settings, Unreadable
 from engine.importers.kinds import kind_named, kind_of
 from engine.importers.landing import MARKER, Landing, Policy, Progress
 from engine.importers.pricing import Known
@@ -85,7 +85,7 @@ class ImportReport:
     dismissed: int
     passed_over: Counter[str]
     contracts: Counter[str]
-    quarantined: Sequence[Quarantined]
+    quarantined: Sequence[QuarantinedRow]
     quarantine: int
     waiting: Sequence[Entry]
     stopped_at: Entry | None

@@ -76,7 +76,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedRow:
     """A row that is not understood, or does not fit: it is reported and does not go in.
 
     origin:  where it stands
@@ -111,7 +111,7 @@ class Contract:
     symbol: str
 
 
-Item = Row | Quarantined | PassedOver | Contract
+Item = Row | QuarantinedRow | PassedOver | Contract
 
 
 class Source(Protocol):

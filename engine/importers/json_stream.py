@@ -6,7 +6,7 @@ is malformed by itself. In an array or in values over several lines, what follow
 reading ends there.
 
     for found in read_json(text):
-        if isinstance(found, Malformed): …
+        if isinstance(found, MalformedJson): …
         else: found.line, found.value
 """
 
@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Generator, Iterator
 from typing import IO, Any
 
-from engine.importers.json_values import Element, Faults, Malformed, decoder_of
+from engine.importers.json_values import Element, Faults, MalformedJson, decoder_of
 
 CHUNK_CHARACTERS = 1 << 16
 # A single value that is larger than this is taken for malformed: reading on would fill the memory.
@@ -29,7 +29,7 @@ _BLANKS = " \t\r\n"
 _CLOSERS = {"{": "}", "[": "]"}
 
 
-def read_json(text: IO[str], lists: Collection[str] = ()) -> Iterator[Element | Malformed]:
+def read_json(text: IO[str], lists: Collection[str] = ()) -> Iterator[Element | MalformedJson]:
     """The values of a text, in order: the items of an array, or values one after the other, such as one a line.
 
     `lists`: names of lists in an envelope, such as `{"strategy": {"S": {"trades": […]}}}`, whose items are yielded in its
@@ -42,7 +42,7 @@ def read_json(text: IO[str], lists: Collection[str] = ()) -> Iterator[Element | 
 
 
 # Whether all of the items have been read; not after a fault whose end cannot be found.
-Whole = Generator[Element | Malformed, None, bool]
+Whole = Generator[Element | MalformedJson, None, bool]
 
 
 class _Reader:
@@ -60,7 +60,7 @@ class _Reader:
         names = "|".join(map(re.escape, lists))
         self._enveloped = re.compile(rf'\{{.{{0,{HEAD_CHARACTERS}}}?"(?:{names})"\s*:\s*\[', re.DOTALL)
 
-    def values(self) -> Iterator[Element | Malformed]:
+    def values(self) -> Iterator[Element | MalformedJson]:
         first = self._next_character()
         if first == "[":
             line = self._line_number()
@@ -94,7 +94,7 @@ class _Reader:
         while True:
             found = self._value()
             yield Element(found.line, found.value, path) if isinstance(found, Element) else found
-            if isinstance(found, Malformed) and not self._is_past(found):
+            if isinstance(found, MalformedJson) and not self._is_past(found):
                 return False
             separator = self._next_character()
             self._place += 1
@@ -105,7 +105,7 @@ class _Reader:
                 yield self._broken("the array breaks off here" if separator == "" else "expected , or ] here")
                 return False
 
-    def _envelope(self, path: tuple[str, ...]) -> Generator[Element | Malformed, None, dict[str, Any] | None]:
+    def _envelope(self, path: tuple[str, ...]) -> Generator[Element | MalformedJson, None, dict[str, Any] | None]:
         """The items of the wanted lists in an object, and in the objects within it.
 
         Returns what else it has; None after a fault whose end cannot be found.
@@ -117,7 +117,7 @@ class _Reader:
             name = self._value() if self._next_character() == '"' else self._broken("expected a name here")
             if isinstance(name, Element) and self._next_character() != ":":
                 name = self._broken("expected : here")
-            if isinstance(name, Malformed):
+            if isinstance(name, MalformedJson):
                 yield name
                 return None
             self._place += 1
@@ -142,13 +142,13 @@ class _Reader:
             own[name] = inner
             return inner is not None
         found = self._value()
-        if isinstance(found, Malformed):
+        if isinstance(found, MalformedJson):
             yield found
             return self._is_past(found)
         own[name] = found.value
         return True
 
-    def _sequence(self) -> Iterator[Element | Malformed]:
+    def _sequence(self) -> Iterator[Element | MalformedJson]:
         """Values one after the other. Where the first line is a whole value, each line is taken for itself."""
         self._read_line()
         end = self._end_of_line()
@@ -157,12 +157,12 @@ class _Reader:
             while self._next_character():
                 found = self._value()
                 yield found
-                if isinstance(found, Malformed) and not self._is_past(found):
+                if isinstance(found, MalformedJson) and not self._is_past(found):
                     return
             return
         yield from self._lines(are_flat=False)
 
-    def _lines(self, *, are_flat: bool = True) -> Iterator[Element | Malformed]:
+    def _lines(self, *, are_flat: bool = True) -> Iterator[Element | MalformedJson]:
         """The values of each line; `are_flat`: of a list its items."""
         while self._next_character():
             self._read_line()
@@ -172,18 +172,18 @@ class _Reader:
                 else:
                     yield found
 
-    def _take_line(self) -> Iterator[Element | Malformed]:
+    def _take_line(self) -> Iterator[Element | MalformedJson]:
         end = self._end_of_line()
         line = self._buffer[self._place : end]
         number = self._line_number()
         found = self._whole_values(line)
         self._place = end
         if found is None:
-            yield Malformed(number, "not JSON: a line must be a whole value", line[:SHOWN_CHARACTERS].strip())
+            yield MalformedJson(number, "not JSON: a line must be a whole value", line[:SHOWN_CHARACTERS].strip())
             return
         for value, fault in found:
             shown = line[:SHOWN_CHARACTERS].strip()
-            yield Element(number, value) if fault is None else Malformed(number, fault, shown)
+            yield Element(number, value) if fault is None else MalformedJson(number, fault, shown)
 
     def _whole_values(self, line: str) -> list[tuple[Any, str | None]] | None:
         """The values on a line, each with what is wrong with it; None when the line is not made of whole values."""
@@ -200,7 +200,7 @@ class _Reader:
                 place += 1
         return found
 
-    def _value(self) -> Element | Malformed:
+    def _value(self) -> Element | MalformedJson:
         """The value at the present place; the place moves behind it, unless its end cannot be found."""
         closer = _CLOSERS.get(self._next_character(), "")
         indent = self._place - self._buffer.rfind("\n", 0, self._place) - 1
@@ -222,16 +222,16 @@ class _Reader:
             fault = self._faults.take()
             shown = self._buffer[self._place : min(end, self._place + SHOWN_CHARACTERS)]
             self._place = end
-            return Element(number, value) if fault is None else Malformed(number, fault, shown)
+            return Element(number, value) if fault is None else MalformedJson(number, fault, shown)
 
-    def _broken(self, reason: str) -> Malformed:
+    def _broken(self, reason: str) -> MalformedJson:
         shown = self._buffer[self._place : self._place + SHOWN_CHARACTERS]
-        found = Malformed(self._line_number(), f"{reason}; the file is not read further", shown)
+        found = MalformedJson(self._line_number(), f"{reason}; the file is not read further", shown)
         self._place = len(self._buffer)
         self._is_at_end = True
         return found
 
-    def _is_past(self, found: Malformed) -> bool:
+    def _is_past(self, found: MalformedJson) -> bool:
         return not found.reason.endswith("is not read further")
 
     def _next_character(self) -> str:

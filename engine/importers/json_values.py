@@ -25,7 +25,7 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
-class Malformed:
+class MalformedJson:
     """Text that is not a sound JSON value.
 
     line:    the line that it begins on

@@ -22,7 +22,7 @@ import orjson
 from engine import inbox
 from engine.importers.deciding import Answer, Decider, How, Waits
 from engine.importers.facts import decode_fact, event_from_stored, keys_of, require_alike, require_sound, type_of
-from engine.importers.items import Movement, Quarantined
+from engine.importers.items import Movement, QuarantinedRow
 from engine.importers.pricing import Known
 from engine.importers.sides import sides_of
 from engine.importers.simulation import Simulation
@@ -95,7 +95,7 @@ class Progress:
     dismissed: int = 0
     same: int = 0
     internal: int = 0
-    quarantined: list[Quarantined] = field(default_factory=list)
+    quarantined: list[QuarantinedRow] = field(default_factory=list)
     waiting: dict[str, Entry] = field(default_factory=dict)
     stopped_at: Entry | None = None
     held: Held | None = None
@@ -126,7 +126,7 @@ INTERNAL = "internal"
 
 
 @dataclass(slots=True)
-class _Parsed:
+class _ParsedRow:
     """A row with its facts as stored, and their keys."""
 
     row: SpooledRow
@@ -177,7 +177,7 @@ class Landing:
                 self._settle_marker(one.row)
             self._append()
 
-    def _land(self, parsed: _Parsed) -> None:
+    def _land(self, parsed: _ParsedRow) -> None:
         if len(parsed.movements) > 1:
             self._quarantine(parsed.row, "a row of several movements cannot be taken apart")
         elif parsed.movements:
@@ -195,7 +195,7 @@ class Landing:
 
     # Facts that are no movements
 
-    def _new_events(self, parsed: _Parsed, without: int | None = None) -> list[Event] | None:
+    def _new_events(self, parsed: _ParsedRow, without: int | None = None) -> list[Event] | None:
         """The events of a row that the book does not have; None when the row was quarantined. `without`: a fact to skip."""
         new = []
         try:
@@ -246,7 +246,7 @@ class Landing:
 
     # Movements
 
-    def _land_movement(self, parsed: _Parsed, position: int) -> None:
+    def _land_movement(self, parsed: _ParsedRow, position: int) -> None:
         movement = decode_fact(parsed.facts[position])
         assert isinstance(movement, Movement)
         row, key = parsed.row, parsed.keys[position]
@@ -526,13 +526,13 @@ class Landing:
         return self._put(marker)
 
     def _quarantine(self, row: SpooledRow, reason: str) -> None:
-        self.progress.quarantined.append(Quarantined(row.origin, reason, row.facts.decode()[:200]))
+        self.progress.quarantined.append(QuarantinedRow(row.origin, reason, row.facts.decode()[:200]))
 
 
 def _between(other: object) -> str:
     return f"it moved between two accounts of this book; the other side is {other}"
 
 
-def _parse(row: SpooledRow) -> _Parsed:
+def _parse(row: SpooledRow) -> _ParsedRow:
     facts = orjson.loads(row.facts)
-    return _Parsed(row, facts, keys_of(row.key, row.at, facts))
+    return _ParsedRow(row, facts, keys_of(row.key, row.at, facts))

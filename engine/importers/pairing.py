@@ -43,7 +43,7 @@ REASON = "moved between two accounts of this book"
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class SideReference:
     """The other side, as a person names it.
 
     book:     the book that it is in; None for the entry's own
@@ -76,7 +76,7 @@ class Pairing:
 
 
 def resolve_internal(
-    keeper: Bookkeeper, name: str, number: int, other: Named | None = None, *, actor: str | None = None
+    keeper: Bookkeeper, name: str, number: int, other: SideReference | None = None, *, actor: str | None = None
 ) -> Pairing:
     """Settle an entry and its other side as a movement between two accounts of the book.
 
@@ -86,7 +86,7 @@ def resolve_internal(
     return retry(partial(_internal, keeper, name, number, other, actor), safe_to_repeat=always)
 
 
-def _internal(keeper: Bookkeeper, name: str, number: int, other: Named | None, actor: str | None) -> Pairing:
+def _internal(keeper: Bookkeeper, name: str, number: int, other: SideReference | None, actor: str | None) -> Pairing:
     with keeper.transaction(name) as transaction:
         connection = transaction.connection
         entry = _entry(connection, name, number)
@@ -116,7 +116,9 @@ def _network_fee(asset: str | None, fee: Decimal, sent: Entry | StoredEvent, act
     return Adjustment.model_validate({name: value for name, value in fields.items() if value is not None})
 
 
-def resolve_transfer(keeper: Bookkeeper, name: str, number: int, answer: Answer, other: Named | None = None) -> Pairing:
+def resolve_transfer(
+    keeper: Bookkeeper, name: str, number: int, answer: Answer, other: SideReference | None = None
+) -> Pairing:
     """Settle a withdrawal and a deposit of two books as one transfer; `number` may be either, where both wait.
 
     A deposit that is recorded already is reversed, and the transfer's takes its place.
@@ -127,7 +129,7 @@ def resolve_transfer(keeper: Bookkeeper, name: str, number: int, answer: Answer,
     return retry(partial(_transfer, keeper, name, number, answer, other), safe_to_repeat=always)
 
 
-def _transfer(keeper: Bookkeeper, name: str, number: int, answer: Answer, other: Named | None) -> Pairing:
+def _transfer(keeper: Bookkeeper, name: str, number: int, answer: Answer, other: SideReference | None) -> Pairing:
     with keeper.database.reading() as connection:
         books = [book for book in store.book_names(connection) if book != name]
         entry = _entry(connection, name, number)
@@ -223,7 +225,7 @@ def _entry(connection: Connection, book: str, number: int) -> Entry:
     return entry
 
 
-def _found(connection: Connection, entry: Entry, name: str, other: Named | None, books: list[str]) -> Side:
+def _found(connection: Connection, entry: Entry, name: str, other: SideReference | None, books: list[str]) -> Side:
     """The other side: as it was named, or the only one of the same transaction. Raises Refused."""
     if other is None:
         assert entry.asset is not None

@@ -17,13 +17,12 @@ from sqlalchemy import Connection, or_, select
 from ledger import store
 from ledger.amounts import VALUE_DIGITS_AFTER_POINT
 from ledger.database.tables import events
-from ledger.events import Mark
+from ledger.events import MOVES_BALANCE, Mark
 from ledger.stored import StoredEvent
 from projections.marks import Price, price_of
 
 PriceFrom = Literal["marks", "fills"]
 MAX_MARK_AGE = timedelta(hours=1)
-MOVING = frozenset({"fill", "deposit", "withdrawal", "adjustment"})
 _DIVIDING = Context(prec=120, rounding=ROUND_HALF_EVEN)
 _QUANTUM = Decimal((0, (1,), -VALUE_DIGITS_AFTER_POINT))
 
@@ -101,7 +100,7 @@ class Known:
         if stored.type == "mark":
             self.marks[str(stored.asset)] = price_of(stored)
             return
-        if stored.type in MOVING:
+        if stored.type in MOVES_BALANCE:
             self.first = stored.at if self.first is None else min(self.first, stored.at)
             if stored.at <= now:
                 self.last = stored.at if self.last is None else max(self.last, stored.at)

@@ -56,7 +56,7 @@ class FileSource:
         """Its first 64 KiB, unpacked."""
         with _opened(self._path) as raw:
             unpacked = _unpacked(raw)
-            return _Unpacked(unpacked, self.name).beginning()
+            return _UnpackedStream(unpacked, self.name).beginning()
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -66,7 +66,7 @@ class FileSource:
         if is_packed:
             with _opened(self._path) as raw, folder_aside("import") as folder:
                 unpacked = folder / "unpacked.db"
-                _write(_Unpacked(_unpacked(raw), self.name), unpacked)
+                _write(_UnpackedStream(_unpacked(raw), self.name), unpacked)
                 with _copied(str(unpacked), self.name) as copy:
                     yield copy
         else:
@@ -116,7 +116,7 @@ class StandardInput:
         """The path of a private copy; see `Source`."""
         with folder_aside("import") as folder:
             arrived = folder / "arrived.db"
-            _write(_Unpacked(_unpacked(self._buffered), self.name), arrived)
+            _write(_UnpackedStream(_unpacked(self._buffered), self.name), arrived)
             with _copied(str(arrived), self.name) as copy:
                 yield copy
 
@@ -142,7 +142,7 @@ class _Arriving(io.RawIOBase):
         return len(arrived)
 
 
-class _Unpacked(io.RawIOBase):
+class _UnpackedStream(io.RawIOBase):
     """A binary stream whose faults are Unreadable, and which says so when it is UTF-16 or an archive."""
 
     def __init__(self, source: IO[bytes], name: str) -> None:
@@ -204,7 +204,7 @@ def _opened(path: str) -> Iterator[io.BufferedReader]:
 @contextmanager
 def _as_text(raw: io.BufferedReader, name: str) -> Iterator[IO[str]]:
     """The unpacked text. The raw stream stays open."""
-    buffered = io.BufferedReader(_Unpacked(_unpacked(raw), name), HEAD_BYTES)
+    buffered = io.BufferedReader(_UnpackedStream(_unpacked(raw), name), HEAD_BYTES)
     text = io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
         yield text
@@ -223,7 +223,7 @@ def _starts_with(raw: io.BufferedReader, magic: bytes) -> bool:
         raise Unreadable(f"{getattr(raw, 'name', STANDARD_INPUT)} cannot be read: {error.strerror}") from error
 
 
-def _write(source: _Unpacked, path: Path) -> None:
+def _write(source: _UnpackedStream, path: Path) -> None:
     with path.open("wb") as file:
         shutil.copyfileobj(io.BufferedReader(source, HEAD_BYTES), file)
 

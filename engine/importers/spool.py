@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
 
@@ -24,16 +24,16 @@ import orjson
 
 from engine.aside import folder_aside
 from engine.importers.facts import DEPOSIT, content_of, encode_facts, micros
-from engine.importers.items import Contract, Item, Origin, PassedOver, Quarantined, Row
+from engine.importers.items import Contract, Item, Origin, PassedOver, QuarantinedRow, Row
 from engine.inbox import Entry
 from ledger.amounts import amount_text
 from ledger.progress import OnProgress
 from ledger.texts import normal_tx_hash
+from ledger.times import EPOCH
 
 ROWS_AT_ONCE = 2000
 # More than this many are counted, not kept.
 QUARANTINED_KEPT = 10_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORDER_BIAS = 1 << 62
 _ORDER_DIGITS = 20
 
@@ -103,9 +103,9 @@ def row_key(kind: str, row_id: str | None, content: str, number: int) -> str:
     return f"{kind}:{content}:{number}" if row_id is None else f"{kind}:{row_id}"
 
 
-def half_a_pair(row: Row, error: Exception) -> Quarantined:
+def half_a_pair(row: Row, error: Exception) -> QuarantinedRow:
     """A row with half of a surrogate pair, which cannot be stored."""
-    return Quarantined(row.origin, f"a text has half of a surrogate pair: {error}")
+    return QuarantinedRow(row.origin, f"a text has half of a surrogate pair: {error}")
 
 
 class Tally:
@@ -119,13 +119,13 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.quarantined: list[Quarantined] = []
+        self.quarantined: list[QuarantinedRow] = []
         self.count = 0
         self.passed_over: Counter[str] = Counter()
         self.contracts: Counter[str] = Counter()
         self.repeated = 0
 
-    def quarantine(self, item: Quarantined) -> None:
+    def quarantine(self, item: QuarantinedRow) -> None:
         """Add a quarantined row."""
         self.count += 1
         if len(self.quarantined) < QUARANTINED_KEPT:
@@ -134,7 +134,7 @@ class Tally:
     def add(self, item: Item) -> None:
         """Add an item that is no row."""
         match item:
-            case Quarantined():
+            case QuarantinedRow():
                 self.quarantine(item)
             case PassedOver():
                 self.passed_over[item.reason] += 1
@@ -196,7 +196,7 @@ class Spool:
             else:
                 first = Origin(names[first_file], first_place)
                 reason = f"the same id stands at {first} with other content, which counts"
-                self.tally.quarantine(Quarantined(Origin(names[file], place), reason))
+                self.tally.quarantine(QuarantinedRow(Origin(names[file], place), reason))
 
     def __len__(self) -> int:
         (count,) = self._connection.execute("SELECT COUNT(*) FROM rows").fetchone()
@@ -240,7 +240,7 @@ class Spool:
         query = f"SELECT at, kind, id, content, number, file, place, facts FROM rows {which}"  # noqa: S608 - constants
         for at, kind, row_id, content, number, file, place, facts in self._connection.execute(query, values):
             key = row_key(kind, row_id, content, number)
-            yield SpooledRow(key, kind, _EPOCH + timedelta(microseconds=at), facts, Origin(names[file], place))
+            yield SpooledRow(key, kind, EPOCH + timedelta(microseconds=at), facts, Origin(names[file], place))
 
 
 def _move_of(entry: Entry) -> tuple[object, ...]:

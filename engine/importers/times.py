@@ -8,9 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.errors import Refused
-from ledger.times import parse_time
+from ledger.times import EPOCH, parse_time
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Counts since 1970 by their digits before the point: up to so many, and how many of the unit make a second.
 _UNITS = ((11, 1), (14, 10**3), (17, 10**6), (19, 10**9))
 _MICROSECONDS = 10**6
@@ -84,6 +83,6 @@ def _since_1970(count: Decimal) -> datetime:
     if per_second is None:
         raise ValueError(f"{count} is not a time")
     try:
-        return _EPOCH + timedelta(microseconds=int(count * _MICROSECONDS / per_second))
+        return EPOCH + timedelta(microseconds=int(count * _MICROSECONDS / per_second))
     except OverflowError as error:
         raise ValueError(f"{count} is off the calendar") from error

@@ -12,7 +12,7 @@ from engine.proof.end_of_log import check_cost_basis, compare_projections
 from engine.proof.heads import KeptHeads
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
-from engine.proof.passed import Item, Passed
+from engine.proof.passed import Item, ProvedRange
 from engine.proof.ranges_lane import RangesLane, workers_for
 from engine.proof.request import (
     COST_BASIS,
@@ -28,7 +28,7 @@ from ledger import store
 from ledger.errors import StorageError
 from ledger.event_types import EventType
 from ledger.events import Event
-from ledger.integrity.fast_lane import HASH_PLACE, VERSION_PLACE, FastLane, Taken, Terms
+from ledger.integrity.fast_lane import HASH_PLACE, VERSION_PLACE, FastLane, ProvedRows, Terms
 from ledger.integrity.findings import Finding
 from ledger.integrity.log_rules import LOG_RULES, LogRules
 from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover
@@ -135,7 +135,7 @@ class Pass:
         return self._whole is not None and self._whole.has_unique_ids(self.prover.book.name)
 
     def _may_be_folded_by_lots(self) -> bool:
-        """Of a log that holds nothing that is found already: what is wrong with it would be told twice."""
+        """Only for a log without findings: what is wrong with it would be reported twice."""
         return self._is_sound and (self._is_named or self.prover.head.version <= COST_BASIS_EVENTS)
 
     def _read(self, rows: Sequence[RawRow]) -> Iterator[Finding]:
@@ -158,11 +158,11 @@ class Pass:
             self._heads.settle(lambda head: columns.stands(source, head.hash, head.version))
 
     def _go_over(
-        self, items: Iterator[Item], rows_of: Callable[[Passed], Iterator[Sequence[RawRow]]]
+        self, items: Iterator[Item], rows_of: Callable[[ProvedRange], Iterator[Sequence[RawRow]]]
     ) -> Iterator[Finding]:
         """Go over a log that is proved somewhere else; `rows_of`: the rows of what is not believed."""
         for item in items:
-            if not isinstance(item, Passed):
+            if not isinstance(item, ProvedRange):
                 yield from self._read(item)
             elif self._is_next(item) and self._fold(item.taken):
                 for version, hashed in item.links:
@@ -173,7 +173,7 @@ class Pass:
                 for rows in rows_of(item):
                     yield from self._read(rows)
 
-    def _is_next(self, passed: Passed) -> bool:
+    def _is_next(self, passed: ProvedRange) -> bool:
         if self._ranges is not None and (self._lane is None or self._ranges.numeraire != self.prover.book.numeraire):
             return False
         return self.prover.is_next(passed.first, passed.start_hash, passed.recorded_at)
@@ -201,7 +201,7 @@ class Pass:
         self._show_all(rows[0][VERSION_PLACE], rows[-1][VERSION_PLACE])
         return True
 
-    def _fold(self, taken: Taken) -> bool:
+    def _fold(self, taken: ProvedRows) -> bool:
         """Fold rows by their sums, where all invariants hold over them; False, and nothing is done, where not."""
         state = fast_fold.after(self.state, taken.tally)
         if not all(invariant.holds_over(taken.tally, state) for invariant in self._invariants):
@@ -225,7 +225,7 @@ class Pass:
                 self._wanted.on_progress(version)
 
     def _judge(self, proved: ProvedRow) -> Iterator[Finding]:
-        """What of a row does not hold. What nobody thought of stands in a forged row, too: it is told at its version."""
+        """The findings of a row. A forged row may raise any error; it becomes a finding at its version."""
         if CHAIN in self._wanted.only:
             yield from proved.findings
         self._is_sound = self._is_sound and not proved.findings

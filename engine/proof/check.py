@@ -1,7 +1,7 @@
 """`check`: the file, the schema, each book's log, its invariants and the stored projections, in one pass with flat memory.
 
 What is of the ledger and not of one book (the file, the schema, rows that no book owns) is proved once, then each book that
-was named, or all of them. Where the schema is so damaged that a book cannot be read, its findings are all that there is.
+was named, or all of them. Where the schema is so damaged that a book cannot be read, only those findings are reported.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class _LedgerCheck:
             if not self._of_schema() or error.connection_invalidated:
                 raise
             said = str(error.orig).partition("\n")[0]
-            findings.append(Finding(SCHEMA, None, "what is left cannot be checked while the schema is so", None, said))
+            findings.append(Finding(SCHEMA, None, "the rest cannot be checked while the schema is damaged", None, said))
 
 
 def _long_books(
@@ -256,7 +256,9 @@ def _check_heads(heads: Sequence[ExpectedHead], names: Collection[str]) -> Itera
     yield from out_of_order(heads)
     for book in sorted({head.book for head in heads if head.book is not None} - set(names)):
         yield Finding(
-            CHAIN, None, f"there is no book {shown(book)}, a head of which was kept elsewhere: it was removed"
+            CHAIN,
+            None,
+            f"the book {shown(book)}, of which a head was kept elsewhere, is not in the ledger: it was removed",
         )
 
 

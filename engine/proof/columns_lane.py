@@ -18,11 +18,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed
 from engine.columns.manifest import Segment
-from engine.proof.passed import Item, Passed, Source
+from engine.proof.passed import Item, ProvedRange, Source
 from ledger import store
 from ledger.amounts import ZERO, add, amount_text, subtract
 from ledger.book import Head
@@ -30,7 +30,7 @@ from ledger.database.log_columns import SEGMENTS, Run, hex_text, in_runs
 from ledger.errors import StorageError
 from ledger.event_types import EventType
 from ledger.integrity.chain_statement import KINDS, unproved
-from ledger.integrity.fast_lane import Taken
+from ledger.integrity.fast_lane import ProvedRows
 from ledger.integrity.raw_log import RawRow, raw_range
 from ledger.integrity.tally import FEE_REASONS, RawMark, Tally
 from ledger.stored import StoredEvent
@@ -49,7 +49,7 @@ class DuckSource:
     def __init__(
         self,
         duck: Duck,
-        found: Believed,
+        found: TrustedSegments,
         known: Collection[EventType] | None,
         until: datetime,
         reversed_marks: Collection[int],
@@ -89,7 +89,7 @@ class DuckSource:
 class ColumnsLane:
     """Goes over a book's log: proved runs of its segments, and the rows of all else."""
 
-    def __init__(self, connection: Connection, found: Believed) -> None:
+    def __init__(self, connection: Connection, found: TrustedSegments) -> None:
         self._connection = connection
         self._found = found
         self._unread: dict[str, int] = {}
@@ -114,7 +114,7 @@ class ColumnsLane:
         """Rows in between; what stands below version 1 is found with the first ones."""
         return raw_range(self._connection, self._found.book.name, None if first == 1 else first, last)
 
-    def rows_of(self, passed: Passed) -> Iterator[Sequence[RawRow]]:
+    def rows_of(self, passed: ProvedRange) -> Iterator[Sequence[RawRow]]:
         """The rows of a run, where they are to be read after all."""
         last = passed.taken.head.version
         self._reread += last - passed.first + 1
@@ -126,8 +126,8 @@ class ColumnsLane:
         if not count:
             return ["every row was read: no segment could be used"]
         return [
-            f"{count} rows of the versions {', '.join(self._unread)} were not read: they were proved in their segments, "
-            "and whether an event id stands in the log twice was not looked at"
+            f"{count} rows of the versions {', '.join(self._unread)} were not read: they were proved in their segments; "
+            "whether an event id occurs twice was not checked"
         ]
 
     def stands(self, source: Source, digest: bytes, version: int | None) -> bool:
@@ -140,7 +140,7 @@ class ColumnsLane:
                 continue
         return False
 
-    def _proved(self, source: Source, segment: Segment) -> list[Passed] | None:
+    def _proved(self, source: Source, segment: Segment) -> list[ProvedRange] | None:
         """The proved runs of a segment; None where its rows are to be read."""
         if segment.unfit:
             return None
@@ -165,14 +165,14 @@ class ColumnsLane:
                 return False
         return True
 
-    def _summed(self, source: Source, segment: Segment, left: Sequence[int]) -> list[Passed]:
+    def _summed(self, source: Source, segment: Segment, left: Sequence[int]) -> list[ProvedRange]:
         runs = runs_between(segment, left)
         if not runs:
             return []
         groups, marks = by_run(source.sums(segment, runs)), by_run(source.marks(segment, runs))
         return [self._passed(run, groups.get(run.run, []), marks.get(run.run, [])) for run in runs]
 
-    def _passed(self, run: Run, groups: Sequence[Any], marks: Sequence[Any]) -> Passed:
+    def _passed(self, run: Run, groups: Sequence[Any], marks: Sequence[Any]) -> ProvedRange:
         tally = Tally(run.last)
         events = alike_events(groups)
         if sum(row.events for row in groups) != run.last - run.first + 1:
@@ -186,7 +186,7 @@ class ColumnsLane:
         before = store.find_event(self._connection, run.book, run.first - 1)
         if last is None or before is None:
             raise NotSummed("the rows at the ends of a run are not there")
-        return Passed(run.first, Taken(tally, Head(run.last, last.hash, last.recorded_at)), before.hash)
+        return ProvedRange(run.first, ProvedRows(tally, Head(run.last, last.hash, last.recorded_at)), before.hash)
 
 
 def is_whole(segment: Segment, told: Sequence[Any]) -> bool:

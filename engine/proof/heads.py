@@ -26,7 +26,7 @@ from pathlib import Path
 
 import orjson
 
-from ledger.book import Head
+from ledger.book import Head, head_text
 from ledger.database.whole_file import fsync_path
 from ledger.errors import Refusal, Refused, shown
 from ledger.integrity.findings import Finding
@@ -91,7 +91,7 @@ def read_heads(path: Path) -> list[ExpectedHead]:
         with path.open("rb") as opened:
             content = opened.read(_MOST_BYTES)
     except OSError as error:
-        raise Refused(Refusal.FILE_UNREADABLE, f"the heads {path} cannot be read", actual=str(error)) from error
+        raise Refused(Refusal.FILE_UNREADABLE, f"the file of heads {path} cannot be read", actual=str(error)) from error
     numbered = enumerate(content.splitlines(), 1)
     return [_parse_line(line, number) for number, line in numbered if line.strip()]
 
@@ -127,7 +127,7 @@ def append_head(path: Path, book: str, head: Head, signature: bytes | None, *, n
         if is_later or (known.version == head.version and known.hash != head.hash):
             refuse(
                 Refusal.HEAD_FELL_BACK,
-                expected=f"{known.version}:{known.hash.hex()}",
+                expected=head_text(known.version, known.hash),
                 actual=str(head),
                 book=shown(book),
                 place=known.place,
@@ -185,7 +185,7 @@ class KeptHeads:
         return frozenset(head.hash for heads in self._waiting.values() for head in heads)
 
     def observe(self, version: int, hashed: object) -> None:
-        """Look at a link of the chain: those that stand there no longer wait."""
+        """Look at a link of the chain: heads that are found in it are no longer waited for."""
         for at in (version, None):
             if at in self._waiting:
                 left = [head for head in self._waiting.pop(at) if head.hash != hashed]

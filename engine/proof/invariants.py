@@ -79,7 +79,7 @@ class Invariant(Protocol):
         """Whether it holds after sound rows that were folded at once; where not, they are observed one by one."""
 
     def pass_over(self, tally: Tally) -> None:
-        """Go on behind sound rows after which it holds."""
+        """Continue after sound rows that were folded at once and after which it holds."""
 
 
 class _OfOneEvent:

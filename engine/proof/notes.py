@@ -7,12 +7,10 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from ledger.amounts import amount_text
-from ledger.events import Event, Withdrawal
+from ledger.events import MOVES_BALANCE, Event, Withdrawal
 from ledger.stored import StoredEvent
 from ledger.times import CLOCK_TOLERANCE, time_text
 from projections.state import BookState
-
-_FACTS = frozenset({"fill", "deposit", "withdrawal", "adjustment"})
 
 
 class Notes:
@@ -49,7 +47,7 @@ class Notes:
                 f"the mark of {stored.asset} at version {stored.version} is dated {time_text(stored.at)}, ahead of the "
                 "clock: until then it is passed over; `netbasis reverse` takes it back"
             )
-        elif stored.type in _FACTS:
+        elif stored.type in MOVES_BALANCE:
             self._ahead[stored.type] += 1
             self._first_ahead.setdefault(stored.type, stored.version)
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from engine.proof.workers import Lost, Worker, cores, working
 from ledger.database.connections import Database
 from ledger.integrity.fast_lane import VERSION_PLACE
-from ledger.integrity.ranges import Item, Passed, RangeTerms, proved_range
+from ledger.integrity.ranges import Item, ProvedRange, RangeTerms, proved_range
 from ledger.integrity.raw_log import RawRow, raw_range
 from ledger.integrity.raw_rows import any_text
 
@@ -102,7 +102,7 @@ class RangesLane:
             self.notes.append(f"a worker process ended early ({lost}): from there on, one process has read the log")
         yield from self._rows(version, None)
 
-    def rows_of(self, passed: Passed) -> Iterator[Sequence[RawRow]]:
+    def rows_of(self, passed: ProvedRange) -> Iterator[Sequence[RawRow]]:
         """The rows of a run, where they are to be read after all."""
         return self._rows(passed.first, passed.taken.head.version)
 
@@ -120,9 +120,9 @@ class RangesLane:
 
 
 def _first_of(item: Item) -> Any:
-    return item.first if isinstance(item, Passed) else item[0][VERSION_PLACE]
+    return item.first if isinstance(item, ProvedRange) else item[0][VERSION_PLACE]
 
 
 def _last_of(item: Item) -> int:
-    last: int = item.taken.head.version if isinstance(item, Passed) else item[-1][VERSION_PLACE]
+    last: int = item.taken.head.version if isinstance(item, ProvedRange) else item[-1][VERSION_PLACE]
     return last

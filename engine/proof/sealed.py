@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.duck import duckdb_session, require_extra
 from engine.columns.stores import Store
 from engine.proof.columns_lane import ColumnsLane, DuckSource
@@ -38,7 +38,7 @@ def sealed_part(
     connection: Connection, book: Book, head: Head, locate: Callable[[str | None], Store], *, in_columns: bool
 ) -> SealedPart:
     """The sealed part of a book with segments, read by DuckDB. Raises StorageError `extra_missing` with `in_columns`."""
-    found = Believed(connection, book, head, locate)
+    found = TrustedSegments(connection, book, head, locate)
     if in_columns:
         require_extra()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.dialects import text_for
 from engine.columns.duck import EngineFailed, duckdb_session
 from engine.columns.manifest import Segment
@@ -34,7 +34,7 @@ from projections.sums import NotSummed, state_of_sums, sums
 class SegmentProof:
     """Watches a fold of the log come to the ends of segments. `ends`: the versions at which it wants to see the state."""
 
-    def __init__(self, connection: Connection, found: Believed) -> None:
+    def __init__(self, connection: Connection, found: TrustedSegments) -> None:
         self.found = found
         self.notes: list[str] = []
         self._connection = connection
@@ -75,7 +75,7 @@ class SegmentProof:
         for doubt in self.found.doubts:
             place = f"the segment {doubt.segment.versions}"
             if doubt.is_finding:
-                detail = f"{place} is not believed: {doubt.why}"
+                detail = f"{place} is not trusted: {doubt.why}"
                 yield Finding(SEGMENTS_PROVED, doubt.segment.first_version, detail, doubt.expected, doubt.actual)
             else:
                 self.notes.append(f"{place} is passed over: {doubt.why}; its rows are read")

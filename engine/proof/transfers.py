@@ -24,7 +24,7 @@ TRANSFERS = "transfers"
 
 
 @dataclass(slots=True)
-class _Seen:
+class _SeenSide:
     """A side of this book: the event, and the version that reverses it; None while it stands."""
 
     side: Side
@@ -40,7 +40,7 @@ class Transfers:
     def __init__(self, connection: Connection) -> None:
         self.notes: list[str] = []
         self._connection = connection
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, _SeenSide] = {}
 
     def observe(self, stored: StoredEvent, event: Event | None) -> None:
         """Look at one event; `event` is None when its bytes cannot be read."""
@@ -50,7 +50,7 @@ class Transfers:
             return
         of = None if event is None else transfer_of(event)
         if of is not None:
-            self._seen[stored.version] = _Seen(Side(stored, of))
+            self._seen[stored.version] = _SeenSide(Side(stored, of))
 
     def findings(self) -> Iterator[Finding]:
         """What of the transfers does not hold. Fills in `notes`."""
@@ -66,7 +66,7 @@ class Transfers:
             noun = "transfer's other side is" if count == 1 else "transfers' other sides are"
             self.notes.append(f"{count} {noun} in the book {shown(book)}, which is not in this ledger")
 
-    def _find_answer(self, version: int, seen: _Seen, absent: dict[str, int]) -> Iterator[Finding]:
+    def _find_answer(self, version: int, seen: _SeenSide, absent: dict[str, int]) -> Iterator[Finding]:
         """What of one side does not hold; where its book is absent, that is counted."""
         of = seen.side.of
         try:
@@ -82,7 +82,7 @@ class Transfers:
             return
         yield from self._compare(version, seen, answer)
 
-    def _compare(self, version: int, seen: _Seen, answer: StoredEvent | None) -> Iterator[Finding]:
+    def _compare(self, version: int, seen: _SeenSide, answer: StoredEvent | None) -> Iterator[Finding]:
         of = seen.side.of
         place = f"of the transfer {shown(of.id)} in the book {shown(of.book)}"
         theirs = None if answer is None else transfer_of(answer.event)

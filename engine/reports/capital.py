@@ -87,8 +87,8 @@ class BasisPage:
 
 
 @dataclass(frozen=True, slots=True)
-class BasisWanted:
-    """Which page of the history of the basis; the fields are those of `engine.reports.paging.Wanted`."""
+class BasisPageChoice:
+    """Which page of the history of the basis; the fields are those of `engine.reports.paging.PageChoice`."""
 
     moment: Moment = NOW
     type: str | None = None
@@ -98,7 +98,7 @@ class BasisWanted:
     events: int = 100
 
 
-def basis_page(database: Database, name: str, wanted: BasisWanted) -> BasisPage:
+def basis_page(database: Database, name: str, wanted: BasisPageChoice) -> BasisPage:
     """A page of the movements of the basis that count at a moment. Raises as `engine.views.view_at`."""
     with database.reading() as connection:
         book, head = require_at(connection, name, wanted.moment)
@@ -119,7 +119,7 @@ def basis_page(database: Database, name: str, wanted: BasisWanted) -> BasisPage:
     return BasisPage(book, head, net_basis, rows, older, newer)
 
 
-def _find(connection: Connection, name: str, wanted: BasisWanted) -> tuple[list[StoredEvent], bool]:
+def _find(connection: Connection, name: str, wanted: BasisPageChoice) -> tuple[list[StoredEvent], bool]:
     conditions = [moves_basis(connection, name), wanted.moment.condition()]
     if wanted.type is not None:
         conditions.append(events.c.type == wanted.type)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,11 +29,10 @@ from ledger.amounts import ZERO, add, total, value
 from ledger.book import Book
 from ledger.database.connections import Database
 from ledger.database.tables import events
-from ledger.times import CLOCK_TOLERANCE
+from ledger.times import CLOCK_TOLERANCE, EPOCH
 
 ANCHOR_EVERY = 5_000
 MOST_STRETCHES = 4_096
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _COLUMNS = tuple(
     events.c[name]
@@ -164,7 +163,7 @@ class History:
             stretch.marks[row.asset] = max(stretch.marks.get(row.asset, mark), mark)
 
     def _stretch(self, at: datetime) -> _Stretch:
-        number = (at - _EPOCH) // _MICROSECOND
+        number = (at - EPOCH) // _MICROSECOND
         found = self._stretches.get(number >> self._shift)
         if found is None:
             found = self._stretches[number >> self._shift] = _Stretch(at)

@@ -9,7 +9,7 @@ from engine.reports.report import Block, Report, Table, counted, shown
 
 if TYPE_CHECKING:
     from engine.importers.importing import ImportReport
-    from engine.importers.items import Quarantined
+    from engine.importers.items import QuarantinedRow
 
 _QUARANTINED = ("file", "place", "reason", "text")
 _WAITING = ("id", "at", "type", "asset", "amount", "cause", "detail", "file", "place")
@@ -49,7 +49,7 @@ def imports(done: ImportReport) -> Report:
     return Report(document, list(_body(done)), notes=list(_notes(done)))
 
 
-def batch(done: ImportReport, quarantined: Sequence[Quarantined]) -> Report:
+def batch(done: ImportReport, quarantined: Sequence[QuarantinedRow]) -> Report:
     """A line about a stream after a batch. `quarantined`: the rows of it that did not go in."""
     parts = [counted(done.rows, "row"), f"{sum(done.added.values())} added", f"{done.existed} existed"]
     if done.quarantine:
@@ -107,7 +107,7 @@ def _waiting(done: ImportReport) -> Iterator[Block]:
         yield f"held back behind {behind}: {rows}; {resolve} and import again, or go on past it with --pass"
 
 
-def _note(quarantined: Quarantined) -> str:
+def _note(quarantined: QuarantinedRow) -> str:
     return f"quarantined: {quarantined.origin}: {quarantined.reason}"
 
 

@@ -42,7 +42,7 @@ _DELTAS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PageChoice:
     """Which page of a register.
 
     moment:  which events count
@@ -82,7 +82,7 @@ class Page:
     searched: tuple[int, int]
 
 
-def register_page(database: Database, name: str, wanted: Wanted, anchors: Sequence[Anchor] = (BEGINNING,)) -> Page:
+def register_page(database: Database, name: str, wanted: PageChoice, anchors: Sequence[Anchor] = (BEGINNING,)) -> Page:
     """A page of a book's register. `anchors`: of its history at present, in order. Raises as `engine.views.view_at`."""
     with database.reading() as connection:
         book, head = require_at(connection, name, wanted.moment)
@@ -100,7 +100,7 @@ def register_page(database: Database, name: str, wanted: Wanted, anchors: Sequen
     return Page(book, head, rows, running is not None, older, newer, (first, last))
 
 
-def _searched(wanted: Wanted, end: int) -> tuple[int, int]:
+def _searched(wanted: PageChoice, end: int) -> tuple[int, int]:
     """The first and the last version to look through."""
     if wanted.after is not None:
         first = min(max(wanted.after, 0), end) + 1
@@ -109,7 +109,9 @@ def _searched(wanted: Wanted, end: int) -> tuple[int, int]:
     return max(1, last - SEARCHED + 1), last
 
 
-def _find(connection: Connection, name: str, wanted: Wanted, first: int, last: int) -> tuple[list[StoredEvent], bool]:
+def _find(
+    connection: Connection, name: str, wanted: PageChoice, first: int, last: int
+) -> tuple[list[StoredEvent], bool]:
     """The events of the page, newest first, and whether there are as many as a page has."""
     between = events.c.version.between(first, last)
     query = select(events).where(events.c.book == name, between, *_conditions(connection, wanted))
@@ -120,7 +122,7 @@ def _find(connection: Connection, name: str, wanted: Wanted, first: int, last: i
     return found, len(found) == wanted.events
 
 
-def _conditions(connection: Connection, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def _conditions(connection: Connection, wanted: PageChoice) -> Iterator[ColumnElement[bool]]:
     chosen = wanted.chosen
     yield wanted.moment.condition()
     if chosen.type is not None:
@@ -197,7 +199,7 @@ def _moved(anchor: Anchor, rows: Iterable[Row[Any]], version: int, change: Any) 
 
 
 def _rows(
-    connection: Connection, name: str, wanted: Wanted, found: Sequence[StoredEvent], running: Anchor | None
+    connection: Connection, name: str, wanted: PageChoice, found: Sequence[StoredEvent], running: Anchor | None
 ) -> Iterator[RegisterRow]:
     """The rows of the events of a page, oldest first; the events between them only move the running figures."""
     reversals = _reversals(connection, name, wanted.moment, [stored.version for stored in found])

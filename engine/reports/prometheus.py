@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -16,8 +16,8 @@ from engine.reports.books import BookNow
 from engine.reports.inbox import waiting_document
 from engine.reports.status import negative_balances
 from ledger.amounts import amount_text
+from ledger.times import EPOCH
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _HASH_DIGITS = 12
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -110,7 +110,7 @@ METRICS: Sequence[Metric] = (
     Metric(
         "netbasis_newest_event_timestamp_seconds",
         "When the newest event was recorded.",
-        lambda found, now: [(_book(found), seconds_text(found.newest.recorded_at - _EPOCH))],
+        lambda found, now: [(_book(found), seconds_text(found.newest.recorded_at - EPOCH))],
     ),
     Metric(
         "netbasis_newest_event_age_seconds",
@@ -125,7 +125,7 @@ METRICS: Sequence[Metric] = (
     _of_marks(
         "netbasis_mark_timestamp_seconds",
         "When the newest mark was the price.",
-        lambda price, at, now: seconds_text(at - _EPOCH),
+        lambda price, at, now: seconds_text(at - EPOCH),
     ),
     _of_marks(
         "netbasis_mark_age_seconds",
@@ -159,7 +159,7 @@ _CHECKS: Mapping[str, tuple[str, Callable[[LastCheck], str]]] = {
     "netbasis_last_check_findings": ("How much the last check found.", lambda last: str(last.findings)),
     "netbasis_last_check_timestamp_seconds": (
         "When the last check ended.",
-        lambda last: seconds_text(last.at - _EPOCH),
+        lambda last: seconds_text(last.at - EPOCH),
     ),
 }
 

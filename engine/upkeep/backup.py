@@ -38,7 +38,7 @@ SEGMENTS = "segments"  # the manifest
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """The outcome: what was made, where it was listed, and how much of the check of the copy was notes."""
+    """The outcome: what was made, where it was listed, and how many notes the check of the copy had."""
 
     backup: Backup
     listed_in: Path

@@ -112,7 +112,7 @@ def _compare(source: Database, target: Database, book: Book, end: Head) -> Head:
 
 
 def _copy_inbox(source: Database, target: Database, name: str) -> None:
-    """The movements that wait, and what became of those that do not: a copy is imported into as the original is."""
+    """Copy the inbox, settled entries too, so that an import into the copy does what it does in the original."""
     with source.reading() as reading, target.writing() as writing:
         copy_entries(reading, writing, name)
 

@@ -1,4 +1,4 @@
-"""`doctor`: the state of a ledger and of what it stands on, point by point, and what to do about each.
+"""`doctor`: the state of a ledger, its database and its disk, point by point, and what to do about each.
 
 It proves nothing about the events (`check` does); it is quick, reads only, and goes on where a point cannot be examined.
 """
@@ -35,7 +35,7 @@ _FULL = 2  # PRAGMA synchronous
 
 
 class State(StrEnum):
-    """How a point is."""
+    """How a point was judged."""
 
     OK = "ok"
     NOTE = "note"
@@ -44,7 +44,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One thing that was looked at: what was found, how that is, and what to do; None for nothing."""
+    """One thing that was looked at: what was found, how it was judged, and what to do; None for nothing."""
 
     name: str
     state: State
@@ -184,7 +184,7 @@ def _space(what: Examination) -> Iterator[Point]:
     if what.database.dialect != "sqlite":
         with what.database.reading() as connection:
             size = connection.scalar(text("SELECT pg_database_size(current_database())"))
-        yield Point("space", State.OK, f"the database has {_megabytes(size)}; what is free, the server's system tells")
+        yield Point("space", State.OK, f"the database has {_megabytes(size)}; ask the server's system how much is free")
         return
     path = Path(what.location).absolute()
     size, wal = path.stat().st_size, Path(f"{path}-wal")
@@ -199,7 +199,7 @@ def _space(what: Examination) -> Iterator[Point]:
         yield Point("WAL", State.NOTE, _megabytes(of_wal), advice)
     mode = path.stat().st_mode & 0o777
     is_private = not mode & 0o077
-    advice = None if is_private else f"unless others shall read it: chmod 600 {path.name}"
+    advice = None if is_private else f"unless others are meant to read it: chmod 600 {path.name}"
     yield Point("file mode", State.OK if is_private else State.NOTE, f"{mode:04o}", advice)
 
 
@@ -233,7 +233,10 @@ def _transactions(what: Examination) -> Iterator[Point]:
         busy = [f"process {pid} writes" for pid in writers] + [f"process {pid} reads" for pid in readers]
         found = ", ".join([f"other processes at the file: {len(others)}", *busy])
         yield Point(
-            "open transactions", State.OK, found, "ask again: the same one twice is a long one" if busy else None
+            "open transactions",
+            State.OK,
+            found,
+            "run `netbasis doctor` again: one that is still listed is long" if busy else None,
         )
         return
     query = text(
@@ -246,7 +249,7 @@ def _transactions(what: Examination) -> Iterator[Point]:
         yield Point("open transactions", State.OK, "none")
     for pid, program, state, age in rows:
         is_long = age > _LONG_TRANSACTION
-        advice = f"find out what it is at; SELECT pg_terminate_backend({pid}) ends it" if is_long else None
+        advice = f"find out what it is doing; SELECT pg_terminate_backend({pid}) ends it" if is_long else None
         found = f"server process {pid} ({program}, {state}) for {_age(age)}"
         yield Point("open transactions", State.NOTE if is_long else State.OK, found, advice)
 
@@ -260,13 +263,9 @@ def _clock(what: Examination) -> Iterator[Point]:
     recorded = newest.astimezone(UTC) if isinstance(newest, datetime) else parse_time(newest)
     ahead = recorded - what.now
     state = State.OK if ahead <= timedelta(0) else State.NOTE if ahead <= CLOCK_TOLERANCE else State.WRONG
-    found = (
-        f"{time_text(what.now)}; the newest event was recorded {'in its future' if ahead > timedelta(0) else 'before'}"
-    )
-    advice = (
-        "set this machine's clock, or that of the machine that wrote: times that never decrease are taken from both"
-    )
-    yield Point("clock", state, f"{found}, at {time_text(recorded)}", None if state is State.OK else advice)
+    found = f"{time_text(what.now)}; the newest event was recorded {'later, ' if ahead > timedelta(0) else ''}"
+    advice = "correct the clock of this machine, or of the one that wrote: recorded times must not decrease"
+    yield Point("clock", state, f"{found}at {time_text(recorded)}", None if state is State.OK else advice)
 
 
 def _age(span: timedelta) -> str:

@@ -67,7 +67,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ProvedRows:
     """Rows that were proved: what they add up to, and the last of them."""
 
     tally: Tally
@@ -81,7 +81,7 @@ class FastLane:
         self._terms = terms
         self._until = time_text(terms.until)
 
-    def take(self, rows: Sequence[RawRow], head: Head, numeraire: str) -> Taken | None:
+    def take(self, rows: Sequence[RawRow], head: Head, numeraire: str) -> ProvedRows | None:
         """What the rows add up to; None unless all of them are sound, common and follow upon a head.
 
         `head`: the last row that was proved; its time is the latest so far.
@@ -91,7 +91,7 @@ class FastLane:
         except (Refused, ArithmeticError, TypeError, ValueError):
             return None
 
-    def _take(self, rows: Sequence[RawRow], head: Head, numeraire: str) -> Taken | None:
+    def _take(self, rows: Sequence[RawRow], head: Head, numeraire: str) -> ProvedRows | None:
         columns = _columns(rows)
         if not self._follow(columns, head):
             return None
@@ -108,7 +108,7 @@ class FastLane:
             if texts is None:
                 return None
             self._add(tally, kind, divided[kind], texts)
-        return Taken(tally, Head(tally.version, columns["hash"][-1], parse_time(columns["recorded_at"][-1])))
+        return ProvedRows(tally, Head(tally.version, columns["hash"][-1], parse_time(columns["recorded_at"][-1])))
 
     def _follow(self, columns: Columns, head: Head) -> bool:
         """Whether the rows are the next ones of the chain, recorded one after the other, and none is ahead of the clock."""

@@ -112,7 +112,7 @@ class LogRules:
         )
         rows: Iterable[Any] = self._connection.execute(query)
         for value, count, first, last in rows:
-            yield repeated(column.name, value, count, first, last)
+            yield duplicate_value(column.name, value, count, first, last)
 
 
 def has_repeated_ids(connection: Connection, book: str) -> bool:
@@ -126,7 +126,7 @@ def _is_repeated(connection: Connection, book: str, column: Column[Any]) -> bool
     return connection.execute(of_book.group_by(column).having(func.count() > 1).limit(1)).first() is not None
 
 
-def repeated(column: str, value: Any, count: int, first: Any, last: Any) -> Finding:
+def duplicate_value(column: str, value: Any, count: int, first: Any, last: Any) -> Finding:
     """A key or an event id that stands in a book more than once. `first`, `last`: the first and the last version."""
     what = column.replace("_", " ")
     detail = f"the {what} {shown_raw(value)!r} stands in the book {count} times, first at version {first}"

@@ -29,7 +29,7 @@ from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
 from ledger.errors import NetbasisError, StorageError, StorageFault
 from ledger.events import Event, Opened, Reversal
-from ledger.integrity.fast_lane import FastLane, Taken
+from ledger.integrity.fast_lane import FastLane, ProvedRows
 from ledger.integrity.findings import Finding
 from ledger.integrity.raw_log import RawRow, named, raw_log
 from ledger.integrity.raw_rows import raw_columns, shown_raw
@@ -128,7 +128,7 @@ class Prover:
         """The rows of the log in order, many at once, none of them proved."""
         return raw_log(self._connection, self.book.name)
 
-    def overtake(self, lane: FastLane, rows: Sequence[RawRow]) -> Taken | None:
+    def overtake(self, lane: FastLane, rows: Sequence[RawRow]) -> ProvedRows | None:
         """What the next rows add up to, where the fast lane proves them all; None, and nothing is done, where not.
 
         They count as passed only when `pass_over` is told.
@@ -140,7 +140,7 @@ class Prover:
         is_later = recorded_at is None or self._recorded_at <= recorded_at
         return (self.head.version + 1, self.head.hash) == (version, previous_hash) and is_later
 
-    def pass_over(self, taken: Taken) -> None:
+    def pass_over(self, taken: ProvedRows) -> None:
         """Go on behind rows that the fast lane has proved: as `prove` would have left it after the last of them."""
         self.head = taken.head
         self._hashes = (taken.head.hash,)

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from ledger.book import Head
 from ledger.errors import Refused
-from ledger.integrity.fast_lane import HASH_PLACE, KINDS, TYPE_PLACE, VERSION_PLACE, FastLane, Taken, Terms
+from ledger.integrity.fast_lane import HASH_PLACE, KINDS, TYPE_PLACE, VERSION_PLACE, FastLane, ProvedRows, Terms
 from ledger.integrity.raw_log import PLACE_OF, RawRow, raw_range
 from ledger.times import parse_time, time_text
 
@@ -31,7 +31,7 @@ _type_of = itemgetter(TYPE_PLACE)
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class ProvedRange:
     """Rows that were proved somewhere else, and so are not read.
 
     first:        the first of them; the last is `taken.head`'s
@@ -42,13 +42,13 @@ class Passed:
     """
 
     first: int
-    taken: Taken
+    taken: ProvedRows
     start_hash: bytes
     recorded_at: datetime | None = None
     links: Sequence[tuple[int, bytes]] = ()
 
 
-Item = Passed | Sequence[RawRow]
+Item = ProvedRange | Sequence[RawRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class _RangeProof:
             taken = self._lane.take(rows, head, self._of.numeraire)
         if taken is not None and head is not None:
             self._head = taken.head
-            yield Passed(rows[0][VERSION_PLACE], taken, head.hash, _time_of(rows[0]), self._links(rows))
+            yield ProvedRange(rows[0][VERSION_PLACE], taken, head.hash, _time_of(rows[0]), self._links(rows))
         elif is_common and len(rows) > 1:
             yield from self._go_over(rows[: len(rows) // 2], is_common)
             yield from self._go_over(rows[len(rows) // 2 :], is_common)

@@ -64,7 +64,7 @@ def test_a_run_through_the_script(desk: Cli) -> None:
     assert ran.lines[0] == "session monday: the tape was traded to its end"
     assert ran.lines[1].endswith(f"version {desk.head()}")
     again = desk.run("paper", "run", "--tape", "tape.csv", "--config", "paper.yaml", "--session", "monday")
-    assert again.lines[0] == "went on after row 601, where an earlier run had come to"
+    assert again.lines[0] == "continued after row 601, where an earlier run had stopped"
     assert again.lines[2].startswith("0 fills and 0 marks recorded")
 
 

@@ -108,8 +108,8 @@ def test_a_transaction_reads_what_it_appended(sample: Bookkeeper) -> None:
         stored = transaction.append(fill("t:1")).stored
         assert transaction.state.inventory.balance("XRP") == before + 10
         assert (transaction.head.version, transaction.head.hash) == (stored.version, stored.hash)
-        assert transaction.find_repeated(fill("t:1")) == stored
-        assert transaction.find_repeated(fill("t:2")) is None
+        assert transaction.find_duplicate(fill("t:1")) == stored
+        assert transaction.find_duplicate(fill("t:2")) is None
         assert sample.view(BOOK).head.version == SAMPLE_VERSIONS  # nobody else sees it yet
     assert sample.view(BOOK).head.version == SAMPLE_VERSIONS + 1
     require_projections_match(sample)
@@ -124,11 +124,11 @@ def test_a_transaction_that_appends_nothing_writes_nothing(sample: Bookkeeper) -
 
 def test_a_repeat_is_found_without_writing_and_a_conflict_is_told(sample: Bookkeeper) -> None:
     known = event("deposit", asset="RLUSD", amount="85", key="d:1")
-    assert sample.find_repeated(BOOK, known) == log_of(sample)[1]
-    assert sample.find_repeated(BOOK, event("deposit", asset="RLUSD", amount="85")) is None
-    assert sample.find_repeated(BOOK, event("deposit", asset="RLUSD", amount="85", key="new")) is None
+    assert sample.find_duplicate(BOOK, known) == log_of(sample)[1]
+    assert sample.find_duplicate(BOOK, event("deposit", asset="RLUSD", amount="85")) is None
+    assert sample.find_duplicate(BOOK, event("deposit", asset="RLUSD", amount="85", key="new")) is None
     with pytest.raises(KeyConflict, match="exists_with_different_amount"):
-        sample.find_repeated(BOOK, event("deposit", asset="RLUSD", amount="86", key="d:1"))
+        sample.find_duplicate(BOOK, event("deposit", asset="RLUSD", amount="86", key="d:1"))
 
 
 def test_a_transaction_on_an_unknown_book_is_refused(sample: Bookkeeper) -> None:

@@ -87,10 +87,10 @@ def by_transaction(cli: Cli, given: Given) -> str:
 
     def work(keeper: Bookkeeper) -> bool:
         with keeper.transaction(cli.book) as transaction:
-            found = transaction.find_repeated(event_of(given))
+            found = transaction.find_duplicate(event_of(given))
             outcome = transaction.append(event_of(given))
             assert (found is not None) == outcome.existed
-            assert transaction.find_repeated(event_of(given)) == outcome.stored
+            assert transaction.find_duplicate(event_of(given)) == outcome.stored
             return outcome.existed
 
     return _in_library(cli, work)

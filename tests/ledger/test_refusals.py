@@ -41,7 +41,7 @@ from ledger.book import Book
 from ledger.errors import Conflict, KeyConflict, Refusal, Refused, VersionPassed
 from ledger.events import EVENT_TYPES, Event, Opened
 from ledger.parsing import LINE_BYTES, parse_line
-from ledger.rules import complete, require_not_ahead
+from ledger.rules import complete, require_not_ahead, with_normal_hash
 from ledger.times import CLOCK_TOLERANCE
 from tests.engine.importers.legacy.legacy_databases import OldEngine, first_deposits, trade
 from tests.engine.proof.authority import self_signed
@@ -424,7 +424,7 @@ def test_a_mark_may_lie_as_far_ahead_as_two_clocks_may_differ(keeper: Bookkeeper
     latest = datetime(2026, 1, 5, 9, tzinfo=UTC) + CLOCK_TOLERANCE
     book = Book(BOOK, "live", "RLUSD", "XRP", "profit_first/1")
     require_not_ahead(latest, latest - CLOCK_TOLERANCE)
-    with pytest.raises(Refused, match="2026-01-05T09:05:00") as refused:
+    with pytest.raises(Refused, match="expected at most 2026-01-05T09:05:00") as refused:
         require_not_ahead(latest + timedelta(microseconds=1), latest - CLOCK_TOLERANCE)
     assert refused.value.field == "at"
     assert complete(event_of(small("mark")), book).kind == "mark"
@@ -592,6 +592,28 @@ def test_rules(fields: Fields, refusal: Refusal | None, keeper: Bookkeeper) -> N
     with pytest.raises(Refused) as refused:
         keeper.append(BOOK, event_of(fields))
     assert refused.value.refusal is refusal
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("ab", "AB"), (" a b ", "AB"), ("0xAB", "0xab"), ("zz", "zz"), ("AB", "AB")]
+)
+def test_a_hash_is_completed_to_its_normal_form(given: str, kept: str) -> None:
+    book = Book(BOOK, "live", "RLUSD", "XRP", "profit_first/1")
+    assert complete(event_of(small("deposit", tx_hash=given)), book).tx_hash == kept
+
+
+@pytest.mark.parametrize("given", ["", "  "])
+def test_a_hash_without_a_character_is_refused(given: str) -> None:
+    with pytest.raises(Refused) as refused:
+        with_normal_hash(event_of(small("deposit", tx_hash=given)))
+    assert str(refused.value) == "error[text_empty]: tx_hash: must not be empty; leave it out if there is none"
+    assert refused.value.field == "tx_hash"
+
+
+def test_a_basis_commit_with_a_price_is_told_which_field_and_which_asset(keeper: Bookkeeper) -> None:
+    with pytest.raises(Refused, match="RLUSD is the numeraire: its price is 1") as refused:
+        keeper.append(BOOK, event_of(small("basis_commit", price="1")))
+    assert refused.value.field == "price"
 
 
 # ---- reversals and corrections

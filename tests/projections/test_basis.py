@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from engine.bookkeeper import Bookkeeper
+from engine.capital import Movement, TransferRequest, reverse, transfer
+from ledger.events import Opened, Reversal
 from projections.basis import EMPTY, INITIAL_BASIS_KEY, Basis, bridge
 from projections.state import fold
 from tests.support import BOOK, event, log_of
@@ -111,6 +114,22 @@ def test_basis(given: list[Given], expected: Basis, keeper: Bookkeeper) -> None:
     assert folded == expected
     assert bridge(folded) == folded.net_basis
     assert keeper.view(BOOK).state.basis == expected
+
+
+def test_profit_that_moves_to_another_book_is_not_withdrawn(keeper: Bookkeeper) -> None:
+    """Of 150, 50 are profit: 20 of them move, and come back when the transfer is reversed."""
+    keeper.open_book("other", Opened(mode="live"))
+    keeper.append(BOOK, event(DEPOSIT[0], **DEPOSIT[1]))
+    keeper.append(BOOK, event("adjustment", asset="RLUSD", amount="50", reason="reward"))
+
+    moved = transfer(keeper, BOOK, TransferRequest(Movement("20"), "other"))
+    assert keeper.view(BOOK).state.basis == replace(basis("100", "80"), transferred_profit=Decimal(20))
+    assert keeper.view("other").state.basis == replace(basis("0", "20"), transferred_profit=Decimal(-20))
+
+    assert moved.recorded is not None
+    reverse(keeper, BOOK, Reversal(reverses=moved.recorded[0].version, reason="sent by mistake"))
+    assert keeper.view(BOOK).state.basis == basis("100", "100")
+    assert keeper.view("other").state.basis == EMPTY
 
 
 @pytest.mark.parametrize(

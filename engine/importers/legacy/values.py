@@ -10,18 +10,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
 from engine.importers.legacy.columns import TIME
 from ledger.amounts import parse_amount, value
 from ledger.errors import Refusal, Refused
-from ledger.times import parse_time
+from ledger.times import EPOCH, parse_time
 
 BALANCE_DECIMALS = 60
 _PLAIN_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The size of a count since 1970 tells its unit: 10¹¹ seconds would be the year 5138. (Upper limit, microseconds per unit.)
 _EPOCH_UNITS = ((Decimal("1e11"), Decimal("1e6")), (Decimal("1e14"), Decimal("1e3")), (Decimal("1e17"), Decimal(1)))
 
@@ -149,5 +148,5 @@ def _since_1970(count: Decimal) -> datetime:
     for limit, microseconds in _EPOCH_UNITS:
         if count < limit:
             exact = value(count, microseconds)
-            return _EPOCH + timedelta(microseconds=int(exact.to_integral_value()))
+            return EPOCH + timedelta(microseconds=int(exact.to_integral_value()))
     raise Refused(Refusal.TIME_MALFORMED, "not a time", expected="a time of this age", actual=str(count))

@@ -44,7 +44,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Adjusted:
+class AdjustmentReport:
     """A planned or carried out adjustment.
 
     comparison:  what was compared
@@ -68,7 +68,7 @@ class Adjusted:
         return any(action in ("propose", "wait") for action in self.actions.values())
 
 
-def plan_adjustment(comparison: Comparison, most: Decimal) -> Adjusted:
+def plan_adjustment(comparison: Comparison, most: Decimal) -> AdjustmentReport:
     """What would become of each difference. `most`: see `Terms`."""
     actions = {each.asset: _action(each, most) for each in comparison.found}
     pnl_delta = ZERO
@@ -76,7 +76,7 @@ def plan_adjustment(comparison: Comparison, most: Decimal) -> Adjusted:
         if actions[each.asset] == "adjust":
             assert each.worth is not None  # it has a price
             pnl_delta = add(pnl_delta, each.worth)
-    return Adjusted(comparison, actions, pnl_delta)
+    return AdjustmentReport(comparison, actions, pnl_delta)
 
 
 def _action(difference: Difference, most: Decimal) -> Action:
@@ -87,7 +87,7 @@ def _action(difference: Difference, most: Decimal) -> Action:
     return "adjust" if difference.worth is not None and difference.worth.copy_abs() <= most else "propose"
 
 
-def adjust(keeper: Bookkeeper, name: str, plan: Adjusted, terms: Terms) -> Adjusted:
+def adjust(keeper: Bookkeeper, name: str, plan: AdjustmentReport, terms: Terms) -> AdjustmentReport:
     """Record a plan, in one transaction.
 
     Raises VersionPassed when the book has moved since it was planned, or something came into its inbox; Refused;
@@ -95,7 +95,7 @@ def adjust(keeper: Bookkeeper, name: str, plan: Adjusted, terms: Terms) -> Adjus
     """
     head = plan.comparison.view.head
 
-    def work() -> Adjusted:
+    def work() -> AdjustmentReport:
         with keeper.transaction(name) as transaction:
             connection, now = transaction.connection, keeper.now()
             waiting = inbox.entries(connection, name, sorts=("movement", "held"))
@@ -107,14 +107,14 @@ def adjust(keeper: Bookkeeper, name: str, plan: Adjusted, terms: Terms) -> Adjus
             proposed = inbox.propose(connection, name, proposals, now)
             settled = {each.asset for each in plan.comparison.found} - {proposal.asset for proposal in proposals}
             withdrawn = inbox.withdraw_proposals(connection, name, now, assets=settled)
-        return Adjusted(
+        return AdjustmentReport(
             plan.comparison, plan.actions, plan.pnl_delta, tuple(outcomes), tuple(proposed), tuple(withdrawn)
         )
 
     return retry(work, safe_to_repeat=always)
 
 
-def _those(plan: Adjusted, action: Action) -> list[Difference]:
+def _those(plan: AdjustmentReport, action: Action) -> list[Difference]:
     return [each for each in plan.comparison.found if plan.actions[each.asset] == action]
 
 
@@ -152,7 +152,7 @@ def reconciled(
     at: datetime | None,
     prices: Mapping[str, Price],
     most: Decimal,
-) -> Adjusted:
+) -> AdjustmentReport:
     """Compare a book with balances, and plan what adjusting would do. Nothing is written. Raises as `compare`."""
     found = compare(keeper.database, name, balances, at=at, now=keeper.now(), prices=prices)
     return plan_adjustment(found, most)

@@ -34,7 +34,7 @@ from engine.importers.items import (
     Kind,
     Origin,
     PassedOver,
-    Quarantined,
+    QuarantinedRow,
     Row,
     Sample,
     Settings,
@@ -42,7 +42,7 @@ from engine.importers.items import (
     Unreadable,
 )
 from engine.importers.json_stream import read_json
-from engine.importers.json_values import Malformed
+from engine.importers.json_values import MalformedJson
 from engine.importers.venues.reading import (
     Odd,
     adjustment,
@@ -108,8 +108,8 @@ def _json(source: Source, settings: Settings) -> Iterator[Item]:
     with source.text() as text:
         for number, found in enumerate(read_json(text, lists=("trades",)), 1):
             place = f"line {found.line}"
-            if isinstance(found, Malformed):
-                yield Quarantined(Origin(source.name, place), found.reason, found.text)
+            if isinstance(found, MalformedJson):
+                yield QuarantinedRow(Origin(source.name, place), found.reason, found.text)
                 continue
             # A backtest's results have the trades of each strategy.
             named = found.path[1] if found.path[:1] == ("strategy",) and len(found.path) == 3 else None

@@ -1,7 +1,7 @@
 """What the readers of venues share: tables as CSV with flat memory, strict numbers, times, and the facts of a row.
 
 A row that is not understood raises `Odd`; `rescued` turns that, and whatever the events' own rules refuse, into a
-`Quarantined` with its place.
+`QuarantinedRow` with its place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from engine.importers.items import Fact, Item, Movement, Origin, Quarantined, Sample, Source, Unreadable
+from engine.importers.items import Fact, Item, Movement, Origin, QuarantinedRow, Sample, Source, Unreadable
 from engine.importers.times import TimeReader
 from ledger.amounts import DIGITS_AFTER_POINT, ZERO, add, negate, value
 from ledger.errors import Refused, shown
@@ -86,7 +86,7 @@ class Table:
     """
 
     header: tuple[str, ...]
-    rows: Iterator[Line | Quarantined]
+    rows: Iterator[Line | QuarantinedRow]
 
 
 def read_table(
@@ -125,14 +125,14 @@ def _header(line: str, delimiter: str) -> tuple[str, ...]:
 
 def _rows(
     lines: Iterator[str], file: str, header: Sequence[str], delimiter: str, before: int, optional: frozenset[str]
-) -> Iterator[Line | Quarantined]:
+) -> Iterator[Line | QuarantinedRow]:
     reader = csv.reader(lines, delimiter=delimiter, strict=False)
     while True:
         start = before + reader.line_num + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield Quarantined(Origin(file, f"line {start}"), f"not CSV: {error}")
+            yield QuarantinedRow(Origin(file, f"line {start}"), f"not CSV: {error}")
             continue
         if cells is None:
             return
@@ -142,17 +142,17 @@ def _rows(
         yield _line(Origin(file, f"line {before + reader.line_num}"), header, cells, optional)
 
 
-def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: frozenset[str]) -> Line | Quarantined:
+def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: frozenset[str]) -> Line | QuarantinedRow:
     joined = ",".join(cells)
     if not joined.isascii() and joined != _encodable(joined):
-        return Quarantined(origin, "the row is not UTF-8", _encodable(joined)[:SHOWN_CHARACTERS])
+        return QuarantinedRow(origin, "the row is not UTF-8", _encodable(joined)[:SHOWN_CHARACTERS])
     while len(cells) > len(header) and not cells[-1]:
         cells.pop()
     while len(cells) < len(header) and header[len(cells)] in optional:
         cells.append("")
     if len(cells) != len(header):
         text = ",".join(cells)[:SHOWN_CHARACTERS]
-        return Quarantined(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
+        return QuarantinedRow(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
     return Line(origin, dict(zip(header, cells, strict=True)))
 
 
@@ -200,22 +200,22 @@ def _encodable(text: str) -> str:
 
 
 def rescued(origin: Origin, text: str, items: Callable[[], Iterable[Item]]) -> Iterator[Item]:
-    """The items of a row; a row that is not understood is one `Quarantined`, and nothing of it goes in."""
+    """The items of a row; a row that is not understood is one `QuarantinedRow`, and nothing of it goes in."""
     try:
         found = list(items())
     except Refused as refused:
-        found = [Quarantined(origin, refused.what, text[:SHOWN_CHARACTERS])]
+        found = [QuarantinedRow(origin, refused.what, text[:SHOWN_CHARACTERS])]
     except Odd as odd:
-        found = [Quarantined(origin, str(odd), text[:SHOWN_CHARACTERS])]
+        found = [QuarantinedRow(origin, str(odd), text[:SHOWN_CHARACTERS])]
     except ArithmeticError:
-        found = [Quarantined(origin, "its numbers do not fit", text[:SHOWN_CHARACTERS])]
+        found = [QuarantinedRow(origin, "its numbers do not fit", text[:SHOWN_CHARACTERS])]
     yield from found
 
 
-def each_rescued(rows: Iterable[Line | Quarantined], items: Callable[[Line], Iterable[Item]]) -> Iterator[Item]:
+def each_rescued(rows: Iterable[Line | QuarantinedRow], items: Callable[[Line], Iterable[Item]]) -> Iterator[Item]:
     """The items of each line; what could not be read as a line stays quarantined."""
     for line in rows:
-        if isinstance(line, Quarantined):
+        if isinstance(line, QuarantinedRow):
             yield line
         else:
             yield from rescued(line.origin, line.text, partial(items, line))

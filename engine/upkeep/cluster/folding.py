@@ -78,7 +78,7 @@ def sound_books(spark: Spark, location: str, books: Sequence[StoredBook]) -> tup
         for segment, name in zip(each.segments, each.names, strict=True):
             why = _why_not(digests.get(name), segment.sha256)
             if why is not None:
-                faults.setdefault(each.book.name, f"the segment {segment.versions} is not believed: its file {why}")
+                faults.setdefault(each.book.name, f"the segment {segment.versions} is not trusted: its file {why}")
     return [each for each in wanted if each.book.name not in faults], faults
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Text, and_, column, func, insert, select, table, text
 
 from engine import schema
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.duck import EngineFailed
 from engine.columns.manifest import Segment, add_segment
 from engine.columns.segment_reading import read_rows
@@ -47,7 +47,7 @@ from ledger.database.tables import books as books_table
 from ledger.integrity.chain_statement import unproved
 from ledger.integrity.fast_lane import Terms
 from ledger.integrity.findings import Finding
-from ledger.integrity.log_rules import LOG_RULES, repeated
+from ledger.integrity.log_rules import LOG_RULES, duplicate_value
 from ledger.integrity.prover import CHAIN
 from ledger.integrity.raw_log import COLUMNS
 from ledger.store import ROWS_AT_ONCE
@@ -115,7 +115,7 @@ class _Answers:
             _keep(self._sums, spark.rows(sums(log, by=BY_RUN)))
             _keep(self._marks, spark.rows(newest_marks(log, reversals=LATER, by=BY_RUN)))
         self._read_rows(spark)
-        self._ask_for_repeated(spark)
+        self._ask_for_duplicates(spark)
         by_book: dict[str, list[Any]] = {}
         for row in spark.rows(newest_marks(SEGMENTS, reversals=LATER)):
             by_book.setdefault(row.book, []).append(row)
@@ -131,7 +131,7 @@ class _Answers:
         left = [row.version for row in told if not row.is_proved]
         return runs_between(segment, left) if is_whole(segment, told) else []
 
-    def _ask_for_repeated(self, spark: Spark) -> None:
+    def _ask_for_duplicates(self, spark: Spark) -> None:
         """Keys and event ids that stand in a book more than once."""
         version = SEGMENTS["version"]
         for name in ("key", "event_id"):
@@ -139,7 +139,7 @@ class _Answers:
             place = func.count().label("times"), func.min(version).label("first"), func.max(version).label("last")
             query = select(SEGMENTS["book"], value, *place).group_by(SEGMENTS["book"], value).having(func.count() > 1)
             for row in spark.rows(query):
-                finding = repeated(name, row.value, row.times, row.first, row.last)
+                finding = duplicate_value(name, row.value, row.times, row.first, row.last)
                 self.repeated.setdefault(row.book, []).append(finding)
 
     def _read_rows(self, spark: Spark) -> None:
@@ -232,7 +232,7 @@ class _ProofOnDriver(SegmentProof):
     `is_whole`: all rows are there; otherwise marks are compared at the end of the book's last segment alone.
     """
 
-    def __init__(self, connection: Connection, found: Believed, answers: _Answers, *, is_whole: bool) -> None:
+    def __init__(self, connection: Connection, found: TrustedSegments, answers: _Answers, *, is_whole: bool) -> None:
         super().__init__(connection, found)
         self._answers = answers
         self._newest = None if is_whole else answers.newest.get(found.book.name, EMPTY_MARKS)
@@ -258,7 +258,7 @@ class _ProofOnDriver(SegmentProof):
 
 
 def _report(connection: Connection, store: Store, book: StoredBook, answers: _Answers, now: datetime) -> CheckReport:
-    """What does not hold of a book. One that Spark did not prove is proved from all of its rows, so that each is told."""
+    """The findings of a book. One that Spark did not prove is proved from all of its rows, so that each is named."""
     name = book.book.name
     if name in answers.books:
         _put(connection, answers.rows.get(name, {}).values())
@@ -275,7 +275,7 @@ def _check(
     name, last = book.book.name, book.segments[-1]
     head = Head(last.last_version, last.end_hash, last.recorded_until)
     # The workers have hashed the files.
-    found = Believed(connection, book.book, head, lambda _: store, is_hashed=True)
+    found = TrustedSegments(connection, book.book, head, lambda _: store, is_hashed=True)
 
     @contextmanager
     def open_source(terms: Terms) -> Iterator[Source]:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message
 from cli.page import server
 from cli.page.application import application
 from cli.page.gate import Rules
-from cli.page.site import Kept, Site
+from cli.page.site import Site, SiteCache
 from engine.bookkeeper import Bookkeeper
 from engine.cost_basis import CostMethod
 from engine.paper.strategy_config import Strategy
@@ -55,7 +55,7 @@ class Page:
     """A site and its application. `said`: what was told to whoever runs the server."""
 
     site: Site
-    kept: Kept
+    kept: SiteCache
     app: ASGIApp
     said: list[str] = field(default_factory=list)
 
@@ -78,7 +78,7 @@ def page_over(
     """The page over an open database."""
     said: list[str] = []
     site = Site(database, book, now, None, CostMethod(), strategy, said.append)
-    kept = Kept(site)
+    kept = SiteCache(site)
     return Page(site, kept, application(site, kept, Rules.of(names, token)), said)
 
 

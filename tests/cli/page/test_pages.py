@@ -449,7 +449,7 @@ def test_a_past_moment_of_a_long_log_is_read_from_segments_or_refused(
         page = page_of(opened)
         seen = page.get("/?as_of=12").seen
         assert "Version 12:" in seen
-        assert "is drawn of logs of up to" in seen
+        assert "is drawn only for logs of up to" in seen
         pnl = cli.here("pnl", "--as-of", "12", "--engine", "rows", "-O", "json").json
         assert f"total pnl {decimals(pnl['total_pnl'])} RLUSD" in seen
         assert page.get("/exposure?as_of=12").status == 200

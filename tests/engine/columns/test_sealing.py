@@ -15,7 +15,7 @@ import pytest
 from engine.bookkeeper import Bookkeeper
 from engine.columns.figures import decode_state, encode_state
 from engine.columns.manifest import Segment, segments_of
-from engine.columns.sealing import Sealed, Sealing, seal
+from engine.columns.sealing import Sealing, SealReport, seal
 from engine.columns.segment_file import segment_name
 from engine.columns.stores import open_store
 from engine.proof.check import check
@@ -130,11 +130,11 @@ def test_a_file_without_its_row_is_not_believed_and_is_swept(tmp_path: Path) -> 
 
 
 def test_another_run_that_was_quicker_keeps_its_row(sample: Bookkeeper, tmp_path: Path) -> None:
-    quicker: list[Sealed] = []
+    quicker: list[SealReport] = []
 
     def while_it_runs() -> object:
         if not quicker:
-            quicker.append(Sealed(BOOK, [], [], 0))  # the quicker run asks the clock, too
+            quicker.append(SealReport(BOOK, [], [], 0))  # the quicker run asks the clock, too
             quicker[0] = seal(sample.database, BOOK, how(tmp_path, 3))
         return START
 

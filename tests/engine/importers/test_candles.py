@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.importers.candles import KIND
-from engine.importers.items import Item, PassedOver, Quarantined, Row, Settings, Unreadable
+from engine.importers.items import Item, PassedOver, QuarantinedRow, Row, Settings, Unreadable
 from engine.importers.kinds import kind_of
 from engine.importers.sources import FileSource, sample_of
 from ledger.events import Mark
@@ -111,7 +111,7 @@ def test_a_price_that_cannot_be_placed_is_named(
     tmp_path: Path, content: str, settings: dict[str, Any], reason: str
 ) -> None:
     assert any(
-        isinstance(item, Quarantined) and reason in item.reason for item in read(tmp_path / "x", content, **settings)
+        isinstance(item, QuarantinedRow) and reason in item.reason for item in read(tmp_path / "x", content, **settings)
     )
 
 
@@ -207,4 +207,4 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
             items = read(path, content)
         except Unreadable:
             continue
-        assert all(isinstance(item, Row | Quarantined | PassedOver) for item in items)
+        assert all(isinstance(item, Row | QuarantinedRow | PassedOver) for item in items)

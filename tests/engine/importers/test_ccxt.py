@@ -15,7 +15,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.importers.ccxt import KIND
 from engine.importers.deciding import Answer
 from engine.importers.importing import files_of
-from engine.importers.items import Contract, Item, Movement, PassedOver, Quarantined, Row, Settings
+from engine.importers.items import Contract, Item, Movement, PassedOver, QuarantinedRow, Row, Settings
 from engine.importers.resolving import resolve
 from engine.importers.sources import FileSource
 from ledger.events import Adjustment, Fill
@@ -119,7 +119,7 @@ def test_the_cost_is_what_was_paid_and_near_price_times_amount(
 ) -> None:
     (item,) = read(tmp_path, trade(1, 0, amount=amount, price=price, cost=cost))
     if paid is None:
-        assert isinstance(item, Quarantined)
+        assert isinstance(item, QuarantinedRow)
     else:
         assert isinstance(item, Row)
         assert isinstance(fill := item.facts[0], Fill)
@@ -237,13 +237,13 @@ def ledger(kind: str, **more: Any) -> dict[str, Any]:
         (ledger("margin", amount=0, fee={"cost": 0.5, "currency": "BNB"}), ("BNB", "-0.5", "fee")),
         (ledger("rebate", status="pending"), PassedOver),
         (ledger("rebate", amount=0), PassedOver),
-        (ledger("gift"), Quarantined),
-        (ledger("rebate", direction=None), Quarantined),
+        (ledger("gift"), QuarantinedRow),
+        (ledger("rebate", direction=None), QuarantinedRow),
         ({"id": "t", "timestamp": 1, "currency": "OX", "amount": 10, "fromAccount": "1", "toAccount": "2"}, PassedOver),
-        ({**trade(1, 0), "filled": 1, "remaining": 0}, Quarantined),
-        ({"hello": "world"}, Quarantined),
-        (7, Quarantined),
-        (None, Quarantined),
+        ({**trade(1, 0), "filled": 1, "remaining": 0}, QuarantinedRow),
+        ({"hello": "world"}, QuarantinedRow),
+        (7, QuarantinedRow),
+        (None, QuarantinedRow),
     ],
 )
 def test_ledger_entries_and_what_is_none(tmp_path: Path, entry: Any, expected: Any) -> None:

@@ -17,7 +17,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.importers.csv_files import KIND, number
 from engine.importers.csv_learning import propose
 from engine.importers.csv_mapping import parse_mapping
-from engine.importers.items import Contract, Item, Movement, PassedOver, Quarantined, Row, Settings, Unreadable
+from engine.importers.items import Contract, Item, Movement, PassedOver, QuarantinedRow, Row, Settings, Unreadable
 from engine.importers.sources import FileSource
 from engine.importers.times import TimeReader
 from ledger.errors import Refusal, Refused
@@ -82,18 +82,18 @@ DAY = "2026-01-04"
         ),
         (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,,\n", [("buy", "BTC", "2", "EUR", "20", "None", "None")]),
         (FILL % "", f"T;S;P;A;R;F;E\n{DAY};buy;BTC/EUR;2;10;;0\n", [("buy", "BTC", "2", "EUR", "20", "EUR", "0")]),
-        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},hold,BTC/EUR,2,10,,\n", "Quarantined"),
-        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTCEUR,2,10,,\n", "Quarantined"),
-        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,,0.1\n", "Quarantined"),
-        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,BTC,3\n", "Quarantined"),  # a fee above the amount
-        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10\n", "Quarantined"),
-        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,EUR,0.1,9\n", "Quarantined"),
+        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},hold,BTC/EUR,2,10,,\n", "QuarantinedRow"),
+        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTCEUR,2,10,,\n", "QuarantinedRow"),
+        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,,0.1\n", "QuarantinedRow"),
+        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,BTC,3\n", "QuarantinedRow"),  # a fee above the amount
+        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10\n", "QuarantinedRow"),
+        (FILL % "", f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,EUR,0.1,9\n", "QuarantinedRow"),
         (
             FILL % "",
             f"T,S,P,A,R,F,E\n{DAY},buy,BTC/EUR,2,10,EUR,0.1,\n",
             [("buy", "BTC", "2", "EUR", "20", "EUR", "0.1")],
         ),
-        (FILL % "", "T,S,P,A,R,F,E\nyesterday,buy,BTC/EUR,2,10,,\n", "Quarantined"),
+        (FILL % "", "T,S,P,A,R,F,E\nyesterday,buy,BTC/EUR,2,10,,\n", "QuarantinedRow"),
         # The amount that was paid includes the fee.
         (
             TIMED
@@ -114,7 +114,7 @@ DAY = "2026-01-04"
             [("buy", "ETH", "5", "BTC", "1", "None", "None")],
         ),
         (TIMED + "- movement: {asset: C, amount: A}\n", f"T,A,C\n{DAY},-5,EUR\n", [("out", "EUR", "5")]),
-        (TIMED + "- movement: {asset: C, amount: A}\n", f"T,A,C\n{DAY},0,EUR\n", "Quarantined"),
+        (TIMED + "- movement: {asset: C, amount: A}\n", f"T,A,C\n{DAY},0,EUR\n", "QuarantinedRow"),
         (
             TIMED + "- withdrawal: {asset: C, amount: A, fee_asset: C, fee_amount: F}\n",
             f"T,A,C,F\n{DAY},5,EUR,1\n",
@@ -145,7 +145,7 @@ DAY = "2026-01-04"
             f"T;C;A\n{DAY};EUR;1.234,50\n",
             [("in", "EUR", "1234.50")],
         ),
-        (TIMED + "- deposit: {asset: C, amount: A}\n", f'T,C,A\n{DAY},EUR,"1,234.50"\n', "Quarantined"),
+        (TIMED + "- deposit: {asset: C, amount: A}\n", f'T,C,A\n{DAY},EUR,"1,234.50"\n', "QuarantinedRow"),
         (
             TIMED + "- when: {K: [a, b]}\n  skip: nothing\n- when: {K: C}\n  deposit: {asset: A, amount: N}\n",
             f"T,K,A,N\n{DAY},B,EUR,1\n",
@@ -159,7 +159,7 @@ DAY = "2026-01-04"
         (
             TIMED + "- when: {K: [a, b]}\n  skip: nothing\n- when: {K: C}\n  deposit: {asset: A, amount: N}\n",
             f"T,K,A,N\n{DAY},d,EUR,1\n",
-            "Quarantined",
+            "QuarantinedRow",
         ),
         (
             "take: {K: done}\n" + TIMED + "- deposit: {asset: A, amount: N}\n",
@@ -179,7 +179,7 @@ DAY = "2026-01-04"
         (
             TIMED + "- fill: {side: {column: S, map: {Kauf: buy}}, pair: P, base_amount: A, price: R}\n",
             f"T,S,P,A,R\n{DAY},Tausch,A/B,1,2\n",
-            "Quarantined",
+            "QuarantinedRow",
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_position_is_no_fill(tmp_path: Path) -> None:
     contract, row, other, odd = read(tmp_path, mapping, text)
     assert [item.symbol for item in (contract, other) if isinstance(item, Contract)] == ["XRP-PERP"] * 2
     assert plain(row) == [("USDT", "-7.5", "realised"), ("USDT", "0.25", "funding"), ("USDT", "-0.1", "fee")]
-    assert isinstance(odd, Quarantined)
+    assert isinstance(odd, QuarantinedRow)
     with pytest.raises(Refused, match="lacks asset"):
         read(tmp_path, TIMED + "- contract: {symbol: S, realised: P}\n", text)
 
@@ -217,8 +217,8 @@ def test_ids_zones_and_places(tmp_path: Path) -> None:
     first, no_zone, no_time = read(tmp_path, mapping, content, source="mine")
     assert isinstance(first, Row)
     assert (first.id, time_text(first.at)[:19], first.origin.place) == ("mine:x:1", "2026-07-01T12:00:00", "line 2")
-    assert isinstance(no_zone, Quarantined)
-    assert isinstance(no_time, Quarantined)  # the clock was put forward over it
+    assert isinstance(no_zone, QuarantinedRow)
+    assert isinstance(no_time, QuarantinedRow)  # the clock was put forward over it
     assert no_zone.origin.place == "line 4"
 
 
@@ -390,7 +390,7 @@ def test_a_proposed_mapping_reads_every_row_of_a_real_file(
 ) -> None:
     path, mapping = learnt(name, tmp_path)
     items = list(KIND.read([FileSource(str(path))], Settings("EUR", zone=UTC, mapping=mapping)))
-    assert [sum(isinstance(item, kind) for item in items) for kind in (Row, Quarantined, PassedOver)] == [
+    assert [sum(isinstance(item, kind) for item in items) for kind in (Row, QuarantinedRow, PassedOver)] == [
         rows,
         quarantined,
         0,
@@ -402,7 +402,7 @@ def test_any_text_is_read_learnt_from_or_refused(tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.getbasetemp()
     try:
         items = read(folder, TIMED + "- deposit: {asset: a, amount: a}\n", "T,a\n" + text)
-        assert all(isinstance(item, Row | Quarantined) for item in items)
+        assert all(isinstance(item, Row | QuarantinedRow) for item in items)
     except Unreadable:
         pass
     (folder / "any.csv").write_text(text)

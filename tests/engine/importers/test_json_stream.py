@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.importers import json_stream
 from engine.importers.json_stream import read_json
-from engine.importers.json_values import Element, Malformed
+from engine.importers.json_values import Element, MalformedJson
 
 
 def read(text: str) -> list[Any]:
@@ -136,14 +136,14 @@ def test_the_items_of_an_envelopes_list(text: str, expected: list[Any]) -> None:
 def test_a_fault_in_an_envelope_is_said_once(text: str, reasons: list[str]) -> None:
     found = list(read_json(io.StringIO(text), lists=("trades",)))
     assert [each.value for each in found if isinstance(each, Element)][:1] == [1]
-    assert [each.reason.split(";")[0] for each in found if isinstance(each, Malformed)] == reasons
+    assert [each.reason.split(";")[0] for each in found if isinstance(each, MalformedJson)] == reasons
 
 
 @given(st.text(alphabet='[]{}",:0123456789.eE-+truefalsn \n\\u', max_size=60), st.booleans())
 def test_any_text_is_read_to_its_end_without_an_error(text: str, enveloped: bool) -> None:
     text = f'{{"trades": [1], {text}' if enveloped else text
     for found in read_json(io.StringIO(text), lists=("trades",) if enveloped else ()):
-        assert isinstance(found, Element | Malformed)
+        assert isinstance(found, Element | MalformedJson)
         assert 1 <= found.line <= text.count("\n") + 1
         assert not _has_float(found.value if isinstance(found, Element) else None)
 

@@ -19,7 +19,7 @@ from engine.importers.deciding import Answer
 from engine.importers.importing import ImportReport, files_of, import_files
 from engine.importers.items import Settings
 from engine.importers.landing import Policy
-from engine.importers.pairing import Named, resolve_internal, resolve_transfer
+from engine.importers.pairing import SideReference, resolve_internal, resolve_transfer
 from engine.importers.resolving import dismiss
 from engine.importers.sources import FileSource
 from engine.inbox import Entry
@@ -157,7 +157,7 @@ def test_a_side_that_was_recorded_as_capital_is_reversed(funded: Bookkeeper, tmp
         assert report.is_whole
         report = imported(funded, written(tmp_path, into(2, 1, "40"), name="two.json"), goes_on=True)
     (entry,) = report.waiting
-    done = resolve_internal(funded, BOOK, entry.id, Named(version=3) if first == "deposit" else None)
+    done = resolve_internal(funded, BOOK, entry.id, SideReference(version=3) if first == "deposit" else None)
     assert (done.reversed, str(done.fee)) == (4, "0")
     assert types(funded) == ["deposit", first, "reversal"]
     assert (balances(funded), str(net_basis(funded))) == ({"RLUSD": "100"}, "100")
@@ -267,7 +267,7 @@ def test_a_recorded_movement_of_equal_amount_is_proposed_and_can_be_named(desk: 
     assert found["proposed_sides"] == [
         f"the deposit bot:{version}" for version in sorted((versions["ccxt:deposit:2"], versions["ccxt:deposit:5"]))
     ]
-    done = resolve_transfer(desk.keeper, BOOK, 1, Answer(), Named("bot", version=versions["ccxt:deposit:2"]))
+    done = resolve_transfer(desk.keeper, BOOK, 1, Answer(), SideReference("bot", version=versions["ccxt:deposit:2"]))
     assert (done.sent, done.fee) == ("main:4", Decimal(0))
     assert figures(desk.keeper, "bot") == ("121", "101", "0", "-20")
     assert check(desk.keeper.database, BOOK).ok
@@ -279,21 +279,21 @@ def test_a_person_names_the_other_side_where_no_hash_does(desk: Desk) -> None:
     desk.keeper.append(BOOK, event("deposit", asset="XRP", amount="50", price="1", at=at(-1), key="XRP"))
     desk.imported(BOOK, movement(1, 0, "withdrawal", "30", "XRP"))
     desk.imported("bot", movement(2, 600, "deposit", "30", "XRP"))
-    done = resolve_transfer(desk.keeper, BOOK, 1, Answer({"XRP": Decimal(1)}), Named("bot", 1))
+    done = resolve_transfer(desk.keeper, BOOK, 1, Answer({"XRP": Decimal(1)}), SideReference("bot", 1))
     assert (done.sent, done.received) == ("main:6", "bot:2")
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
     "an entry that is not there": (lambda keeper: resolve_internal(keeper, BOOK, 9), "no such entry"),
-    "another asset": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(entry=2)), "is no deposit of RLUSD"),
-    "more arrived": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(version=5)), "31 arrived of 30"),
-    "no version": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(version=99)), "no version 99"),
-    "itself": (lambda keeper: resolve_internal(keeper, BOOK, 1, Named(entry=1)), "is no deposit of RLUSD"),
+    "another asset": (lambda keeper: resolve_internal(keeper, BOOK, 1, SideReference(entry=2)), "is no deposit of RLUSD"),
+    "more arrived": (lambda keeper: resolve_internal(keeper, BOOK, 1, SideReference(version=5)), "31 arrived of 30"),
+    "no version": (lambda keeper: resolve_internal(keeper, BOOK, 1, SideReference(version=99)), "no version 99"),
+    "itself": (lambda keeper: resolve_internal(keeper, BOOK, 1, SideReference(entry=1)), "is no deposit of RLUSD"),
     "no version in the other book": (
-        lambda keeper: resolve_transfer(keeper, BOOK, 1, Answer(), Named("bot", version=9)), "bot has no version 9"),
+        lambda keeper: resolve_transfer(keeper, BOOK, 1, Answer(), SideReference("bot", version=9)), "bot has no version 9"),
     "a transfer within a book": (
-        lambda keeper: resolve_transfer(keeper, BOOK, 1, Answer(), Named(version=5)), "is in the same book"),
-    "another book": (lambda keeper: resolve_internal(keeper, BOOK, 3, Named("bot", 1)), "is in another book"),
+        lambda keeper: resolve_transfer(keeper, BOOK, 1, Answer(), SideReference(version=5)), "is in the same book"),
+    "another book": (lambda keeper: resolve_internal(keeper, BOOK, 3, SideReference("bot", 1)), "is in another book"),
     "the withdrawal is recorded": (
         lambda keeper: resolve_transfer(keeper, "bot", 1, Answer()), "main:4 is recorded already"),
 }  # fmt: skip

@@ -73,7 +73,7 @@ class _Counting(fast_lane.FastLane):
 
     taken = 0
 
-    def take(self, rows: Any, head: Head, numeraire: str) -> fast_lane.Taken | None:
+    def take(self, rows: Any, head: Head, numeraire: str) -> fast_lane.ProvedRows | None:
         found = super().take(rows, head, numeraire)
         self.taken += 0 if found is None else len(rows)
         return found

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
 from engine.reports import history, paging
-from engine.reports.capital import BasisWanted, basis_page, movements
+from engine.reports.capital import BasisPageChoice, basis_page, movements
 from engine.reports.history import BEGINNING, Anchor, History
-from engine.reports.paging import Page, Wanted, register_page
+from engine.reports.paging import Page, PageChoice, register_page
 from engine.views import Moment, RegisterFilter, audit_basis, register
 from ledger import store
 from ledger.capital_index import moves_basis
@@ -26,7 +26,7 @@ from tests.ledger.database.store_support import SAMPLE_VERSIONS, append_sample, 
 from tests.support import BOOK, START, event, open_keeper
 
 EVENTS = 60
-EVERY = Wanted(Moment(), RegisterFilter(), every=True)
+EVERY = PageChoice(Moment(), RegisterFilter(), every=True)
 
 
 def log(count: int, after: int = SAMPLE_VERSIONS) -> Iterator[Event]:
@@ -55,7 +55,7 @@ def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bookkeeper]:
         yield opened
 
 
-def whole(keeper: Bookkeeper, wanted: Wanted) -> list[RegisterRow]:
+def whole(keeper: Bookkeeper, wanted: PageChoice) -> list[RegisterRow]:
     """All rows that are wanted, newest first, by the register that folds the log from its beginning."""
     types = (None, "opened", "mark", "basis_commit", "baseline", "reversal") if wanted.every else (wanted.chosen.type,)
     rows: list[RegisterRow] = []
@@ -76,14 +76,14 @@ def ordered(rows: Sequence[RegisterRow]) -> list[RegisterRow]:
     return sorted(rows, key=lambda row: (-row.version, row.asset or "", row.delta or 0))
 
 
-def walk(keeper: Bookkeeper, wanted: Wanted, anchors: Sequence[Anchor], *, forward: bool = False) -> list[Page]:
+def walk(keeper: Bookkeeper, wanted: PageChoice, anchors: Sequence[Anchor], *, forward: bool = False) -> list[Page]:
     """Page after page, from the newest back, or from the oldest on."""
     pages: list[Page] = []
     place: int | None = 0 if forward else None
     while True:
-        fields = {name: getattr(wanted, name) for name in Wanted.__dataclass_fields__}
+        fields = {name: getattr(wanted, name) for name in PageChoice.__dataclass_fields__}
         fields |= {"after": place} if forward else {"before": place}
-        pages.append(register_page(keeper.database, BOOK, Wanted(**fields), anchors))
+        pages.append(register_page(keeper.database, BOOK, PageChoice(**fields), anchors))
         place = pages[-1].newer if forward else pages[-1].older
         if place is None:
             return pages
@@ -102,13 +102,13 @@ def anchors(keeper: Bookkeeper) -> list[Anchor]:
 
 MOMENTS = [Moment(), Moment(as_of=40), Moment(as_of=START - timedelta(hours=23, minutes=40)), Moment(as_of=1)]
 CHOICES = [
-    Wanted(Moment(), RegisterFilter()),
+    PageChoice(Moment(), RegisterFilter()),
     EVERY,
-    Wanted(Moment(), RegisterFilter(asset="XRP")),
-    Wanted(Moment(), RegisterFilter(type="fill", session="s2")),
-    Wanted(Moment(), RegisterFilter(type="mark")),
-    Wanted(Moment(), RegisterFilter(strategy="s1", start=START - timedelta(hours=23, minutes=30))),
-    Wanted(Moment(), RegisterFilter(asset="nothing"), every=True),
+    PageChoice(Moment(), RegisterFilter(asset="XRP")),
+    PageChoice(Moment(), RegisterFilter(type="fill", session="s2")),
+    PageChoice(Moment(), RegisterFilter(type="mark")),
+    PageChoice(Moment(), RegisterFilter(strategy="s1", start=START - timedelta(hours=23, minutes=30))),
+    PageChoice(Moment(), RegisterFilter(asset="nothing"), every=True),
 ]
 
 
@@ -124,13 +124,13 @@ def test_the_pages_together_are_the_register(
     keeper: Bookkeeper,
     anchors: list[Anchor],
     moment: Moment,
-    choice: Wanted,
+    choice: PageChoice,
     size: int,
     anchored: set[int],
     searched: int,
     forward: bool,
 ) -> None:
-    wanted = Wanted(moment, choice.chosen, every=choice.every, events=size)
+    wanted = PageChoice(moment, choice.chosen, every=choice.every, events=size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paging, "SEARCHED", searched)
         pages = walk(keeper, wanted, [anchors[version] for version in (0, *sorted(anchored))], forward=forward)
@@ -147,7 +147,7 @@ def test_balances_that_are_too_far_to_count_are_left_out_and_never_wrong(keeper:
     expected = {(row.version, row.asset, row.delta): row.balance for row in whole(keeper, EVERY)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paging, "COUNTED", counted)
-        pages = walk(keeper, Wanted(Moment(), RegisterFilter(), every=True, events=3), [BEGINNING])
+        pages = walk(keeper, PageChoice(Moment(), RegisterFilter(), every=True, events=3), [BEGINNING])
     assert {page.is_counted for page in pages} == ({False} if not counted else {True, False})
     for page in pages:
         for row in page.rows:
@@ -163,7 +163,7 @@ def test_a_search_finds_the_events_whose_bytes_have_the_text(location: str, tmp_
         odd = 'a "quoted" \\ Ä'
         opened.append(BOOK, event("deposit", asset="RLUSD", amount="1", key=odd, source_note=odd))
         opened.append_all(BOOK, list(log(12, SAMPLE_VERSIONS + 1)))
-        found = register_page(opened.database, BOOK, Wanted(Moment(), RegisterFilter(), every=True, text=text))
+        found = register_page(opened.database, BOOK, PageChoice(Moment(), RegisterFilter(), every=True, text=text))
         rows = whole(opened, EVERY)
         with opened.database.reading() as connection:
             bodies = {each.version: each.body.decode() for each in store.read_events(connection, BOOK)}
@@ -178,7 +178,9 @@ def test_the_pages_of_the_basis_together_are_its_history(
 ) -> None:
     found, place = [], 0 if forward else None
     while True:
-        wanted = BasisWanted(moment, events=size, after=place if forward else None, before=None if forward else place)
+        wanted = BasisPageChoice(
+            moment, events=size, after=place if forward else None, before=None if forward else place
+        )
         page = basis_page(keeper.database, BOOK, wanted)
         found.append(list(page.rows))
         place = page.newer if forward else page.older
@@ -192,7 +194,7 @@ def test_the_pages_of_the_basis_together_are_its_history(
 
 def test_a_page_of_the_basis_of_one_type_has_the_basis_of_all(keeper: Bookkeeper) -> None:
     audit = audit_basis(keeper.database, BOOK)
-    page = basis_page(keeper.database, BOOK, BasisWanted(type="withdrawal", text="withdrawal", events=4))
+    page = basis_page(keeper.database, BOOK, BasisPageChoice(type="withdrawal", text="withdrawal", events=4))
     assert (
         page.rows == [row for row in audit.rows if row.type == "withdrawal" and row.version > SAMPLE_VERSIONS][::-1][:4]
     )
@@ -211,10 +213,10 @@ def test_the_movements_that_a_chart_shows_are_those_of_the_history_of_the_basis(
 def test_a_ledger_that_has_lost_its_index_of_capital_is_read_without(tmp_path: Path) -> None:
     with open_keeper(tmp_path) as opened:
         append_sample(opened)
-        before = basis_page(opened.database, BOOK, BasisWanted())
+        before = basis_page(opened.database, BOOK, BasisPageChoice())
         with raw_access(opened.database.location) as raw:
             raw.execute("DROP INDEX idx_events_capital")
-        assert basis_page(opened.database, BOOK, BasisWanted()).rows == before.rows
+        assert basis_page(opened.database, BOOK, BasisPageChoice()).rows == before.rows
         assert len(movements(opened.database, BOOK, Moment(), start=None, end=None, most=9)) == len(before.rows)
 
 

@@ -55,7 +55,7 @@ _WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _StatementRow:
     """A row of the statement.
 
     sort:   what its operation is: buy, sell, related, dust, fee, movement, transfer, earn, …
@@ -89,7 +89,7 @@ def statement(lines: Iterable[Any], settings: Settings) -> Iterator[Item]:
 
 
 def _of_moment(lines: Sequence[Line], settings: Settings) -> Iterator[Item]:
-    found: list[_Change] = []
+    found: list[_StatementRow] = []
     for line in lines:
         unread = list(rescued(line.origin, line.text, partial(_read_into, found, line, settings)))
         yield from unread
@@ -111,13 +111,13 @@ def _fail(reason: str) -> Iterable[Item]:
     raise Odd(reason)
 
 
-def _read_into(found: list[_Change], line: Line, settings: Settings) -> Iterable[Item]:
+def _read_into(found: list[_StatementRow], line: Line, settings: Settings) -> Iterable[Item]:
     sort = _sort(line)
     amount = number(line.required("Change"), "the change")
     if not amount:
         return [PassedOver(line.origin, "an amount of 0")]
     account = line.get("Account").lower()
-    found.append(_Change(line, sort, account, settings.named(line.required("Coin")), amount))
+    found.append(_StatementRow(line, sort, account, settings.named(line.required("Coin")), amount))
     return []
 
 
@@ -133,14 +133,14 @@ def _sort(line: Line) -> str:
     return found
 
 
-def _is_contract(change: _Change) -> bool:
+def _is_contract(change: _StatementRow) -> bool:
     return "future" in change.account or "margin" in change.account or "option" in change.account
 
 
-def _parts(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
+def _parts(changes: Sequence[_StatementRow]) -> Iterator[list[_StatementRow]]:
     """The changes of one second, in parts that are one thing each."""
-    trades: dict[str, list[_Change]] = {}
-    others: dict[str, list[_Change]] = {}
+    trades: dict[str, list[_StatementRow]] = {}
+    others: dict[str, list[_StatementRow]] = {}
     for change in changes:
         contract = _is_contract(change)
         if change.sort in ("buy", "sell", "related", "fee") and not contract:
@@ -156,7 +156,7 @@ def _parts(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
     yield from others.values()
 
 
-def _trades(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
+def _trades(changes: Sequence[_StatementRow]) -> Iterator[list[_StatementRow]]:
     """What was bought and what was sold in one second, apart; a fee belongs to the only trade there is."""
     sorts = {change.sort for change in changes} & {"buy", "sell", "related"}
     if len(sorts) <= 1 or sorts == {"buy", "related"} or sorts == {"sell", "related"}:
@@ -168,7 +168,7 @@ def _trades(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
     yield from ([change] for change in changes if change.sort == "fee")
 
 
-def _items(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
+def _items(part: Sequence[_StatementRow], at: datetime) -> Iterable[Item]:
     first = part[0]
     if _is_contract(first) and first.sort in ("buy", "sell", "related", "fee", "realised", "funding", "loan"):
         return _contract(first, at)
@@ -187,7 +187,7 @@ def _items(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
             return [_row(part, at, [_adjusted(first, sort)])]
 
 
-def _traded(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
+def _traded(part: Sequence[_StatementRow], at: datetime) -> Iterable[Item]:
     fees = _sums(change for change in part if change.sort == "fee")
     legs = _sums(change for change in part if change.sort != "fee")
     came = [(asset, amount) for asset, amount in legs.items() if amount > 0]
@@ -212,7 +212,7 @@ def _traded(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
     return [_row(part, at, facts)]
 
 
-def _transferred(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
+def _transferred(part: Sequence[_StatementRow], at: datetime) -> Iterable[Item]:
     """Between accounts of one's own; where the other account is not in the statement, it came or went."""
     open_assets = _sums(part)
     items: list[Item] = []
@@ -224,7 +224,7 @@ def _transferred(part: Sequence[_Change], at: datetime) -> Iterable[Item]:
     return items
 
 
-def _converted(part: Sequence[_Change], at: datetime, others: Sequence[Fact] = ()) -> Iterable[Item]:
+def _converted(part: Sequence[_StatementRow], at: datetime, others: Sequence[Fact] = ()) -> Iterable[Item]:
     """Some assets became others. What is locked away, or comes back, has no other side in the statement.
 
     `others`: what belongs to it and is no part of the exchange, such as fees.
@@ -241,18 +241,18 @@ def _converted(part: Sequence[_Change], at: datetime, others: Sequence[Fact] = (
     return [_row(part, at, [*facts, *others])]
 
 
-def _contract(change: _Change, at: datetime) -> Iterable[Item]:
+def _contract(change: _StatementRow, at: datetime) -> Iterable[Item]:
     symbol = f"{change.line.get('Account')}: {change.line.get('Remark') or change.asset}"
     yield Contract(change.line.origin, symbol)
     if change.sort in ("fee", "realised", "funding"):
         yield _row([change], at, [_adjusted(change, change.sort)])
 
 
-def _adjusted(change: _Change, reason: str) -> Fact:
+def _adjusted(change: _StatementRow, reason: str) -> Fact:
     return adjustment(change.asset, change.amount, reason, note=change.line.get("Operation"))
 
 
-def _movement(change: _Change) -> Movement:
+def _movement(change: _StatementRow) -> Movement:
     operation, remark = change.line.get("Operation"), change.line.get("Remark")
     is_turned = operation.lower() in ("withdraw", "withdrawal") and change.amount > 0
     note = ": ".join(part for part in (operation, remark, "turned back" if is_turned else "") if part)
@@ -261,11 +261,11 @@ def _movement(change: _Change) -> Movement:
     )
 
 
-def _row(part: Sequence[_Change], at: datetime, facts: Sequence[Fact]) -> Item:
+def _row(part: Sequence[_StatementRow], at: datetime, facts: Sequence[Fact]) -> Item:
     return Row(part[0].line.origin, at, None, tuple(facts))
 
 
-def _sums(changes: Iterable[_Change]) -> dict[str, Decimal]:
+def _sums(changes: Iterable[_StatementRow]) -> dict[str, Decimal]:
     found: dict[str, Decimal] = {}
     for change in changes:
         found[change.asset] = add(found.get(change.asset, ZERO), change.amount)

@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.importers.items import Item, Kind, Origin, Quarantined, Sample, Settings, Source, Unreadable
+from engine.importers.items import Item, Kind, Origin, QuarantinedRow, Sample, Settings, Source, Unreadable
 from engine.importers.json_stream import read_json
-from engine.importers.json_values import Malformed
+from engine.importers.json_values import MalformedJson
 from engine.importers.venues.kraken.balances import BalanceColumn
 from engine.importers.venues.kraken.ledger import Ledger
 from engine.importers.venues.kraken.trades import Trades
@@ -82,30 +82,30 @@ def _ledger(source: Source, settings: Settings, trades: Trades) -> Iterator[Item
     ledger, column = Ledger(settings, trades), BalanceColumn()
     with source.text() as text:
         for line in _lines(text, source.name):
-            if isinstance(line, Quarantined):
+            if isinstance(line, QuarantinedRow):
                 yield line
                 continue
             found = list(ledger.take(line))
             yield from found
             # The API's answers are objects without an order.
             in_order = line.origin.place.startswith("line")
-            if in_order and line.get("txid") and not any(isinstance(item, Quarantined) for item in found):
+            if in_order and line.get("txid") and not any(isinstance(item, QuarantinedRow) for item in found):
                 yield from rescued(line.origin, line.text, lambda line=line: column.check(line))  # type: ignore[misc]
         yield from ledger.finish()
         yield from column.finish()
 
 
-def _lines(text: Any, file: str) -> Iterator[Line | Quarantined]:
+def _lines(text: Any, file: str) -> Iterator[Line | QuarantinedRow]:
     first = text.read(1)
     while first and first.isspace():
         first = text.read(1)
     if first == "{":
-        yield from _of_api(_Pushed(first, text), file)
+        yield from _of_api(_RewoundText(first, text), file)
         return
-    yield from read_table(_Pushed(first, text), file, lambda columns: columns >= LEDGER).rows
+    yield from read_table(_RewoundText(first, text), file, lambda columns: columns >= LEDGER).rows
 
 
-class _Pushed:
+class _RewoundText:
     """A text whose first character has been read."""
 
     def __init__(self, first: str, text: Any) -> None:
@@ -122,11 +122,11 @@ class _Pushed:
         return iter(self.readline, "")
 
 
-def _of_api(text: Any, file: str) -> Iterator[Line | Quarantined]:
+def _of_api(text: Any, file: str) -> Iterator[Line | QuarantinedRow]:
     """The ledger entries in the API's answers: objects by their id."""
     for found in read_json(text):
-        if isinstance(found, Malformed):
-            yield Quarantined(Origin(file, f"line {found.line}"), found.reason, found.text)
+        if isinstance(found, MalformedJson):
+            yield QuarantinedRow(Origin(file, f"line {found.line}"), found.reason, found.text)
         elif isinstance(found.value, dict):
             entries = list(_entries(found.value))
             if not entries:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from engine.importers.items import Item, Origin, Quarantined
+from engine.importers.items import Item, Origin, QuarantinedRow
 from engine.importers.venues.reading import Line, number, number_or_none, time, utc_times
 from ledger.amounts import ZERO, add, amount_text, subtract
 
@@ -30,7 +30,7 @@ class _Wallet:
 class BalanceColumn:
     """Compares the balances of one file. Files run forwards or backwards in time; both are told from the first rows.
 
-    A difference is said once, as a `Quarantined` that has no row of its own: the rows themselves go in.
+    A difference is said once, as a `QuarantinedRow` that has no row of its own: the rows themselves go in.
     """
 
     def __init__(self) -> None:
@@ -90,6 +90,6 @@ class BalanceColumn:
                     f"the balance of {asset} is {amount_text(ends[-1])}, and by the rows of this file it would be"
                     f" {amount_text(expected)}: rows of {amount_text(off)} are missing {direction} this one"
                 )
-                yield Quarantined(wallet.origin, reason)
+                yield QuarantinedRow(wallet.origin, reason)
                 wallet.before = ends[-1]
         wallet.moved, wallet.balances, wallet.opened = ZERO, [], []

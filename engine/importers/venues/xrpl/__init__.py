@@ -32,9 +32,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from engine.importers.items import Item, Kind, Origin, Quarantined, Sample, Settings, Source, Unreadable
+from engine.importers.items import Item, Kind, Origin, QuarantinedRow, Sample, Settings, Source, Unreadable
 from engine.importers.json_stream import read_json
-from engine.importers.json_values import Malformed
+from engine.importers.json_values import MalformedJson
 from engine.importers.venues.reading import rescued, shortened
 from engine.importers.venues.xrpl.envelopes import entries_in, transaction_in
 from engine.importers.venues.xrpl.facts import items_of
@@ -56,8 +56,8 @@ def _read(sources: Sequence[Source], settings: Settings) -> Iterator[Item]:
     for source in sources:
         with source.text() as text:
             for found in read_json(text):
-                if isinstance(found, Malformed):
-                    yield Quarantined(Origin(source.name, f"line {found.line}"), found.reason, found.text)
+                if isinstance(found, MalformedJson):
+                    yield QuarantinedRow(Origin(source.name, f"line {found.line}"), found.reason, found.text)
                 else:
                     yield from _items(found.value, source.name, f"line {found.line}", settings)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from engine.importers.items import Fact, Item, Movement, Origin, PassedOver, Quarantined, Row, Settings
+from engine.importers.items import Fact, Item, Movement, Origin, PassedOver, QuarantinedRow, Row, Settings
 from engine.importers.venues.reading import Odd, adjustment, fill, paired, postings
 from engine.importers.venues.xrpl.balances import XRP, amount_of, balance_changes, drops, hexadecimal_name
 from engine.importers.venues.xrpl.envelopes import Transaction
 from engine.importers.venues.xrpl.nodes import nodes_of
-from engine.importers.venues.xrpl.trades import Consumed, Exchanged, consumed_offers, left_over, made, taken
+from engine.importers.venues.xrpl.trades import ConsumedOffer, ExchangedAmounts, consumed_offers, left_over, made, taken
 from ledger.amounts import ZERO, add, amount_text, negate, subtract
 from ledger.errors import Refused
 
@@ -45,7 +45,7 @@ _PARTIAL_PAYMENT = 0x0002_0000
 class _Found:
     """What a transaction was: its fills, and everything else."""
 
-    fills: Sequence[Exchanged] = ()
+    fills: Sequence[ExchangedAmounts] = ()
     movements: Sequence[Movement] = ()
     adjustments: Sequence[Fact] = ()
     liquidity: str | None = None
@@ -82,7 +82,7 @@ def items_of(transaction: Transaction, account: str, settings: Settings, origin:
         raise Odd(f"{reason}; residual: {_shown(rest)}") from error
     residual = _without(changes, postings(fact for row in rows for fact in row.facts))
     if residual:
-        return [Quarantined(origin, f"the events are not the balance changes; residual: {_shown(residual)}")]
+        return [QuarantinedRow(origin, f"the events are not the balance changes; residual: {_shown(residual)}")]
     return list(rows)
 
 
@@ -99,7 +99,7 @@ def _name(asset: str, settings: Settings) -> str:
     return settings.aliases.get(asset) or settings.aliases.get(hexadecimal_name(asset), asset)
 
 
-def _renamed(offer: Consumed, settings: Settings) -> Consumed:
+def _renamed(offer: ConsumedOffer, settings: Settings) -> ConsumedOffer:
     gave, got = (_name(offer.gave[0], settings), offer.gave[1]), (_name(offer.got[0], settings), offer.got[1])
     return replace(offer, gave=gave, got=got)
 
@@ -115,7 +115,11 @@ def _fee(transaction: Transaction, account: str, change: Decimal, result: str) -
 
 
 def _classified(
-    transaction: Transaction, account: str, rest: Mapping[str, Decimal], offers: Sequence[Consumed], settings: Settings
+    transaction: Transaction,
+    account: str,
+    rest: Mapping[str, Decimal],
+    offers: Sequence[ConsumedOffer],
+    settings: Settings,
 ) -> _Found:
     kind, fields = str(transaction.fields["TransactionType"]), transaction.fields
     signs = {amount > 0 for amount in rest.values()}
@@ -155,7 +159,11 @@ def _pooled(transaction: Transaction, rest: Mapping[str, Decimal], kind: str, si
 
 
 def _made(
-    transaction: Transaction, account: str, rest: Mapping[str, Decimal], own: Sequence[Consumed], settings: Settings
+    transaction: Transaction,
+    account: str,
+    rest: Mapping[str, Decimal],
+    own: Sequence[ConsumedOffer],
+    settings: Settings,
 ) -> _Found:
     """The account's own offers were taken; it may be the payment's destination, too."""
     movements: list[Movement] = []
@@ -172,10 +180,12 @@ def _made(
     return _Found(fills, movements, _adjustments(transaction, over, "rounding"), liquidity="maker")
 
 
-def _sent(transaction: Transaction, account: str, rest: Mapping[str, Decimal], own: Sequence[Consumed]) -> _Found:
+def _sent(transaction: Transaction, account: str, rest: Mapping[str, Decimal], own: Sequence[ConsumedOffer]) -> _Found:
     """The account paid somebody, and on its way the payment took offers of its own: what these leave over was sent."""
     fills = [
-        Exchanged(offer.sequence, offer.got, offer.gave) for offer in own if offer.got[1] > 0 and offer.gave[1] > 0
+        ExchangedAmounts(offer.sequence, offer.got, offer.gave)
+        for offer in own
+        if offer.got[1] > 0 and offer.gave[1] > 0
     ]
     sent = left_over(rest, fills)
     if len(sent) != 1 or any(amount > 0 for amount in sent.values()):
@@ -197,7 +207,7 @@ def _delivered(transaction: Transaction) -> object:
     return fields.get("Amount", fields.get("DeliverMax"))
 
 
-def _one_sided(transaction: Transaction, rest: Mapping[str, Decimal], offers: Sequence[Consumed]) -> _Found:
+def _one_sided(transaction: Transaction, rest: Mapping[str, Decimal], offers: Sequence[ConsumedOffer]) -> _Found:
     """A trade so small that the other side's balance did not move in its last digit."""
     if not offers:
         raise Odd("only one side of the trade moved, and no offer was taken")
@@ -272,7 +282,7 @@ def _rows(
     return rows
 
 
-def _quote(each: Exchanged, settings: Settings) -> str:
+def _quote(each: ExchangedAmounts, settings: Settings) -> str:
     """The asset that the other is priced in: the numeraire, else XRP, else the later name, whichever way the trade went."""
     assets = (each.came[0], each.went[0])
     return next((name for name in (settings.numeraire, settings.named(XRP)) if name in assets), max(assets))

@@ -19,7 +19,7 @@ Amounts = Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
-class Consumed:
+class ConsumedOffer:
     """An offer that a transaction took from.
 
     owner:    whose it is
@@ -35,7 +35,7 @@ class Consumed:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged:
+class ExchangedAmounts:
     """What a fill exchanged.
 
     sequence: of the offer; None: of none
@@ -50,7 +50,7 @@ class Exchanged:
     note: str | None = None
 
 
-def consumed_offers(nodes: Sequence[Node]) -> list[Consumed]:
+def consumed_offers(nodes: Sequence[Node]) -> list[ConsumedOffer]:
     """The offers that were taken from; not those that were only cancelled, or removed for want of funds. Raises Odd."""
     found = []
     for node in nodes:
@@ -66,11 +66,13 @@ def consumed_offers(nodes: Sequence[Node]) -> list[Consumed]:
         if type(sequence) is not int:
             raise Odd("an offer has no sequence")
         if sides["TakerGets"][1] > 0 or sides["TakerPays"][1] > 0:
-            found.append(Consumed(str(node.fields.get("Account")), sequence, sides["TakerGets"], sides["TakerPays"]))
+            found.append(
+                ConsumedOffer(str(node.fields.get("Account")), sequence, sides["TakerGets"], sides["TakerPays"])
+            )
     return found
 
 
-def taken(rest: Amounts, sequence: int | None, offers: Sequence[Consumed]) -> Exchanged | None:
+def taken(rest: Amounts, sequence: int | None, offers: Sequence[ConsumedOffer]) -> ExchangedAmounts | None:
     """The fill of one who took others' offers; None when nothing of one side moved. Raises Odd."""
     sides = _sides(rest)
     if sides is None:
@@ -80,10 +82,10 @@ def taken(rest: Amounts, sequence: int | None, offers: Sequence[Consumed]) -> Ex
         _difference(came, [offer.gave[1] for offer in offers if offer.gave[0] == came[0]]),
         _difference(went, [offer.got[1] for offer in offers if offer.got[0] == went[0]]),
     ]
-    return Exchanged(sequence, came, went, _joined(notes))
+    return ExchangedAmounts(sequence, came, went, _joined(notes))
 
 
-def made(rest: Amounts, offers: Sequence[Consumed]) -> list[Exchanged]:
+def made(rest: Amounts, offers: Sequence[ConsumedOffer]) -> list[ExchangedAmounts]:
     """The fills of one whose offers were taken. [] when nothing of one side moved. Raises Odd.
 
     The balances are the truth. What the offers say divides them: exactly where their sum is what the balance did, else in
@@ -105,17 +107,19 @@ def made(rest: Amounts, offers: Sequence[Consumed]) -> list[Exchanged]:
             raise Odd("the balances did not move as the account's offers say")
     went_parts, came_parts = _parts(went[1], gave), _parts(came[1], got)
     if went_parts is None or came_parts is None:
-        return [Exchanged(offers[0].sequence, came, went, _joined([note, f"of {len(offers)} offers together"]))]
+        return [ExchangedAmounts(offers[0].sequence, came, went, _joined([note, f"of {len(offers)} offers together"]))]
     return [
-        Exchanged(offer.sequence, (came[0], in_part), (went[0], out_part), note)
+        ExchangedAmounts(offer.sequence, (came[0], in_part), (went[0], out_part), note)
         for offer, in_part, out_part in zip(offers, came_parts, went_parts, strict=True)
     ]
 
 
-def _of_several_pairs(rest: Amounts, offers: Sequence[Consumed]) -> list[Exchanged]:
+def _of_several_pairs(rest: Amounts, offers: Sequence[ConsumedOffer]) -> list[ExchangedAmounts]:
     """Offers of different pairs in one transaction, as when one trade is bridged over XRP: each as it says itself."""
     found = [
-        Exchanged(offer.sequence, offer.got, offer.gave) for offer in offers if offer.got[1] > 0 and offer.gave[1] > 0
+        ExchangedAmounts(offer.sequence, offer.got, offer.gave)
+        for offer in offers
+        if offer.got[1] > 0 and offer.gave[1] > 0
     ]
     gross: dict[str, Decimal] = {}
     for each in found:
@@ -127,7 +131,7 @@ def _of_several_pairs(rest: Amounts, offers: Sequence[Consumed]) -> list[Exchang
     return found
 
 
-def left_over(rest: Amounts, fills: Sequence[Exchanged]) -> dict[str, Decimal]:
+def left_over(rest: Amounts, fills: Sequence[ExchangedAmounts]) -> dict[str, Decimal]:
     """What the fills do not account for, per asset."""
     found = dict(rest)
     for each in fills:

@@ -20,7 +20,7 @@ from engine import inbox
 from engine.bookkeeper import Bookkeeper
 from engine.capital import Movement, inject
 from engine.importers.items import Unreadable
-from engine.importers.reconcile.adjusting import Adjusted, Terms, adjust, reconciled
+from engine.importers.reconcile.adjusting import AdjustmentReport, Terms, adjust, reconciled
 from engine.importers.reconcile.balances import Balance, Balances, read_balances
 from engine.importers.reconcile.comparing import compare
 from engine.importers.times import TimeReader
@@ -54,11 +54,11 @@ def compared(keeper: Bookkeeper, balances: Balances, **prices: str) -> Any:
     return compare(keeper.database, BOOK, balances, at=None, now=keeper.now(), prices=given)
 
 
-def planned(keeper: Bookkeeper, most: str = "1", **balances: str) -> Adjusted:
+def planned(keeper: Bookkeeper, most: str = "1", **balances: str) -> AdjustmentReport:
     return reconciled(keeper, BOOK, stated(**balances), at=None, prices={}, most=Decimal(most))
 
 
-def adjusted(keeper: Bookkeeper, most: str = "1", **balances: str) -> Adjusted:
+def adjusted(keeper: Bookkeeper, most: str = "1", **balances: str) -> AdjustmentReport:
     terms = Terms("nightly", Decimal(most), "owner")
     return adjust(keeper, BOOK, planned(keeper, most, **balances), terms)
 

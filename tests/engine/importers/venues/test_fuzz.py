@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.importers.items import Contract, Kind, PassedOver, Quarantined, Row, Sample, Unreadable
+from engine.importers.items import Contract, Kind, PassedOver, QuarantinedRow, Row, Sample, Unreadable
 from engine.importers.venues import binance, coinbase, freqtrade, hummingbot, kraken, xrpl
 from tests.engine.importers.venues.ledger_objects import ISSUER, ME, account, line, offer, transaction
 from tests.engine.importers.venues.venues_support import read
@@ -142,7 +142,7 @@ def take(kind: Kind, text: str) -> None:
     except Unreadable:
         return
     for item in items:
-        assert isinstance(item, Row | Quarantined | PassedOver | Contract)
+        assert isinstance(item, Row | QuarantinedRow | PassedOver | Contract)
         assert not isinstance(item, Row) or item.facts
 
 

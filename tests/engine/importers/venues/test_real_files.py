@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.importers.items import Contract, Item, Kind, PassedOver, Quarantined, Row, Settings, Unreadable
+from engine.importers.items import Contract, Item, Kind, PassedOver, QuarantinedRow, Row, Settings, Unreadable
 from engine.importers.sources import sample_of, source_named
 from engine.importers.venues import binance, coinbase, freqtrade, hummingbot, kraken, xrpl
 from engine.importers.venues.kraken.names import asset_name
@@ -59,8 +59,8 @@ def test_each_transaction_moves_what_the_metadata_say() -> None:
     for name, transaction in expected("xrpl/expected_tx.json")["tx"].items():
         for account, changes in transaction["balance_changes"].items():
             items = read(xrpl.KIND, DATA / "xrpl" / "tx" / name, account=account)
-            if any(isinstance(item, Quarantined) for item in items):
-                quarantined.add((name, next(item.reason for item in items if isinstance(item, Quarantined))))
+            if any(isinstance(item, QuarantinedRow) for item in items):
+                quarantined.add((name, next(item.reason for item in items if isinstance(item, QuarantinedRow))))
                 assert net(items) == {}
             else:
                 assert net(items) == exact(changes), (name, account)
@@ -74,7 +74,7 @@ def test_account_tx_adds_up_to_the_closing_balance(account: str) -> None:
     figures = expected("xrpl/expected_account_tx.json")["accounts"][account]
     for path in sorted((DATA / "xrpl" / "account_tx").glob(f"{account}_*.json")):
         items = read(xrpl.KIND, path, account=account)
-        assert not [item for item in items if isinstance(item, Quarantined | Contract)]
+        assert not [item for item in items if isinstance(item, QuarantinedRow | Contract)]
         assert net(items) == exact(figures["delta"])
         per_transaction: dict[str, dict[str, Decimal]] = {}
         for item in items:
@@ -115,7 +115,7 @@ def test_a_whole_ledger_loses_its_fees_only() -> None:
     moved = Decimal(0)
     for account in {root["Account"] for root in roots}:
         items = read(xrpl.KIND, path, account=account)
-        assert not [item for item in items if isinstance(item, Quarantined)]
+        assert not [item for item in items if isinstance(item, QuarantinedRow)]
         moved = add(moved, net(items).get("XRP", Decimal(0)))
     assert moved == -sum((Decimal(each["Fee"]) for each in transactions), Decimal(0)).scaleb(-6)
     assert moved < 0
@@ -139,7 +139,7 @@ def test_csv_adds_up(name: str) -> None:
     items = read(kind, DATA / "csv" / name)
     assert net(items) == exact(figures.get("net") or figures["net_amount_minus_fee"])
     # Those of rotki's have made-up balances, which is said; nothing else is wrong in any of them.
-    odd = [item.reason for item in items if isinstance(item, Quarantined)]
+    odd = [item.reason for item in items if isinstance(item, QuarantinedRow)]
     assert all("the balance of" in reason for reason in odd)
     assert bool(odd) == ("rotki" in name)
     pending = [item for item in items if isinstance(item, PassedOver) and item.reason == "pending"]
@@ -150,7 +150,7 @@ def test_csv_adds_up(name: str) -> None:
 def test_rows_of_other_columns_than_the_header_are_refused() -> None:
     expected("csv/expected.json")
     items = read(kraken.KIND, DATA / "csv" / "kraken" / "trades_v001b_us_dates_header_mismatch.csv")
-    assert [item.reason for item in items if isinstance(item, Quarantined)] == [
+    assert [item.reason for item in items if isinstance(item, QuarantinedRow)] == [
         "the row has 13 cells, the header 12"
     ] * 2
     assert len(items) == 2

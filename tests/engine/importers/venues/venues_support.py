@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import IO, Any
 
-from engine.importers.items import Contract, Item, Kind, Movement, PassedOver, Quarantined, Row, Settings, Unreadable
+from engine.importers.items import Contract, Item, Kind, Movement, PassedOver, QuarantinedRow, Row, Settings, Unreadable
 from engine.importers.venues.reading import postings
 from ledger.amounts import amount_text
 from ledger.events import Adjustment, Fill
@@ -48,7 +48,7 @@ def rows(items: Iterable[Item]) -> list[Row]:
 
 def reasons(items: Iterable[Item]) -> list[str]:
     """Why rows were quarantined."""
-    return [item.reason for item in items if isinstance(item, Quarantined)]
+    return [item.reason for item in items if isinstance(item, QuarantinedRow)]
 
 
 def passed_over(items: Iterable[Item]) -> list[str]:
