@@ -419,9 +419,11 @@ def test_a_refusal_is_the_same_in_a_hostile_context(text: str) -> None:
         (Decimal("1E+20"), Refusal.AMOUNT_OUT_OF_RANGE, "at most 20 digits before the point"),
         (Decimal("1E-37"), Refusal.AMOUNT_TOO_PRECISE, "at most 36 digits after the point"),
         (Decimal("-Infinity"), Refusal.AMOUNT_MALFORMED, "digits 0-9"),
+        ("1,50", Refusal.AMOUNT_MALFORMED, "digits 0-9"),
+        ("1e20", Refusal.AMOUNT_OUT_OF_RANGE, "at most 20 digits before the point"),
     ],
 )
-def test_a_number_of_a_library_caller_is_shown_in_its_refusal(given: object, refusal: Refusal, expected: str) -> None:
+def test_an_amount_is_shown_as_given_in_its_refusal(given: object, refusal: Refusal, expected: str) -> None:
     with pytest.raises(Refused) as refused:
         parse_amount(given)
     assert refused.value.refusal is refusal
