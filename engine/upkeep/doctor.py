@@ -212,7 +212,7 @@ def _backups(what: Examination) -> Iterator[Point]:
     backups = [backup for backup in read_list(listed) if Path(backup.file).exists()]
     advice = "make one: `netbasis backup FILE`"
     if not backups:
-        yield Point("newest backup", State.NOTE, f"none that {listed.name} lists is there", advice)
+        yield Point("newest backup", State.NOTE, f"none: {listed.name} lists no backup that exists", advice)
         return
     newest = max(backups, key=lambda backup: backup.at)
     age = what.now - parse_time(newest.at)
