@@ -79,6 +79,13 @@ def test_the_token_of_a_file_is_asked_for(cli: Cli) -> None:
         assert get(address, headers=bearer | {"Host": "evil.example"})[0] == 421
 
 
+def test_where_it_listens_everywhere_it_prints_an_address_that_it_answers_to(cli: Cli) -> None:
+    cli.write("token", TOKEN)
+    with serving(cli, "--host", "0.0.0.0", "--token-file", "token") as (_, address):  # noqa: S104
+        assert address.startswith("http://localhost:")
+        assert get(address, headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
+
+
 @pytest.mark.parametrize(
     "options",
     [
