@@ -140,7 +140,7 @@ def _padded(cell: Cell, widest: int) -> Cell:
 
 def _cell(value: Any, column: str, links: Links) -> Cell:
     text = shown(value)
-    if value is None:
+    if value is None or value == "":
         return Cell(NOTHING, "none")
     link = links[column](value) if column in links else None
     if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
