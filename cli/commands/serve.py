@@ -20,6 +20,7 @@ PORT = 8750
 TOKEN_CHARACTERS = 16
 # The names that only this machine has.
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to tell it, not to listen there
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +72,7 @@ def serve(
         raise extra_missing("serve", error) from error
     named = target(context)
     token = _token(token_file)
-    names = [host, *(name or [])] if host not in ("0.0.0.0", "::") else list(name or [])  # noqa: S104
+    names = [host, *(name or [])] if host not in _EVERYWHERE else list(name or [])
     if token is None and any(each.lower() not in _LOOPBACK for each in [host, *names]):
         raise WrongUsage("others could read the ledger there: give --token-file, or leave out --host and --name")
     strategy = None if config is None else read_config(config)
@@ -81,7 +82,7 @@ def serve(
         days = zone_of(named, zone)
         site = Site(keeper.database, book, keeper.now, days, how, strategy, _say)
         kept = SiteCache(site)
-        typer.echo(f"the page is at {_address(listener)}; Ctrl-C ends it")
+        typer.echo(f"the page is at {_address(listener, names)}; Ctrl-C ends it")
         with suppress(KeyboardInterrupt):  # this is how one ends it
             Server(application(site, kept, Rules.of(names, token)), kept).run(sockets=[listener])
 
@@ -114,8 +115,11 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, names: list[str]) -> str:
+    """Where to look at it: where it listens, or, when that is everywhere, a name that it answers to."""
     host, port, *_ = listener.getsockname()
+    if host in _EVERYWHERE:
+        host = names[0] if names else "localhost"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 

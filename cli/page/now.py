@@ -144,7 +144,7 @@ def desk(site: Site, asked: PageRequest) -> dict[str, Any]:
     totals = [_totals(each, figures) for each in document["desks"]] if site.book is None else []
     return {
         "books": grid(Table(columns, rows), "Books", {"book": lambda name: asked.link("/", book=name)}),
-        "holdings": [(each["book"], _holdings(each, asked)) for each in shown],
+        "holdings": [(each["book"], _holdings(each, asked), each["missing_marks"]) for each in shown],
         "desks": totals,
     }
 

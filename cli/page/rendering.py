@@ -22,9 +22,11 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from cli.page.drawing import Chart
 from cli.shared.output import harmless
 from engine.reports import report
-from engine.reports.report import NOTHING, UNKNOWN, Figures, Report, Table, age
+from engine.reports.report import NOTHING, UNKNOWN, Figures, Report, Table, age, counted
 
 MOST_PAD = 40
+# So long a text stands on one line: a generated key, which is a UUID behind a word, breaks into five lines otherwise.
+SHORT = 48
 # A difference or a rate, which its report has made a text of.
 _SIGNED = re.compile(r"[+-]?\d+\.\d+( %)?", re.ASCII)
 STATIC = {
@@ -40,7 +42,7 @@ class Cell:
     """A cell of a table.
 
     text:    as people read it
-    kind:    `number`, `time`, `text` or `none`
+    kind:    `number`, `time`, `short` or `long` for a text, or `none`
     pad:     for a number, how many digits it lacks after the point, the point included
     link:    where it leads; None for nowhere
     is_low:  whether it is a number below 0
@@ -138,15 +140,16 @@ def _padded(cell: Cell, widest: int) -> Cell:
 
 def _cell(value: Any, column: str, links: Links) -> Cell:
     text = shown(value)
-    if value is None:
+    if value is None or value == "":
         return Cell(NOTHING, "none")
     link = links[column](value) if column in links else None
     if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
         return Cell(text, "number", link=link, is_low=value < 0)
     if isinstance(value, str) and _SIGNED.fullmatch(value):
         return Cell(text, "number", link=link, is_low=value.startswith("-"))
-    kind = "time" if isinstance(value, datetime) else "none" if value == UNKNOWN else "text"
-    return Cell(text, kind, link=link)
+    if value == UNKNOWN:
+        return Cell(text, "none", link=link)
+    return Cell(text, "time" if isinstance(value, datetime) else "short" if len(text) <= SHORT else "long", link=link)
 
 
 def shown(value: Any) -> str:
@@ -173,6 +176,7 @@ def environment() -> Environment:
     made.filters["shown"] = shown
     made.filters["harmless"] = harmless
     made.globals["age"] = age
+    made.globals["counted"] = counted
     made.globals["chart_rows"] = chart_rows
     made.globals["static"] = static_address
     made.globals["version"] = version("netbasis")

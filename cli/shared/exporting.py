@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from engine.exports.choosing import Choice
 
 EVENTS_AT_ONCE = 1000
+STDOUT = "-"
 
 FileOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "-o", "--output-file", metavar="FILE", help="Write to this file instead of stdout; it is replaced whole."
+        "-o", "--output-file", metavar="FILE", help="Write to this file instead of stdout (-); it is replaced whole."
     ),
 ]
 TypeOption: TypeAlias = Annotated[
@@ -62,7 +63,7 @@ def choice_of(
 
 
 def write_lines(lines: Iterable[str], file: str | None, what: str = "exporting") -> None:
-    """Write lines in UTF-8 to a file, or to stdout for None. The file is replaced when all of it is written.
+    """Write lines in UTF-8 to a file, or to stdout for None and `-`. The file is replaced when all of it is written.
 
     Raises WrongUsage for a place that cannot be written.
     """
@@ -74,7 +75,7 @@ def write_lines(lines: Iterable[str], file: str | None, what: str = "exporting")
                 if on_progress is not None and count % EVENTS_AT_ONCE == 0:
                     on_progress(count)
 
-        if file is None:
+        if file in (None, STDOUT):
             print_for_programs(counted())
         else:
             _replace(file, counted())
@@ -91,6 +92,8 @@ def part_of(file: str) -> Iterator[IO[bytes]]:
 
     Raises WrongUsage for a place that cannot be written.
     """
+    if file == STDOUT:
+        raise WrongUsage("this form cannot be written to stdout: name a file")
     wanted = Path(file)
     part = wanted.with_name(f".{wanted.name[:50]}.{uuid.uuid4().hex}")  # with the permissions that a new file gets
     try:

@@ -164,6 +164,13 @@ def test_a_file_takes_the_place_of_another_when_it_is_whole(desk: Cli, tmp_path:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_minus_is_stdout_and_no_file(desk: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert desk.here("export", "ndjson", "-o", "-").out == exported(desk)
+    assert_refused(desk.here("export", "parquet", "-o", "-"), 2, "usage", "cannot be written to stdout")
+    assert not (tmp_path / "-").exists()
+
+
 def test_a_table_for_a_spreadsheet_and_one_for_analytic_programs(desk: Cli, tmp_path: Path) -> None:
     ran = desk.here("export", "csv", "--type", "fill")
     assert ran.code == 0, ran.err

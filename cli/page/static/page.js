@@ -84,6 +84,13 @@ addEventListener("pagehide", rest);
 addEventListener("pageshow", follow);
 follow();
 
+// ---- on a narrow screen the tabs scroll: the one that is open is in sight
+const tab = document.querySelector("header nav [aria-current]");
+if (tab) {
+  const tabs = tab.closest("ul");
+  tabs.scrollLeft = tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2;
+}
+
 // ---- the chart: the figures of the point that is pointed at; a period that is dragged over
 function watch(chart) {
   const plot = chart.querySelector(".plot");

@@ -28,6 +28,11 @@ pytestmark = [
 ]
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>'\"><svg onload=alert(1)>"
 PATHS = [*PAGES, "/event?version=9", "/check", "/books", "/register?type=any&q=nothing", "/?as_of=9", "/nowhere"]
+# Tables that are wider than the place that they have.
+WIDER = (
+    "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+    ".map(e => e.getAttribute('aria-label'))"
+)
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
@@ -162,6 +167,16 @@ def test_no_page_is_wider_than_its_screen_and_no_number_is_cut(shown: Shown, wid
     assert backs == {"rgb(17, 21, 26)" if dark else "rgb(244, 245, 247)"}
 
 
+def test_on_a_narrow_screen_the_open_tab_is_in_sight(shown: Shown) -> None:
+    for path in ("/", "/gains", "/books"):
+        tab = shown.open(path, width=360)
+        box = tab.run(
+            "const b = document.querySelector('header nav [aria-current]').getBoundingClientRect(); return [b.left, b.right]"
+        )
+        assert box[0] >= 0, path
+        assert box[1] <= 360, path
+
+
 def test_the_points_of_a_column_stand_below_each_other(shown: Shown) -> None:
     tab = shown.open("/register")
     places = tab.run(
@@ -275,3 +290,32 @@ def test_it_prints_without_what_is_only_for_a_screen(shown: Shown) -> None:
     assert hidden == [True, True, True]
     assert tab.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     tab.devtools("Emulation.setEmulatedMedia", media="", features=[])
+
+
+def test_long_figures_and_keys_stand_whole_on_a_screen_and_on_paper(shown: Shown, tmp_path: Path) -> None:
+    with open_keeper(tmp_path) as keeper:
+        fine = "1234.123456789012345678"
+        keeper.append(BOOK, event("deposit", asset="RLUSD", amount=fine, basis_delta=fine))
+        keeper.append(BOOK, event("deposit", asset="XRP", amount="0.123456789012345678", price="1.3"))
+        keeper.append(
+            BOOK, fill("3238a8ea-d2a6-42b7-a9dc-9e76509e14e6", session_id="s" * 36, strategy="a strategy " * 9)
+        )
+        with served(page_of(keeper)) as address:
+            tab = shown.tab
+            tab.look(width=1600)
+            tab.open(address)
+            assert tab.run(f"return {WIDER}") == []
+            tab.open(f"{address}/register")
+            last = "document.querySelector('tbody tr:last-child')"  # a deposit, whose key is a UUID
+            assert tab.run(f"return {last}.getBoundingClientRect().height") < 40, "pixels: one line"
+            # A4 at 96 dots per inch, within the margins: upright, and on its side.
+            for path, width in (("/", 716), ("/register", 1045), ("/gains", 1045)):
+                tab.look(width=width)
+                tab.devtools("Emulation.setEmulatedMedia", media="print", features=[])
+                tab.open(address + path)
+                assert tab.run("return document.documentElement.scrollWidth") == width, path
+                assert tab.run(f"return {WIDER}") == [], path
+            tab.open(address)
+            figures = "return [...document.querySelectorAll('.tile dd')].map(e => e.getBoundingClientRect().height)"
+            assert max(tab.run(figures)) < 30, "pixels: no figure is broken onto two lines"
+            tab.devtools("Emulation.setEmulatedMedia", media="", features=[])

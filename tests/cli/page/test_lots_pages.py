@@ -150,3 +150,15 @@ def test_the_exposure_is_shown_against_its_limit(keeper: Bookkeeper) -> None:
     tight = page_of(keeper, strategy=Strategy(base_size_rlusd=Decimal(15), max_rlusd_exposure=balance, **other))
     assert "The ask is gated." in tight.get("/exposure").seen
     assert "--config" in page_of(keeper).get("/exposure").seen
+
+
+def test_what_cannot_be_valued_was_held_all_the_same(tmp_path: Path) -> None:
+    with open_keeper(tmp_path) as opened:
+        opened.append(BOOK, fill("f1", at="2026-01-01T00:00:00Z"))
+        opened.append(BOOK, fill("f2", at="2026-01-02T00:00:00Z", side="sell"))
+        page = page_of(opened)
+        seen = page.get("/returns?from=2026-01-01&to=2026-01-01").seen
+        assert "unknown: a moment cannot be valued for want of a mark" in seen
+        assert "There is no rate of a period" in seen
+        assert "Nothing was held" not in seen
+        assert re.search(r"unknown - 1 13.30 13.30 0.00 0 proceeds", page.get("/gains?group_by=session").seen), "a dash"

@@ -243,7 +243,11 @@ def test_several_books_are_listed_with_the_desks_total(tmp_path: Path) -> None:
         assert page.get("/").headers["location"] == "/books"
         books = page.get("/books")
         assert "/?book=other" in books.links()
-        assert re.search(r"The desk, live, in RLUSD main, other; .*? 15.50 15.50 0.00", books.seen)
+        assert re.search(r"The desk, live, in RLUSD main, other; transfers .*? 15.50 15.50 0.00", books.seen)
+        assert re.search(r"The desk, paper, in RLUSD paper\. ", books.seen), "nothing about transfers of one book"
+        assert "for want of a mark" not in books.seen
+        opened.append("other", event("deposit", asset="XRP", amount="1", price="2"))
+        assert "Its value is unknown for want of a mark: XRP." in page.get("/books").seen
         assert "5.50" in page.get("/?book=other").seen
         assert "/register?book=other" in page.get("/?book=other").links()
         alone = page_of(opened, book="other")
@@ -257,6 +261,14 @@ def test_an_empty_ledger_says_so(location: str) -> None:
         page = page_of(opened)
         assert page.get("/").headers["location"] == "/books"
         assert "The ledger has no book yet." in page.get("/books").seen
+
+
+def test_what_was_not_reported_and_the_tags_are_told_apart(tmp_path: Path) -> None:
+    with open_keeper(tmp_path) as opened:
+        version = opened.append(BOOK, fill("f", tags=["a b", "c"], fee_asset=None, fee_amount=None)).version
+        page = page_of(opened)
+        assert "Not counted: 1 fee not reported." in page.get("/").seen
+        assert "a b, c" in page.get(f"/event?version={version}").seen
 
 
 # ---- texts

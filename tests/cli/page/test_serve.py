@@ -7,12 +7,14 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from cli.page import server
 from tests.cli.page.page_support import page_of, served, streaming
 from tests.cli_support import Cli, assert_refused, deposit, ended
 from tests.script_server import ForkedScript
@@ -77,6 +79,13 @@ def test_the_token_of_a_file_is_asked_for(cli: Cli) -> None:
         assert get(address, headers=bearer)[0] == 200
         assert get(address, headers=bearer | {"Host": "ledger.example.com"})[0] == 200
         assert get(address, headers=bearer | {"Host": "evil.example"})[0] == 421
+
+
+def test_where_it_listens_everywhere_it_prints_an_address_that_it_answers_to(cli: Cli) -> None:
+    cli.write("token", TOKEN)
+    with serving(cli, "--host", "0.0.0.0", "--token-file", "token") as (_, address):  # noqa: S104
+        assert address.startswith("http://localhost:")
+        assert get(address, headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -146,6 +155,27 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page that is served by a thread of this process."""
     with open_keeper(Path(tmp_path_factory.mktemp("served"))) as keeper, served(page_of(keeper)) as found:
         yield found
+
+
+def test_who_never_ends_a_request_does_not_keep_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "IDLE_S", 1)
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 4)
+    with open_keeper(tmp_path) as keeper, served(page_of(keeper)) as found, ExitStack() as stack:
+        host, port = found.removeprefix("http://").split(":")
+        slow = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(5)]
+        began = time.monotonic()
+        asked = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+        slow[1].sendall(asked)
+        slow[2].sendall(asked + b"Content-Length: 9\r\n\r\n")
+        closed = False
+        while not closed and time.monotonic() < began + 10:
+            try:
+                slow[1].sendall(b"X: y\r\n")  # a little now and then
+                time.sleep(0.2)
+            except ConnectionError:
+                closed = True
+        assert closed
+        assert get(found)[0] == 200
 
 
 @pytest.mark.parametrize(
