@@ -212,7 +212,9 @@ def _backups(what: Examination) -> Iterator[Point]:
     backups = [backup for backup in read_list(listed) if _is_there(backup)]
     advice = "make one: `netbasis backup FILE`"
     if not backups:
-        yield Point("newest backup", State.NOTE, f"none: {listed.name} lists no backup that is there as it was made", advice)
+        yield Point(
+            "newest backup", State.NOTE, f"none: {listed.name} lists no backup that is there as it was made", advice
+        )
         return
     newest = max(backups, key=lambda backup: backup.at)
     age = what.now - parse_time(newest.at)
