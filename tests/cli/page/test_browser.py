@@ -305,7 +305,8 @@ def test_long_figures_and_keys_stand_whole_on_a_screen_and_on_paper(shown: Shown
             tab.look(width=1600)
             tab.open(address)
             assert tab.run(f"return {WIDER}") == []
-            figures = "return [...document.querySelectorAll('.tile dd:not(.none)')].map(e => e.getBoundingClientRect().height)"
+            known = "document.querySelectorAll('.tile dd:not(.none)')"
+            figures = f"return [...{known}].map(e => e.getBoundingClientRect().height)"
             assert max(tab.run(figures)) < 40, "pixels: no figure is broken onto two lines"
             tab.look(width=1280)
             assert max(tab.run(figures)) < 40
