@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.bookkeeper import Bookkeeper
 from engine.reports import history
 from engine.reports.history import History, Point
+from engine.reports.plot import curve
 from engine.views import NOW, Moment, view_at
 from ledger.amounts import subtract
 from ledger.events import event_from
@@ -183,3 +184,6 @@ def test_while_a_basis_is_unknown_no_profit_is_known(tmp_path: Path) -> None:
         for point in points:
             basis = view_at(keeper.database, BOOK, Moment(as_of=point.at), now=LATER).state.basis
             assert point.is_known == basis.is_known
+        with keeper.database.reading() as connection:
+            drawn = [(point.is_known, point.profit) for point in curve(connection, BOOK, "RLUSD")]
+        assert drawn == [(point.is_known, point.profit) for point in points], "so in the picture of `summary --plot`"
