@@ -16,7 +16,6 @@ from decimal import Decimal
 from engine.reports.capital import Movement
 from engine.reports.history import Point
 from engine.reports.report import UNKNOWN, shown
-from ledger.amounts import subtract
 
 WIDTH, HEIGHT, LOW_HEIGHT = 1000, 300, 110
 MOST_POINTS = 400
@@ -78,7 +77,7 @@ def chart(points: Sequence[Point], moved: Sequence[Movement], numeraire: str) ->
     across = _Across(first, last)
     basis = [float(point.net_basis) for point in points]
     equity = [None if point.equity is None else float(point.equity) for point in points]
-    gained = [_gained(point) for point in points]
+    gained = [point.profit for point in points]
     places = [across.place(point.at) for point in points]
     up = _Up([*basis, *(each for each in equity if each is not None)], HEIGHT)
     low = _Up([0.0, *(float(each) for each in gained if each is not None)], LOW_HEIGHT)
@@ -95,10 +94,6 @@ def chart(points: Sequence[Point], moved: Sequence[Movement], numeraire: str) ->
         said=_said(points, gained, len(moved), numeraire),
         rows=[_row(point, each) for point, each in _some(points, gained)],
     )
-
-
-def _gained(point: Point) -> Decimal | None:
-    return None if point.equity is None else subtract(point.equity, point.net_basis)
 
 
 class _Across:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,11 +25,12 @@ from sqlalchemy import Connection, Row, select
 
 from engine.views import NOW, Moment
 from ledger import store
-from ledger.amounts import ZERO, add, total, value
+from ledger.amounts import ZERO, add, subtract, total, value
 from ledger.book import Book
 from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.times import CLOCK_TOLERANCE, EPOCH
+from projections.basis import INITIAL_BASIS_KEY
 
 ANCHOR_EVERY = 5_000
 MOST_STRETCHES = 4_096
@@ -50,6 +51,9 @@ _COLUMNS = tuple(
         "price",
         "basis_delta",
         "starting_value_delta",
+        "unknown_bases",
+        "key",
+        "reverses",
     )
 )
 
@@ -72,26 +76,43 @@ BEGINNING = Anchor(0, {}, ZERO)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A book after what had happened by `at`, in the numeraire. `equity` is None while an asset held has no mark."""
+    """A book after what had happened by `at`, in the numeraire.
+
+    equity:      None while an asset held has no mark
+    is_known:    whether net basis is complete, as in `projections.basis`; without it no profit is known
+    """
 
     at: datetime
     equity: Decimal | None
     net_basis: Decimal
+    is_known: bool = True
+
+    @property
+    def profit(self) -> Decimal | None:
+        """Equity − net basis; None where it is unknown."""
+        return None if self.equity is None or not self.is_known else subtract(self.equity, self.net_basis)
 
 
 @dataclass(slots=True)
 class _Stretch:
-    """What happened in a stretch of time. `marks`: by asset the newest, as (at, version, price)."""
+    """What happened in a stretch of time. `marks`: by asset the newest, as (at, version, price).
+
+    unknown_bases, initial_bases: by how many they changed.
+    """
 
     last_at: datetime
     moved: dict[str, Decimal] = field(default_factory=dict)
     basis: Decimal = ZERO
+    unknown_bases: int = 0
+    initial_bases: int = 0
     marks: dict[str, tuple[datetime, int, Decimal]] = field(default_factory=dict)
 
     def merge(self, other: _Stretch) -> None:
         """Take in what happened in another."""
         self.last_at = max(self.last_at, other.last_at)
         self.basis = add(self.basis, other.basis)
+        self.unknown_bases += other.unknown_bases
+        self.initial_bases += other.initial_bases
         for asset, delta in other.moved.items():
             self.moved[asset] = add(self.moved.get(asset, ZERO), delta)
         for asset, mark in other.marks.items():
@@ -116,6 +137,7 @@ class History:
         self._starting_value = ZERO
         self._stretches: dict[int, _Stretch] = {}
         self._shift = 0
+        self._initial_bases: set[int] = set()
         # The marks that are reversed, as of this version; later reversals are met on the way.
         self._reversed: frozenset[int] = frozenset()
         self._reversed_as_of = 0
@@ -152,15 +174,25 @@ class History:
         for asset, delta in moved:
             self._balances[asset] = add(self._balances.get(asset, ZERO), delta)
         self._starting_value = add(self._starting_value, row.starting_value_delta)
-        if not (moved or is_mark or row.basis_delta):
+        initial_bases = self._initial_bases_of(row)
+        if not (moved or is_mark or row.basis_delta or initial_bases):
             return
         stretch = self._stretch(row.at)
         for asset, delta in moved:
             stretch.moved[asset] = add(stretch.moved.get(asset, ZERO), delta)
         stretch.basis = add(stretch.basis, row.basis_delta)
+        stretch.unknown_bases += row.unknown_bases
+        stretch.initial_bases += initial_bases
         if is_mark:
             mark = (row.at, row.version, row.price)
             stretch.marks[row.asset] = max(stretch.marks.get(row.asset, mark), mark)
+
+    def _initial_bases_of(self, row: Row[Any]) -> int:
+        """By how many an event changes the initial bases that stand."""
+        if row.type == "basis_commit" and row.key.split("#")[0] == INITIAL_BASIS_KEY:
+            self._initial_bases.add(row.version)
+            return 1
+        return -1 if row.reverses in self._initial_bases else 0
 
     def _stretch(self, at: datetime) -> _Stretch:
         number = (at - EPOCH) // _MICROSECOND
@@ -197,7 +229,7 @@ class History:
             if (end is not None and point.at >= end) or point.at > limit:
                 break
             if start is not None and point.at < start:
-                found = [Point(start, point.equity, point.net_basis)]
+                found = [replace(point, at=start)]
             else:
                 found.append(point)
         return _thinned(found, most)
@@ -205,13 +237,16 @@ class History:
     def _course(self) -> Iterator[Point]:
         balances: dict[str, Decimal] = {}
         prices: dict[str, Decimal] = {self.book.numeraire: Decimal(1)}
-        net_basis = ZERO
+        net_basis, unknown_bases, initial_bases = ZERO, 0, 0
         for _, stretch in sorted(self._stretches.items()):
             for asset, delta in stretch.moved.items():
                 balances[asset] = add(balances.get(asset, ZERO), delta)
             prices.update({asset: price for asset, (_, _, price) in stretch.marks.items()})
             net_basis = add(net_basis, stretch.basis)
-            yield Point(stretch.last_at, _equity(balances, prices), net_basis)
+            unknown_bases += stretch.unknown_bases
+            initial_bases += stretch.initial_bases
+            is_known = unknown_bases == 0 or initial_bases > 0
+            yield Point(stretch.last_at, _equity(balances, prices), net_basis, is_known)
 
 
 def _equity(balances: Mapping[str, Decimal], prices: Mapping[str, Decimal]) -> Decimal | None:

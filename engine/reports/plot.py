@@ -26,6 +26,7 @@ from ledger.amounts import ZERO, add, shown_amount, subtract, total, value
 from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.times import CLOCK_TOLERANCE
+from projections.basis import INITIAL_BASIS_KEY
 
 # More points than the picture has pixels across draw nothing more.
 MAX_POINTS = 2000
@@ -43,7 +44,7 @@ class Point:
     """A book after what had happened by `at`; in the numeraire. `equity` is None while a mark is missing.
 
     `capital`: the type of the capital event that it is, a reversal's being the reversed event's; None for others.
-    `moved`: what that event moved, in the numeraire.
+    `moved`: what that event moved, in the numeraire. `is_known`: whether net basis is complete; else no profit is known.
     """
 
     at: datetime
@@ -51,22 +52,35 @@ class Point:
     net_basis: Decimal
     capital: str | None
     moved: Decimal
+    is_known: bool = True
+
+    @property
+    def profit(self) -> Decimal | None:
+        """Equity − net basis; None where it is unknown."""
+        return None if self.equity is None or not self.is_known else subtract(self.equity, self.net_basis)
 
 
 def points(rows: Iterable[Row[Any]], numeraire: str, reversed_marks: Container[int] = frozenset()) -> Iterator[Point]:
     """A point for each event that moves equity or basis; rows in order of time, then version."""
     balances: dict[str, Decimal] = {}
     marks: dict[str, Decimal] = {numeraire: Decimal(1)}
-    net_basis = ZERO
+    net_basis, unknown_bases = ZERO, 0
+    initial_bases: set[int] = set()
     for row in rows:
         if row.type == "mark" and row.version not in reversed_marks:
             marks[row.asset] = row.price
         for asset, delta in _postings(row):
             balances[asset] = add(balances.get(asset, ZERO), delta)
         net_basis = add(net_basis, row.basis_delta)
+        unknown_bases += row.unknown_bases
+        if row.type == "basis_commit" and row.key.split("#")[0] == INITIAL_BASIS_KEY:
+            initial_bases.add(row.version)
+        initial_bases.discard(row.reverses)
         is_capital = row.effect_of in _MARKERS
         moved = row.basis_delta if row.effect_of == "basis_commit" else row.net_deposits_delta
-        yield Point(row.at, _equity(balances, marks), net_basis, row.effect_of if is_capital else None, moved)
+        capital = row.effect_of if is_capital else None
+        is_known = unknown_bases == 0 or bool(initial_bases)
+        yield Point(row.at, _equity(balances, marks), net_basis, capital, moved, is_known)
 
 
 def _postings(row: Row[Any]) -> Iterator[tuple[str, Decimal]]:
@@ -151,7 +165,7 @@ def _draw_lines(worth: Axes, profit: Axes, found: list[Point]) -> None:
     # Decimals all the way: the library makes of them the places on the picture.
     equity: Any = [_UNKNOWN if point.equity is None else point.equity for point in found]
     basis: Any = [point.net_basis for point in found]
-    gained: Any = [_UNKNOWN if point.equity is None else subtract(point.equity, point.net_basis) for point in found]
+    gained: Any = [_UNKNOWN if point.profit is None else point.profit for point in found]
     worth.step(times, equity, where="post", color=_EQUITY, linewidth=1.4, label="equity (total value)")
     worth.step(times, basis, where="post", color=_BASIS, linewidth=1.4, linestyle="--", label="net basis")
     profit.step(times, gained, where="post", color=_PROFIT, linewidth=1.2)

@@ -71,7 +71,7 @@ def test_the_tiles_and_balances_are_those_of_the_commands(
     )
     for name in names:
         expected = "unknown" if pnl[name] is None else decimals(pnl[name])
-        assert re.search(rf">{name.replace('_', ' ')}</dt>\s*<dd[^>]*>{re.escape(expected)}", answer.text), name
+        assert re.search(rf">{name.replace('_', ' ')}\b[^\n]*</dt>\s*<dd[^>]*>{re.escape(expected)}", answer.text), name
     for row in balances["balances"]:
         for part in ("asset", "total", "fills", "capital", "adjustments"):
             assert f">{row[part] if part == 'asset' else decimals(row[part])}<" in answer.text
@@ -94,7 +94,7 @@ def test_an_unknown_figure_says_why(tmp_path: Path) -> None:
     with open_keeper(tmp_path) as opened:
         opened.append(BOOK, fill("f:1"))
         seen = page_of(opened).get("/").seen
-    assert "total value unknown for want of a mark: XRP" in seen
+    assert "total value RLUSD unknown for want of a mark: XRP" in seen
 
 
 def test_the_marks_have_their_age_and_lead_to_their_events(page: Page) -> None:
@@ -463,5 +463,5 @@ def test_a_past_moment_of_a_long_log_is_read_from_segments_or_refused(
         assert "Version 12:" in seen
         assert "is drawn only for logs of up to" in seen
         pnl = cli.here("pnl", "--as-of", "12", "--engine", "rows", "-O", "json").json
-        assert f"total pnl {decimals(pnl['total_pnl'])} RLUSD" in seen
+        assert f"total pnl RLUSD {decimals(pnl['total_pnl'])}" in seen
         assert page.get("/exposure?as_of=12").status == 200

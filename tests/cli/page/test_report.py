@@ -46,7 +46,7 @@ def test_it_has_the_figures_of_the_commands(cli: Cli, keeper: Bookkeeper, period
     pnl = cli.here("pnl", *(period or ("--from", "2000")), "-O", "json", target=ledger, now=NOW).json
     for name in ("net_deposits", "total_value", "total_pnl", "net_basis", "withdrawn_profit"):
         expected = "unknown" if pnl["end"][name] is None else decimals(pnl["end"][name])
-        assert re.search(rf">{name.replace('_', ' ')}</dt>\s*<dd[^>]*>{re.escape(expected)}", found.text), name
+        assert re.search(rf">{name.replace('_', ' ')}\b[^\n]*</dt>\s*<dd[^>]*>{re.escape(expected)}", found.text), name
     for command in ("gains", "returns"):
         ran = cli.here(command, *period, target=ledger, now=NOW)
         for line in filter(re.compile(r"\d").search, ran.out.splitlines()):

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from engine.bookkeeper import Bookkeeper
 from engine.reports import history
 from engine.reports.history import History, Point
+from engine.reports.plot import curve
 from engine.views import NOW, Moment, view_at
 from ledger.amounts import subtract
+from ledger.events import event_from
+from projections.basis import INITIAL_BASIS_KEY
 from projections.pnl import pnl
 from tests.ledger.database.store_support import append_sample, fill
 from tests.support import BOOK, START, event, log_of, open_keeper
@@ -62,7 +65,7 @@ def test_each_point_is_what_a_view_of_that_time_says(keeper: Bookkeeper) -> None
     assert len(points) > EVENTS / 2
     for point in points:
         view = view_at(keeper.database, BOOK, Moment(as_of=point.at), now=LATER)
-        assert point.net_basis == view.state.basis.net_basis
+        assert (point.net_basis, point.is_known) == (view.state.basis.net_basis, view.state.basis.is_known)
         standing = [
             stored
             for stored in log_of(keeper)
@@ -162,3 +165,25 @@ def test_a_course_is_the_same_on_both_engines(keeper: Bookkeeper, location: str,
     with open_keeper(tmp_path, location=location) as opened:
         opened.append_all(BOOK, [stored.event for stored in log_of(keeper, after=1)])
         assert all_points(course(opened)) == all_points(course(keeper))
+
+
+def test_while_a_basis_is_unknown_no_profit_is_known(tmp_path: Path) -> None:
+    steps: list[tuple[dict[str, object], bool]] = [
+        ({"type": "deposit", "asset": "RLUSD", "amount": "100", "basis_unknown": True}, False),
+        ({"type": "basis_commit", "basis_delta": "90", "key": INITIAL_BASIS_KEY}, True),
+        ({"type": "reversal", "reverses": 3}, False),
+        ({"type": "basis_commit", "basis_delta": "95", "key": f"{INITIAL_BASIS_KEY}#2"}, True),
+        ({"type": "reversal", "reverses": 2}, True),
+    ]
+    with open_keeper(tmp_path) as keeper:
+        for second, (fields, _) in enumerate(steps):
+            keeper.append(BOOK, event_from({"at": f"2026-01-01T00:00:0{second}Z", **fields}))
+        points = all_points(course(keeper))
+        assert [point.is_known for point in points] == [is_known for _, is_known in steps]
+        assert [point.profit for point in points] == [None, Decimal(10), None, Decimal(5), Decimal(-95)]
+        for point in points:
+            basis = view_at(keeper.database, BOOK, Moment(as_of=point.at), now=LATER).state.basis
+            assert point.is_known == basis.is_known
+        with keeper.database.reading() as connection:
+            drawn = [(point.is_known, point.profit) for point in curve(connection, BOOK, "RLUSD")]
+        assert drawn == [(point.is_known, point.profit) for point in points], "so in the picture of `summary --plot`"
