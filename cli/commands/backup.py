@@ -37,7 +37,12 @@ def backup(
     named = target(context)
     named.stays = "there is no backup of that name"
     with Database.open(named.location(), "read") as database, progress("backing up") as on_progress:
-        done = back_up(database, file, now=named.now, on_progress=on_progress)
+        try:
+            done = back_up(database, file, now=named.now, on_progress=on_progress)
+        except OSError:
+            if file.exists():  # it gets its name when it is proved
+                named.stays = f"the backup {file} is there and checked, but it is not in the list that `doctor` reads"
+            raise
     named.stays = f"the backup {file} is there"
     books = ", ".join(f"{shown(book.book)} at {book.version}" for book in done.backup.books)
     lines = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from engine.upkeep.copying import copy_book
 from ledger import store
 from ledger.database import whole_file
 from ledger.database.connections import Database, translated
-from ledger.errors import Refusal, shown
+from ledger.errors import Refusal, StorageError, StorageFault, shown
 from ledger.progress import OnProgress
 from ledger.refusal_texts import refuse
 from ledger.times import time_text
@@ -49,14 +50,14 @@ def back_up(source: Database, file: Path, *, now: datetime, on_progress: OnProgr
     """Back a ledger up into a new file with mode 0600, and add it to the ledger's list.
 
     `now`: the time of the backup. Raises Refused `backup_exists`, `backup_unsound`, `book_unknown`, `file_unreadable`;
-    StorageError; OSError.
+    StorageError; OSError, also for a backup that is there, and could not be listed.
     """
     file = file.absolute()
     if file.exists() or file.is_symlink() or whole_file.leftovers(file):
         refuse(Refusal.BACKUP_EXISTS, file=shown(str(file)))
     listed_in = list_file(source.location, file.parent)
     read_list(listed_in)  # before the work, not after it
-    with whole_file.new_file(file, "part") as made:
+    with whole_file.new_file(file, "part") as made, space_of(made):
         _copy(source, made, on_progress)
         checked = prove(made, now, on_progress)
         whole_file.in_one_file(made)
@@ -68,6 +69,17 @@ def back_up(source: Database, file: Path, *, now: datetime, on_progress: OnProgr
             refuse(Refusal.BACKUP_EXISTS, file=shown(str(file)))
     add_to_list(listed_in, backup)
     return BackupReport(backup, listed_in, [note for book in checked.books for note in book.notes])
+
+
+@contextmanager
+def space_of(made: Path) -> Iterator[None]:
+    """Within it a disk that is full is that of the copy, whatever the error names: nothing else is written."""
+    try:
+        yield
+    except StorageError as error:
+        if error.fault is StorageFault.DATABASE_FULL:
+            error.what = f"the disk of {shown(str(made.parent))} has no room for the copy"
+        raise
 
 
 def _copy(source: Database, made: Path, on_progress: OnProgress | None) -> None:

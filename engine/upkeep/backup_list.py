@@ -56,7 +56,7 @@ def list_file(location: str, folder: Path) -> Path:
     """Where the list of a ledger's backups stands. `folder`: of the backups, for a server's database."""
     if is_url(location):
         return folder.absolute() / f"{make_url(location).database or 'ledger'}{SUFFIX}"
-    path = Path(location).absolute()
+    path = Path(location).resolve()  # a ledger has one list, whatever links lead to it
     return path.with_name(path.name + SUFFIX)
 
 

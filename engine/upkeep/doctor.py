@@ -20,7 +20,7 @@ from engine import schema
 from engine.reports.report import Report, Table, counted
 from engine.schema_proof import check_schema
 from engine.upkeep.backup import heads
-from engine.upkeep.backup_list import list_file, read_list
+from engine.upkeep.backup_list import Backup, list_file, read_list
 from ledger.database import whole_file
 from ledger.database.connections import Database
 from ledger.errors import NetbasisError, shown
@@ -186,7 +186,7 @@ def _space(what: Examination) -> Iterator[Point]:
             size = connection.scalar(text("SELECT pg_database_size(current_database())"))
         yield Point("space", State.OK, f"the database has {_megabytes(size)}; ask the server's system how much is free")
         return
-    path = Path(what.location).absolute()
+    path = Path(what.location).resolve()
     size, wal = path.stat().st_size, Path(f"{path}-wal")
     of_wal = wal.stat().st_size if wal.exists() else 0
     free = shutil.disk_usage(path.parent).free
@@ -209,10 +209,10 @@ def _megabytes(size: int | None) -> str:
 
 def _backups(what: Examination) -> Iterator[Point]:
     listed = what.backups or list_file(what.location, Path.cwd())
-    backups = [backup for backup in read_list(listed) if Path(backup.file).exists()]
+    backups = [backup for backup in read_list(listed) if _is_there(backup)]
     advice = "make one: `netbasis backup FILE`"
     if not backups:
-        yield Point("newest backup", State.NOTE, f"none that {listed.name} lists is there", advice)
+        yield Point("newest backup", State.NOTE, f"none that {listed.name} lists is there as it was made", advice)
         return
     newest = max(backups, key=lambda backup: backup.at)
     age = what.now - parse_time(newest.at)
@@ -223,9 +223,17 @@ def _backups(what: Examination) -> Iterator[Point]:
     yield Point("newest backup", State.OK if is_new else State.NOTE, found, None if is_new else advice)
 
 
+def _is_there(backup: Backup) -> bool:
+    """Whether there is a file of its name and size; its contents are proved when it is restored."""
+    try:
+        return Path(backup.file).stat().st_size == backup.bytes
+    except OSError:
+        return False
+
+
 def _transactions(what: Examination) -> Iterator[Point]:
     if what.database.dialect == "sqlite":
-        path = Path(what.location).absolute()
+        path = Path(what.location).resolve()
         with what.database.reading():
             pass
         others = [pid for pid in whole_file.holders(path) if pid != os.getpid()]

@@ -20,7 +20,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check_ledger
 from engine.proof.request import NAMES, CheckRequest
 from engine.reports.findings import finding_line
-from engine.upkeep.backup import heads, prove, upgrade
+from engine.upkeep.backup import heads, prove, space_of, upgrade
 from engine.upkeep.backup_list import BackedUpBook
 from engine.upkeep.copying import copy_book
 from ledger import store
@@ -58,9 +58,9 @@ def restore(location: str, file: Path, *, now: datetime, on_progress: OnProgress
 
     Raises Refused `restore_loses`, `ledger_in_use`, `backup_unsound`, `book_unknown`; StorageError; OSError.
     """
-    target = Path(location).absolute()
+    target = Path(location).resolve()  # of a link, the ledger that it leads to
     beside = file.absolute() if is_url(location) else target
-    with whole_file.new_file(beside, "restoring") as made:
+    with whole_file.new_file(beside, "restoring") as made, space_of(made):
         with Database.open(str(file), "read") as backup, translated(backup), closing(sqlite3.connect(made)) as copy:
             copy.execute("PRAGMA synchronous = OFF")
             with backup.reading() as connection:
@@ -115,8 +115,12 @@ def require_contained(found: list[BackedUpBook], copied: Database) -> None:
             stored = store.find_event(connection, there.book, there.version) if there.book in names else None
             if stored is not None and stored.hash.hex() == there.hash:
                 continue
-            backed_up = store.require_book(connection, there.book)[1].version if there.book in names else None
-            at = "the backup does not have the book" if backed_up is None else f"its head there is at {backed_up}"
+            if there.book not in names:
+                at = "the backup does not have the book"
+            elif stored is not None:
+                at = "it has another event there"
+            else:
+                at = f"its head there is at {store.require_book(connection, there.book)[1].version}"
             refuse(Refusal.RESTORE_LOSES, book=shown(there.book), version=there.version, at=at)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +89,43 @@ def test_a_backup_is_one_private_file_with_every_event_and_it_is_listed(desk: Cl
     assert ran.json["sha256"] == listed.sha256
     assert "segments are not part" in desk.here("backup", str(desk.folder / "c.db")).out
     assert len(read_list(list_file(desk.location, desk.folder))) == 2
+
+
+@ON_A_FILE
+def test_a_backup_that_cannot_be_listed_is_said_to_be_there(desk: Cli) -> None:
+    listed_in = list_file(desk.location, desk.folder)
+    listed_in.with_name(f"{listed_in.name}.{os.getpid()}").mkdir()  # where the new list would be written
+    ran = desk.here("backup", str(desk.folder / "b.db"))
+    assert_refused(ran, 4, "input_output_failed")
+    assert "b.db is there and checked, but it is not in the list" in ran.err
+    assert heads_at(str(desk.folder / "b.db")) == heads_at(desk.location)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk without room for a ledger; the test is skipped where none can be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@ON_A_FILE
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_full_disk_is_said_to_be_that_of_the_copy(desk: Cli, small_disk: Path, command: str) -> None:
+    """Not that of the ledger or the backup that is read, whose disk has room."""
+    made = backed_up(desk)
+    target = desk.location if command == "backup" else str(small_disk / "new.db")
+    words = (command, str(small_disk / "c.db") if command == "backup" else made)
+    ran = desk.here(*words, target=("--db", target))
+    assert_refused(ran, 4, "database_full", f"the disk of '{small_disk}'")
+    assert list(small_disk.iterdir()) == []
 
 
 @pytest.mark.parametrize("engine", ["postgres"], indirect=True)
@@ -286,6 +325,24 @@ def test_what_cannot_be_compared_is_not_replaced(desk: Cli, damage: Callable[[Pa
     desk.db.rename(desk.folder / "aside.db")
     assert desk.here("restore", path).code == 0
     assert events_of(desk.location) == events_of(path)
+
+
+@ON_A_FILE
+def test_of_a_link_the_ledger_that_it_leads_to_is_restored_and_listed(desk: Cli) -> None:
+    """The link stays; a file in its place would leave whoever uses the other name with another ledger."""
+    link = desk.folder / "link.db"
+    link.symlink_to(desk.location)
+    assert desk.here("backup", str(desk.folder / "b.db"), target=("--db", str(link))).code == 0
+    assert [Path(each.file).name for each in read_list(list_file(desk.location, desk.folder))] == ["b.db"]
+    before = Path(desk.location).stat().st_ino
+    ran = desk.here("restore", str(desk.folder / "b.db"), target=("--db", str(link)))
+    assert ran.code == 0, ran.err
+    assert link.is_symlink()
+    assert Path(desk.location).stat().st_ino != before
+    (kept,) = desk.folder.glob("*.replaced-*")
+    assert kept.name.startswith(Path(desk.location).name)
+    assert not kept.is_symlink()
+    assert kept.stat().st_ino == before
 
 
 @ON_A_FILE

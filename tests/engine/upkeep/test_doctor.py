@@ -94,6 +94,10 @@ def _backup_gone(desk: Desk) -> None:
     (desk.folder / "b.db").unlink()
 
 
+def _backup_cut(desk: Desk) -> None:
+    (desk.folder / "b.db").write_bytes((desk.folder / "b.db").read_bytes()[:-4096])
+
+
 def _later_release(desk: Desk) -> None:
     with raw_access(desk.location) as raw:
         raw.execute("INSERT INTO event_types VALUES ('fill', 9, '9.1.0')")
@@ -105,6 +109,7 @@ TROUBLES: list[tuple[Callable[[Desk], None], str, State, str, str]] = [
     (_guard_dropped, "schema objects", State.WRONG, "missing", "check"),
     (_index_added, "schema objects", State.WRONG, "richer", "find out who"),
     (_backup_gone, "newest backup", State.NOTE, "none", "backup FILE"),
+    (_backup_cut, "newest backup", State.NOTE, "as it was made", "backup FILE"),
     (_later_release, "schema", State.WRONG, "fill/9", "install"),
 ]
 
