@@ -28,6 +28,7 @@ from sqlalchemy import (
 from ledger.amounts import amount_text
 from ledger.database.columns import EXACT_TEXT, UtcTime, exact_sum
 from ledger.database.tables import books
+from ledger.errors import StorageError
 from ledger.mapper import require_sound
 from ledger.times import time_text
 
@@ -134,7 +135,11 @@ def has_segments(connection: Connection, book: str) -> bool:
 def _read(connection: Connection, book: str) -> Iterator[Segment]:
     query = select(segments).where(segments.c.book == book).order_by(segments.c.first_version)
     for row in connection.execute(query):
-        require_sound(row, segments)
+        try:
+            require_sound(row, segments)
+        except StorageError as error:
+            error.what = f"the manifest's row of the segment {row.first_version}–{row.last_version} cannot be read"
+            raise
         yield Segment(*row)
 
 

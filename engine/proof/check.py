@@ -28,6 +28,7 @@ from engine.proof.ranges_lane import workers_for
 from engine.proof.request import (
     NAMES,
     PROJECTIONS_MATCH,
+    SEGMENTS,
     CheckRequest,
     ExpectedHead,
 )
@@ -162,6 +163,9 @@ class _LedgerCheck:
         ledger.books.extend(self._check_book(book, known) for book in names)
         if not ledger.books:
             ledger.books.append(CheckReport(None, Head(0, GENESIS_HASH, BEGINNING), [], []))
+        others = sum(head.book not in (None, *names) for head in wanted.kept_heads)
+        if name is not None and others:
+            ledger.books[0].notes.append(f"{others} of the kept heads are of other books, which are not checked here")
         ledger.findings[:0] = self._wanted_of_schema()
         return ledger
 
@@ -177,7 +181,7 @@ class _LedgerCheck:
         with self._unless_damaged(findings):
             sealed = None
             if self._locate is not None:
-                sealed = _sealed_part(self._connection, name, self._wanted, self._locate)
+                sealed = _sealed_part(self._connection, name, self._wanted, self._locate, findings)
             run = Pass(self._connection, name, self._wanted, known, sealed, self._address, self._whole)
             findings.extend(run.findings())
             head, notes = run.prover.head, run.lines()
@@ -275,8 +279,10 @@ def _require_segments(connection: Connection, names: Sequence[str]) -> None:
         refuse(Refusal.SEGMENTS_MISSING, actual=", ".join(names))
 
 
-def _sealed_part(connection: Connection, name: str, wanted: CheckRequest, locate: Locate) -> SealedPart | None:
-    """What of a book is sealed; None where nothing is, or where the book's row cannot be read."""
+def _sealed_part(
+    connection: Connection, name: str, wanted: CheckRequest, locate: Locate, findings: list[Finding]
+) -> SealedPart | None:
+    """What of a book is sealed; None for nothing, and where its row or the manifest (a finding) is unreadable."""
     if not has_segments(connection, name):
         return None
     from engine.proof.sealed import sealed_part
@@ -285,4 +291,12 @@ def _sealed_part(connection: Connection, name: str, wanted: CheckRequest, locate
         book, head = store.require_book(connection, name)
     except (StorageError, Refused):
         return None
-    return sealed_part(connection, book, head, locate, in_columns=wanted.engine == "columns")
+    try:
+        return sealed_part(connection, book, head, locate, in_columns=wanted.engine == "columns")
+    except StorageError as error:
+        if error.fault is not StorageFault.EVENT_UNREADABLE:
+            raise
+        if SEGMENTS in wanted.only:
+            detail = f"{error.what}: no segment of the book is used"
+            findings.append(Finding(SEGMENTS, None, detail, str(error.expected), str(error.actual)))
+        return None

@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
+import fcntl
 import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
+from typing import IO
 
 import orjson
 
@@ -86,14 +91,26 @@ def token_of(head: Head, signature: bytes | None) -> str:
 
 
 def read_heads(path: Path) -> list[ExpectedHead]:
-    """The heads in a file, in its order. Raises Refused `file_unreadable`, `heads_malformed`."""
+    """The heads in a file, in its order. Raises Refused `file_unreadable`; `heads_malformed`, also where there is none."""
     try:
         with path.open("rb") as opened:
-            content = opened.read(_MOST_BYTES)
+            found = _parse_heads(opened)
     except OSError as error:
         raise Refused(Refusal.FILE_UNREADABLE, f"the file of heads {path} cannot be read", actual=str(error)) from error
-    numbered = enumerate(content.splitlines(), 1)
-    return [_parse_line(line, number) for number, line in numbered if line.strip()]
+    if not found:
+        raise Refused(
+            Refusal.HEADS_MALFORMED,
+            f"there is no head in {path}",
+            advice="it proves nothing: keep a head in it with `netbasis head --append`, or find out who emptied it",
+        )
+    return found
+
+
+def _parse_heads(opened: IO[bytes] | FileIO) -> list[ExpectedHead]:
+    content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise Refused(Refusal.HEADS_MALFORMED, f"a file of heads has at most {_MOST_BYTES} bytes")
+    return [_parse_line(line, number) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
 
 
 def _parse_line(line: bytes, number: int) -> ExpectedHead:
@@ -118,10 +135,36 @@ def _parse_line(line: bytes, number: int) -> ExpectedHead:
 def append_head(path: Path, book: str, head: Head, signature: bytes | None, *, now: datetime) -> bool:
     """Add a head to a file, on the disk; False, and nothing is done, when it is the newest of its book there already.
 
-    Raises Refused `head_fell_back` when the file has a later head of the book, or another one of this version;
-    `heads_malformed`, `file_unreadable`; OSError.
+    A signed head is added to an unsigned one. Of several programs one adds at a time, and a line that does not fit on the
+    disk is taken back. Raises Refused `head_fell_back` when the file has a later head of the book, or another one of this
+    version; `heads_malformed`, `file_unreadable`; OSError.
     """
-    kept = [known for known in (read_heads(path) if path.exists() else []) if known.book == book]
+    is_new = not path.exists()
+    try:
+        opened = os.open(path, os.O_APPEND | os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except IsADirectoryError as error:
+        raise Refused(Refusal.FILE_UNREADABLE, f"the file of heads {path} cannot be read", actual=str(error)) from error
+    with FileIO(opened, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        kept = [known for known in _parse_heads(file) if known.book == book]
+        _require_no_later(kept, book, head)
+        if kept and kept[-1].version == head.version and (signature is None or kept[-1].signature is not None):
+            return False
+        fields: dict[str, object] = {
+            "at": time_text(now),
+            "book": book,
+            "hash": head.hash.hex(),
+            "version": head.version,
+        }
+        if signature is not None:
+            fields["signature"] = base64.b64encode(signature).decode()
+        _add_line(file, orjson.dumps(fields, option=orjson.OPT_SORT_KEYS) + b"\n", path)
+    if is_new:
+        fsync_path(path.absolute().parent)
+    return True
+
+
+def _require_no_later(kept: Sequence[ExpectedHead], book: str, head: Head) -> None:
     for known in kept:
         is_later = known.version is not None and known.version > head.version
         if is_later or (known.version == head.version and known.hash != head.hash):
@@ -132,21 +175,23 @@ def append_head(path: Path, book: str, head: Head, signature: bytes | None, *, n
                 book=shown(book),
                 place=known.place,
             )
-    if kept and kept[-1].version == head.version:
-        return False
-    fields: dict[str, object] = {"at": time_text(now), "book": book, "hash": head.hash.hex(), "version": head.version}
-    if signature is not None:
-        fields["signature"] = base64.b64encode(signature).decode()
-    is_new = not path.exists()
-    opened = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+
+
+def _add_line(file: FileIO, line: bytes, path: Path) -> None:
+    """Add a line behind the last one, which an editor may have left without its end; all of it, or nothing."""
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(size - 1)
+        if file.read(1) != b"\n":
+            line = b"\n" + line
     try:
-        os.write(opened, orjson.dumps(fields, option=orjson.OPT_SORT_KEYS) + b"\n")
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-    if is_new:
-        fsync_path(path.absolute().parent)
-    return True
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def out_of_order(heads: Sequence[ExpectedHead]) -> Iterator[Finding]:

@@ -137,8 +137,28 @@ def test_heads_of_all_books_are_proved_in_their_order(desk: Cli) -> None:
     kept.write_text(json.dumps({**json.loads(second), "book": "gone"}) + "\n")
     ran = desk.here("check", "--heads", str(kept), target=everything)
     assert (ran.code, "the book 'gone', of which a head was kept" in ran.out) == (1, True)
-    kept.write_text(first.replace('"book":"main"', '"book":"zz"'))
+    forged = first.replace('"book":"main"', '"book":"zz"')
+    kept.write_text(forged)
     assert desk.here("check", "--heads", str(kept), target=everything).code == 1
+    ran = desk.here("check", "--heads", str(kept), target=(*everything, "--book", "main"))
+    assert (ran.code, "1 of the kept heads are of other books" in ran.err) == (0, True)
+
+
+def test_a_head_that_is_signed_later_vouches_for_the_line_before(desk: Cli) -> None:
+    private, public = key_files(desk.folder, "desk")
+    kept = str(desk.folder / "heads.ndjson")
+    assert desk.here("head", "--append", kept).code == 0
+    assert "line 1 is not signed" in desk.here("check", "--heads", kept, "--verify", public).out
+    assert desk.here("head", "--append", kept, "--sign", private).code == 0
+    assert desk.here("check", "--heads", kept, "--verify", public).out == ""
+
+
+def test_a_file_that_was_emptied_is_no_proof(desk: Cli) -> None:
+    kept = desk.folder / "heads.ndjson"
+    kept.write_bytes(b"")
+    assert_refused(desk.here("check", "--heads", str(kept)), 1, "heads_malformed", "no head in")
+    assert desk.here("head", "--append", str(kept)).code == 0
+    assert desk.here("check", "--heads", str(kept)).out == ""
 
 
 def _write_encrypted(folder: Path) -> str:

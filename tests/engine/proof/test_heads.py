@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import suppress
+import resource
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -85,6 +89,66 @@ def test_heads_are_added_to_a_file_once_each(tmp_path: Path) -> None:
         ("other", 2, SIGNATURE, "line 2"),
         ("main", 9, None, "line 3"),
     ]
+
+
+def test_a_head_may_be_signed_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "heads.ndjson"
+    assert append_head(path, "main", head_at(3), None, now=START)
+    assert append_head(path, "main", head_at(3), SIGNATURE, now=START)
+    assert not append_head(path, "main", head_at(3), SIGNATURE, now=START)
+    assert not append_head(path, "main", head_at(3), None, now=START)
+    assert [head.signature for head in read_heads(path)] == [None, SIGNATURE]
+
+
+@pytest.mark.parametrize("end", [b"", b"\r", b"\n\n"])
+def test_a_head_gets_a_line_of_its_own_whatever_the_file_ends_with(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "heads.ndjson"
+    append_head(path, "main", head_at(3), None, now=START)
+    path.write_bytes(path.read_bytes().rstrip() + end)
+    append_head(path, "main", head_at(4), None, now=START)
+    assert [head.version for head in read_heads(path)] == [3, 4]
+
+
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path: Path, room: int) -> None:
+    """A part of a line would be no head, and the file refused from then on."""
+    path = tmp_path / "heads.ndjson"
+    append_head(path, "main", head_at(3), None, now=START)
+    before = path.read_bytes()
+    with largest_file(len(before) + room), pytest.raises(OSError, match=r"large|space"):
+        append_head(path, "main", head_at(4), None, now=START)
+    assert path.read_bytes() == before
+    assert append_head(path, "main", head_at(4), None, now=START)
+
+
+@contextmanager
+def largest_file(most: int) -> Iterator[None]:
+    """Within it this process cannot write a file beyond so many bytes, as on a disk that is nearly full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_heads_that_are_added_at_once_all_stand_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "heads.ndjson"
+    books = [f"book{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda book: append_head(path, book, head_at(3), None, now=START), books))
+    assert sorted(str(head.book) for head in read_heads(path)) == books
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_a_file_without_a_head_proves_nothing(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "heads.ndjson"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match="no head") as refused:
+        read_heads(path)
+    assert refused.value.refusal is Refusal.HEADS_MALFORMED
 
 
 @pytest.mark.parametrize("later", [Head(2, hash_of(2), START), Head(3, hash_of(4), START)], ids=["cut", "rewritten"])
