@@ -79,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     seed = SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     wanted = given.only.split(",")
+    if unknown := [name for name in wanted if name not in PARTS]:
+        parser.error(f"no such part: {unknown[0]!r}; there are {', '.join(PARTS)}")
     shares = sum(PARTS[name][1] for name in wanted)
     print(
         f"seed {seed}; to repeat: python -m torture --minutes {given.minutes:g} --seed {seed} --only {given.only}",
