@@ -26,6 +26,7 @@ from engine.columns.believed import Believed
 from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.sealing import Sealing, seal, store_of
+from engine.columns.segment_file import difference
 from engine.importers.items import Sample, Settings, Unreadable
 from engine.importers.kinds import LEGACY, MODULES, kind_named
 from engine.importers.legacy.importing import ImportRequest, import_legacy
@@ -35,11 +36,12 @@ from engine.proof.columns_lane import ColumnsLane, DuckSource
 from engine.proof.heads import read_heads
 from ledger import store
 from ledger.amounts import amount_text, parse_amount, shown_amount
-from ledger.book import Book, Head
+from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Database
 from ledger.database.log_columns import SEGMENTS
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Opened
+from ledger.integrity.raw_log import raw_range
 from ledger.parsing import parse_line
 from ledger.rules import complete
 from ledger.spans import parse_span
@@ -266,6 +268,9 @@ def segments(data: bytes) -> None:
         state_of_sums(sealed.duck.rows(_SUMS))
     for _ in ColumnsLane(sealed.connection, found).items(sealed.source):
         pass
+    store_of_segment = found.store(found.entered[0])
+    rows = raw_range(sealed.connection, "main", 1, 10)
+    difference(store_of_segment, found.file(found.entered[0]), "main", rows, first=1, start_hash=GENESIS_HASH)
 
 
 TARGETS: Mapping[str, Target] = {

@@ -136,7 +136,7 @@ def difference(
 ) -> str | None:
     """Where a segment's file says something else than the rows of its range; None where it says the same.
 
-    Every value of every column is compared. A row group is in memory. Raises StorageError as `write_segment`; OSError.
+    Every value of every column is compared. A row group is in memory. Raises StorageError as `write_segment`.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -155,8 +155,8 @@ def difference(
                     if not group.column(column).equals(expected.column(column)):
                         return f"another {column} between version {version} and {version + group.num_rows - 1}"
                 version += group.num_rows
-    except pa.ArrowException as error:
-        return f"something that cannot be read: {error}"
+    except (pa.ArrowException, OSError) as error:  # OSError: a page that cannot be decoded
+        return f"something that cannot be read: {str(error).partition(chr(10))[0]}"
     if left.num_rows or any(batches):
         return f"no version {version}"
     return None
