@@ -22,7 +22,7 @@ from cli.page.application import PAGES
 from cli.shared.config import read_settings
 from cli.shared.usage import WrongUsage
 from engine.bookkeeper import Bookkeeper
-from engine.columns.believed import Believed
+from engine.columns.believed import TrustedSegments
 from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.sealing import Sealing, seal, store_of
@@ -233,10 +233,10 @@ class _Sealed:
     duck: Duck
     source: DuckSource
 
-    def believed(self) -> Believed:
+    def believed(self) -> TrustedSegments:
         """The segment, believed whatever its file holds."""
         locate = partial(store_of, self.database)
-        return Believed(self.connection, self.book, self.head, locate, is_hashed=True)
+        return TrustedSegments(self.connection, self.book, self.head, locate, is_hashed=True)
 
 
 @cache
@@ -250,7 +250,7 @@ def _sealed() -> _Sealed:
     connection = _OPEN.enter_context(database.reading())
     book, head = store.require_book(connection, "main")
     duck = _OPEN.enter_context(duckdb_session())
-    found = Believed(connection, book, head, partial(store_of, database))
+    found = TrustedSegments(connection, book, head, partial(store_of, database))
     source = DuckSource(duck, found, None, END, ())
     return _Sealed(database, connection, book, head, next(_folder().rglob("*.parquet")), duck, source)
 

@@ -197,7 +197,10 @@ def _forged(keeper: Bookkeeper, path: Path, row: int, **values: Any) -> None:
     rows = table.to_pylist()
     for name, value in values.items():
         rows[row][name] = value
-    parquet.write_table(table.from_pylist(rows, schema=table.schema), path)
+    any_value = table.schema
+    for place, field in enumerate(any_value):
+        any_value = any_value.set(place, field.with_nullable(True))
+    parquet.write_table(table.from_pylist(rows, schema=any_value), path)
     fitting = {"hash": hashlib.sha256(path.read_bytes()).digest(), "size": path.stat().st_size}
     with keeper.database.writing() as connection:
         query = text("UPDATE segments SET sha256 = :hash, size = :size WHERE first_version = 11")
@@ -206,6 +209,8 @@ def _forged(keeper: Bookkeeper, path: Path, row: int, **values: Any) -> None:
 
 FORGED: list[dict[str, Any]] = [
     {"version": 12},
+    {"version": None},
+    {"type": None},
     {"at": START.replace(year=2020)},
     {"recorded_at": START.replace(year=2020)},
     {"session_id": "forged"},
