@@ -72,8 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default=",".join(TARGETS))
     options = parser.parse_args(given)
+    names = options.only.split(",")
+    if unknown := [name for name in names if name not in TARGETS]:
+        parser.error(f"no such target: {unknown[0]!r}; there are {', '.join(TARGETS)}")
     total = broken = 0
-    for name in options.only.split(","):
+    for name in names:
         executions, seconds, wrong = run(name, max(1, int(TARGETS[name].runs * options.share)), options.seed)
         total += executions
         broken += bool(wrong)

@@ -9,37 +9,46 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO
+
+from sqlalchemy import Connection
 
 from cli.page.application import PAGES
 from cli.shared.config import read_settings
 from cli.shared.usage import WrongUsage
 from engine.bookkeeper import Bookkeeper
-from engine.columns.sealing import Sealing, seal
+from engine.columns.believed import TrustedSegments
+from engine.columns.dialects import text_for
+from engine.columns.duck import Duck, EngineFailed, duckdb_session
+from engine.columns.sealing import Sealing, seal, store_of
+from engine.columns.segment_file import difference
 from engine.importers.items import Sample, Settings, Unreadable
 from engine.importers.kinds import LEGACY, MODULES, kind_named
 from engine.importers.legacy.importing import ImportRequest, import_legacy
 from engine.paper.strategy_config import parse_strategy
 from engine.paper.tape import read_tape
-from engine.proof.check import check_ledger
+from engine.proof.columns_lane import ColumnsLane, DuckSource
 from engine.proof.heads import read_heads
-from engine.proof.request import CheckRequest
+from ledger import store
 from ledger.amounts import amount_text, parse_amount, shown_amount
-from ledger.book import Book
+from ledger.book import GENESIS_HASH, Book, Head
 from ledger.database.connections import Database
+from ledger.database.log_columns import SEGMENTS
 from ledger.errors import NetbasisError, Refused
 from ledger.events import Opened
+from ledger.integrity.raw_log import raw_range
 from ledger.parsing import parse_line
 from ledger.rules import complete
 from ledger.spans import parse_span
 from ledger.stored import decode_body, encode_body
 from ledger.texts import KEY_CHARACTERS, normal_tx_hash, parse_asset, parse_text
-from ledger.times import parse_time, time_text
+from ledger.times import END, parse_time, time_text
+from projections.sums import NotSummed, state_of_sums, sums
 from tests.cli.page.page_support import Page, page_of
 from tests.ledger.database.store_support import append_sample
 from tests.support import TickingClock
@@ -209,23 +218,59 @@ def queries(data: bytes) -> None:
     assert answer.status in (200, 307, 400, 404, 413), (answer.status, page.said)
 
 
+_OPEN = ExitStack()  # as long as the process
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A ledger with one segment, open to be read; the segment's file; a DuckDB, and what asks it about the segment."""
+
+    database: Database
+    connection: Connection
+    book: Book
+    head: Head
+    file: Path
+    duck: Duck
+    source: DuckSource
+
+    def believed(self) -> TrustedSegments:
+        """The segment, believed whatever its file holds."""
+        locate = partial(store_of, self.database)
+        return TrustedSegments(self.connection, self.book, self.head, locate, is_hashed=True)
+
+
 @cache
-def _sealed() -> tuple[Database, Path]:
-    """A ledger whose first events are sealed, and the file of the segment."""
+def _sealed() -> _Sealed:
     location = _folder() / "sealed.db"
     with Bookkeeper.open(str(location), "create", clock=TickingClock()) as keeper:
         keeper.open_book("main", Opened(mode="live"))
         append_sample(keeper)
         seal(keeper.database, "main", Sealing(None, lambda: NOW, 10))
-    return Database.open(str(location), "read"), next(_folder().rglob("*.parquet"))
+    database = _OPEN.enter_context(Database.open(str(location), "read"))
+    connection = _OPEN.enter_context(database.reading())
+    book, head = store.require_book(connection, "main")
+    duck = _OPEN.enter_context(duckdb_session())
+    found = TrustedSegments(connection, book, head, partial(store_of, database))
+    source = DuckSource(duck, found, None, END, ())
+    return _Sealed(database, connection, book, head, next(_folder().rglob("*.parquet")), duck, source)
+
+
+_SUMS = text_for("duckdb", sums(SEGMENTS))
 
 
 def segments(data: bytes) -> None:
-    """A sealed segment whose bytes are others: what the check says of it is a finding, or a note, or the program's error."""
-    database, file = _sealed()
-    file.write_bytes(data)
-    with suppress(NetbasisError):
-        check_ledger(database, None, CheckRequest(engine="columns"))
+    """A segment with other bytes whose hash the manifest has: summed, proved or passed over, and never a bug's error."""
+    sealed = _sealed()
+    sealed.file.write_bytes(data)
+    found = sealed.believed()
+    with suppress(EngineFailed, NotSummed):
+        sealed.duck.use(found.store(found.entered[0]), [found.file(found.entered[0])])
+        state_of_sums(sealed.duck.rows(_SUMS))
+    for _ in ColumnsLane(sealed.connection, found).items(sealed.source):
+        pass
+    store_of_segment = found.store(found.entered[0])
+    rows = raw_range(sealed.connection, "main", 1, 10)
+    difference(store_of_segment, found.file(found.entered[0]), "main", rows, first=1, start_hash=GENESIS_HASH)
 
 
 TARGETS: Mapping[str, Target] = {
@@ -240,5 +285,5 @@ TARGETS: Mapping[str, Target] = {
     "importers": Target(importers, 100_000, 1000),
     "legacy": Target(legacy, 4_000, 20_000),
     "queries": Target(queries, 5_000, 200),
-    "segments": Target(segments, 300, 20_000),
+    "segments": Target(segments, 1_500, 20_000),
 }

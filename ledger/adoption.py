@@ -59,7 +59,7 @@ def require_prefix(head: Head, source: StoredEvent | None) -> None:
         raise Refused(
             Refusal.COPY_DIFFERS,
             "the target holds another history of this book",
-            expected=str(source) if source else "a copy that is not longer than its source",
+            expected=f"{source.version}:{source.hash.hex()}" if source else "a copy that is not longer than its source",
             actual=str(head),
             advice="copy into another database; compare the two with `netbasis head` and `netbasis check`",
         )

@@ -82,7 +82,10 @@ def alike_events(rows: Iterable[Any]) -> list[StoredEvent]:
 
     They are in the order in which the first event of each group stands in the log.
     """
-    return [_event(row) for row in sorted(rows, key=lambda row: row.first_version)]
+    try:
+        return [_event(row) for row in sorted(rows, key=lambda row: row.first_version)]
+    except (TypeError, ValueError, AttributeError) as error:  # a file that was forged lacks what every event has
+        raise NotSummed(f"a sum lacks a value: {error}") from error
 
 
 def state_of_sums(rows: Iterable[Any], state: BookState = EMPTY) -> BookState:

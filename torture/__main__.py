@@ -1,9 +1,10 @@
 """`make torture`: kills, crashed servers, lost power, failing disks, racing writers, for as long as it is given.
 
-    python -m torture [--minutes 60] [--seed N] [--only PART,…]
+    python -m torture [--minutes 60] [--seed N] [--only PART,…] [--commands NAME,…]
 
 Prints its seed first and its figures last; exit 1 when something did not hold. A run with the same seed tries the same,
-as far as the machine allows: the moments of kills and losses are drawn from it. Tampering is `python -m torture.tampering`.
+as far as the machine allows: what is tried, and when, is drawn from the seed; how much of it, the minutes decide. Tampering
+is `python -m torture.tampering`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from ledger.errors import NetbasisError
 from torture.figures import Figures
 
 
-def _kills(engine: str) -> Callable[[Random, Path, float, Figures], None]:
-    def part(dice: Random, folder: Path, until: float, figures: Figures) -> None:
+def _kills(engine: str) -> Callable[..., None]:
+    def part(dice: Random, folder: Path, until: float, figures: Figures, commands: Sequence[str] = ()) -> None:
         from torture.kills import Killer, run
 
-        run(Killer(dice, folder, engine), figures, until)  # type: ignore[arg-type] # one of the two
+        run(Killer(dice, folder, engine), figures, until, commands)  # type: ignore[arg-type] # one of the two
 
     return part
 
@@ -60,7 +61,7 @@ def _isolation(dice: Random, folder: Path, until: float, figures: Figures) -> No
 
 
 # Each with its share of the time.
-PARTS: dict[str, tuple[Callable[[Random, Path, float, Figures], None], int]] = {
+PARTS: dict[str, tuple[Callable[..., None], int]] = {
     "kills-sqlite": (_kills("sqlite"), 4),
     "kills-postgres": (_kills("postgres"), 2),
     "servers": (_servers, 1),
@@ -70,18 +71,32 @@ PARTS: dict[str, tuple[Callable[[Random, Path, float, Figures], None], int]] = {
 }
 
 
+def require_known(parser: argparse.ArgumentParser, commands: Sequence[str]) -> None:
+    """Ends the program when a command is none that is killed."""
+    from torture.kills import SCENARIOS
+
+    if unknown := [name for name in commands if name not in SCENARIOS]:
+        parser.error(f"no such command: {unknown[0]!r}; there are {', '.join(SCENARIOS)}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts, print what they counted; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--commands", default="", help="kill these only, such as seal,append")
     given = parser.parse_args(arguments)
     seed = SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     wanted = given.only.split(",")
+    if unknown := [name for name in wanted if name not in PARTS]:
+        parser.error(f"no such part: {unknown[0]!r}; there are {', '.join(PARTS)}")
+    commands = given.commands.split(",") if given.commands else []
+    require_known(parser, commands)
+    more = f" --commands {given.commands}" if commands else ""
     shares = sum(PARTS[name][1] for name in wanted)
     print(
-        f"seed {seed}; to repeat: python -m torture --minutes {given.minutes:g} --seed {seed} --only {given.only}",
+        f"seed {seed}; to repeat: python -m torture --minutes {given.minutes:g} --seed {seed} --only {given.only}{more}",
         flush=True,
     )
     figures = Figures()
@@ -92,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         until = started + given.minutes * 60 * share / shares
         try:
-            part(Random(f"{seed}-{name}"), folder, until, figures)  # noqa: S311
+            own = {"commands": commands} if name.startswith("kills") else {}
+            part(Random(f"{seed}-{name}"), folder, until, figures, **own)  # noqa: S311
         except (AssertionError, OSError, NetbasisError) as error:
             figures.broken.append(f"{name} ended with {type(error).__name__}: {error}")
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)

@@ -116,7 +116,7 @@ def _rebuild(folder: Path, engine: Engine) -> Trial:
 
 def _seal(folder: Path, engine: Engine) -> Trial:
     cli = _new(folder, engine, EVENTS)
-    return Trial(cli, ["seal", "--events", "20"], cli.location)
+    return Trial(cli, ["seal", "--events", "20", "--to", str(folder / "segments")], cli.location)
 
 
 def _copy(folder: Path, engine: Engine) -> Trial:

@@ -99,13 +99,15 @@ def _wrong(path: Path, told: int) -> str | None:
         return str(error)
 
 
-def power_losses(dice: Random, folder: Path, until: float, figures: Figures, synchronous: str = "FULL") -> int:
-    """Let the power go at random moments until the time is over; how often something was lost."""
+def power_losses(
+    dice: Random, folder: Path, until: float, figures: Figures, synchronous: str = "FULL", least: int = 1
+) -> int:
+    """Let the power go at random moments until the time is over, at least so many times; how often something was lost."""
     place = folder / f"day-{synchronous}"
     place.mkdir()
     disk, start = recorded(place, synchronous)
     count = losses = 0
-    while time.monotonic() < until or count < 1:
+    while time.monotonic() < until or count < least:
         cut = dice.randrange(1, len(disk.log) + 1)
         told = max((operation.offset for operation in disk.log[:cut] if operation.kind == "ack"), default=2)
         files = after_power_loss(disk.log[:cut], start, dice)

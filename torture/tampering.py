@@ -13,7 +13,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -60,16 +60,34 @@ class _Done(Exception):
     """Nothing of it stays."""
 
 
-def run(location: str, coverage: Coverage, *, share: int = 1, first: int = 0) -> None:
-    """All crude and consistent tampering with the ledger at a location; or with every so many-th of the crude."""
+@contextlib.contextmanager
+def opened(location: str, coverage: Coverage, share: int, first: int) -> Iterator[Table]:
+    """A table on the ledger at a location, of which nothing stays."""
     with Database.open(location, "write") as database, contextlib.suppress(_Done), database.writing() as connection:
         if database.dialect == "sqlite":
             connection.execute(text("PRAGMA defer_foreign_keys = ON"))
             connection.execute(text("PRAGMA ignore_check_constraints = ON"))
-        table = Table(connection, database, coverage, share, first)
+        yield Table(connection, database, coverage, share, first)
+        raise _Done
+
+
+def run(location: str, coverage: Coverage, *, share: int = 1, first: int = 0) -> None:
+    """All crude and consistent tampering with the ledger at a location; or with every so many-th of the crude."""
+    with opened(location, coverage, share, first) as table:
         for kind in (event_columns, projection_columns, book_columns, log_rows, schema_objects, consistent):
             kind(table)
-        raise _Done
+
+
+def run_sealed(
+    location: str, folder: Path, coverage: Coverage, dice: Random, *, share: int = 1, first: int = 0
+) -> None:
+    """All tampering with the segments of the ledger at a location, which is sealed into a folder before."""
+    from torture.tampering_segments import seal_all, sealed_parts
+
+    with Database.open(location, "write") as database:
+        seal_all(database, folder)
+    with opened(location, coverage, share, first) as table:
+        sealed_parts(table, folder, dice)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--flips", type=int, default=2000)
     given = parser.parse_args(arguments)
+    again = f"python -m torture.tampering --engine {given.engine} --seed {given.seed} --flips {given.flips}"
+    print(f"seed {given.seed}; to repeat: {again}", flush=True)
     coverage = Coverage()
     engine: Engine = given.engine
     folder = Path(tempfile.mkdtemp(prefix="netbasis-tampering-"))
@@ -88,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(location, coverage)
         if engine == "sqlite":
             flipped_bytes(Path(location), coverage, Random(given.seed), given.flips)  # noqa: S311
+        run_sealed(location, folder, coverage, Random(given.seed))  # noqa: S311
         forget(location)
     finally:
         shutil.rmtree(folder)

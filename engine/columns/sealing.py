@@ -10,9 +10,10 @@ and the next one goes on behind the last row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection
@@ -186,12 +187,17 @@ def _state_before(connection: Connection, book: Book, before: list[Segment]) -> 
     return fold_range(connection, book.name, EMPTY, Selection(range(1, last + 1)), until=last)
 
 
+def manifest_document(book: Book, found: Sequence[Segment]) -> dict[str, Any]:
+    """What `_manifest.json` says of the segments of a book in one place."""
+    terms = {term: getattr(book, term) for term in TERMS}
+    return {"book": book.name, "terms": terms, "segments": [each.as_document() for each in found]}
+
+
 def _write_manifest(store: Store, book: Book, found: list[Segment]) -> None:
     """Write `_manifest.json` beside the segments: what a reader without the database has to know of them."""
     if not found:
         return
-    terms = {term: getattr(book, term) for term in TERMS}
-    document = {"book": book.name, "terms": terms, "segments": [each.as_document() for each in found]}
+    document = manifest_document(book, found)
     folder = folder_of(book.name)
     with store.writing(folder) as temporary:
         temporary.touch(mode=0o600)

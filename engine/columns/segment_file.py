@@ -131,6 +131,44 @@ def _up_to(batches: Iterator[Sequence[RawRow]], columns: _Columns, most: int) ->
             yield columns.take(batch)
 
 
+def difference(
+    store: Store, name: str, book: str, rows: Iterable[Sequence[RawRow]], *, first: int, start_hash: bytes
+) -> str | None:
+    """Where a segment's file says something else than the rows of its range; None where it says the same.
+
+    Every value of every column is compared. A row group is in memory. Raises StorageError as `write_segment`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    columns, batches = _Columns(book, first, start_hash), iter(rows)
+    left, version = arrow_schema().empty_table(), first
+    try:
+        with store.files.open_input_file(store.path(name)) as opened, parquet.ParquetFile(opened) as file:
+            for number in range(file.num_row_groups):
+                group = file.read_row_group(number)
+                left = pa.concat_tables([left, *_tables(batches, columns, group.num_rows - left.num_rows)])
+                expected, left = left.slice(0, group.num_rows), left.slice(group.num_rows)
+                if group.schema.names != expected.schema.names or group.num_rows > expected.num_rows:
+                    return f"other columns or rows from version {version} on"
+                for column in expected.schema.names:
+                    if not group.column(column).equals(expected.column(column)):
+                        return f"another {column} between version {version} and {version + group.num_rows - 1}"
+                version += group.num_rows
+    except (pa.ArrowException, OSError) as error:  # OSError: a page that cannot be decoded
+        return f"something that cannot be read: {str(error).partition(chr(10))[0]}"
+    if left.num_rows or any(batches):
+        return f"no version {version}"
+    return None
+
+
+def _tables(batches: Iterator[Sequence[RawRow]], columns: _Columns, most: int) -> Iterator[Any]:
+    import pyarrow as pa
+
+    for batch in _up_to(batches, columns, most):
+        yield pa.Table.from_batches([batch])
+
+
 def arrow_schema() -> Any:
     """The columns of a segment, as a pyarrow schema."""
     import pyarrow as pa

@@ -83,6 +83,11 @@ class Store:
             return None
         return digest.digest()
 
+    def size(self, name: str) -> int | None:
+        """The bytes of a file; None when there is none. Raises OSError."""
+        found: int | None = self.files.get_file_info(self.path(name)).size
+        return found
+
     def read(self, name: str) -> bytes | None:
         """The bytes of a small file; None when there is none. Raises OSError."""
         try:

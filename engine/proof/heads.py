@@ -143,7 +143,7 @@ def append_head(path: Path, book: str, head: Head, signature: bytes | None, *, n
     try:
         opened = os.open(path, os.O_APPEND | os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except IsADirectoryError as error:
-        raise Refused(Refusal.FILE_UNREADABLE, f"the heads {path} cannot be read", actual=str(error)) from error
+        raise Refused(Refusal.FILE_UNREADABLE, f"the file of heads {path} cannot be read", actual=str(error)) from error
     with FileIO(opened, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         kept = [known for known in _parse_heads(file) if known.book == book]

@@ -48,5 +48,7 @@ def sealed_part(
             yield DuckSource(duck, found, terms.known, terms.until, terms.reversed_marks)
 
     return SealedPart(
-        SegmentProof(connection, found), ColumnsLane(connection, found) if in_columns else None, open_source
+        SegmentProof(connection, found, reads_rows=not in_columns),
+        ColumnsLane(connection, found) if in_columns else None,
+        open_source,
     )

@@ -6,25 +6,31 @@ own range and its times. A state that was edited together with the stored projec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, literal, select
 
 from engine.columns.believed import TrustedSegments
 from engine.columns.dialects import text_for
-from engine.columns.duck import EngineFailed, duckdb_session
-from engine.columns.manifest import Segment
+from engine.columns.duck import Duck, EngineFailed, duckdb_session
+from engine.columns.manifest import Segment, segments_of
+from engine.columns.sealing import MANIFEST, manifest_document
+from engine.columns.segment_file import difference, folder_of
 from engine.columns.standing import with_standing
 from engine.proof.figure_texts import figure_text
 from engine.proof.request import SEGMENTS as SEGMENTS_PROVED
 from ledger.amounts import amount_text, subtract
-from ledger.database.log_columns import SEGMENTS
+from ledger.database.log_columns import AMOUNTS, SEGMENTS
 from ledger.database.tables import events
 from ledger.errors import StorageError, StorageFault
 from ledger.integrity.findings import Finding
+from ledger.integrity.raw_log import raw_range
+from ledger.integrity.raw_rows import any_text
 from projections.combining import plus
 from projections.rows import differences, rows_of
 from projections.state import EMPTY, BookState
@@ -32,9 +38,13 @@ from projections.sums import NotSummed, state_of_sums, sums
 
 
 class SegmentProof:
-    """Watches a fold of the log come to the ends of segments. `ends`: the versions at which it wants to see the state."""
+    """Watches a fold of the log come to the ends of segments. `ends`: the versions at which it wants to see the state.
 
-    def __init__(self, connection: Connection, found: TrustedSegments) -> None:
+    `reads_rows`: whether the files are compared with the rows, value by value, and not only by what they add up to.
+    """
+
+    def __init__(self, connection: Connection, found: TrustedSegments, *, reads_rows: bool = False) -> None:
+        self._reads_rows = reads_rows
         self.found = found
         self.notes: list[str] = []
         self._connection = connection
@@ -68,6 +78,7 @@ class SegmentProof:
         try:
             trusted = self.found.trusted(self.found.entered)
             yield from self._contents(trusted)
+            yield from self._manifests()
         except StorageError as error:
             if error.fault is not StorageFault.EXTRA_MISSING:
                 raise
@@ -91,6 +102,10 @@ class SegmentProof:
 
             for segment in trusted:
                 yield from self.columns(segment, summed)
+                yield from self._described(segment, duck)
+        if self._reads_rows:
+            for segment in trusted:
+                yield from self._rows(segment)
 
     def columns(self, segment: Segment, summed: Callable[[Segment], BookState]) -> Iterator[Finding]:
         """Whether a file's columns, as an engine has `summed` them, add up to what the manifest says."""
@@ -104,6 +119,67 @@ class SegmentProof:
             yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
         except EngineFailed as error:
             self.notes.append(f"the segment {segment.versions} cannot be added up in columns: {error}")
+
+    def _rows(self, segment: Segment) -> Iterator[Finding]:
+        """Whether a file says of each event what its row says: sums can agree where single rows do not."""
+        store, name = self.found.store(segment), self.found.file(segment)
+        try:
+            with any_text(self._connection):
+                rows = raw_range(self._connection, segment.book, segment.first_version, segment.last_version)
+                first, start = segment.first_version, segment.start_hash
+                what = difference(store, name, segment.book, rows, first=first, start_hash=start)
+        except StorageError:
+            return  # of the row, which is found itself
+        if what is not None:
+            detail = f"the file of the segment {segment.versions} has {what}"
+            yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
+
+    def _described(self, segment: Segment, duck: Duck) -> Iterator[Finding]:
+        """Whether the manifest says of a file how large it is, how wide its amounts are, and how many do not fit."""
+        store, name = self.found.store(segment), self.found.file(segment)
+        try:
+            duck.use(store, [name])
+            (row,) = duck.rows(text_for("duckdb", _WIDTHS))
+        except EngineFailed:
+            return  # told with its sums
+        found: dict[str, Any] = {"size": store.size(name), "unfit": row.unfit}
+        if not row.unfit:  # else it is as wide as the widest of those that do not fit, and nobody asks
+            found["widest"] = row.widest
+        for what, expected in found.items():
+            actual = getattr(segment, what)
+            if actual != expected:
+                detail = f"{what} of the segment {segment.versions} is not what its file gives"
+                yield Finding(SEGMENTS_PROVED, segment.first_version, detail, str(expected), str(actual))
+
+    def _manifests(self) -> Iterator[Finding]:
+        """What does not hold of the file `_manifest.json`, from which others learn of the segments."""
+        segments = segments_of(self._connection, self.found.book.name)
+        for location in dict.fromkeys(segment.location for segment in segments):
+            here = [segment for segment in segments if segment.location == location]
+            try:
+                content = self.found.store(here[0]).read(f"{folder_of(self.found.book.name)}/{MANIFEST}")
+            except (StorageError, OSError):
+                continue  # its segments are passed over, and that is told
+            if content is None:
+                self.notes.append(f"{MANIFEST} is missing beside {len(here)} segments: `netbasis seal` writes it anew")
+                continue
+            expected = json.loads(json.dumps(manifest_document(self.found.book, here)))
+            found = _document(content)
+            is_of_book = {**found, "segments": []} == {**expected, "segments": []}
+            pairs = enumerate(zip_longest(found["segments"], expected["segments"]))
+            place = next((place for place, (one, other) in pairs if one != other or not is_of_book), None)
+            if place is None:
+                continue
+            if is_of_book and place == len(found["segments"]) < len(
+                here
+            ):  # a run of `seal` was killed before it wrote it
+                self.notes.append(
+                    f"{MANIFEST} lacks the segments from {here[place].versions} on: `netbasis seal` adds them"
+                )
+                continue
+            segment = here[min(place, len(here) - 1)]
+            detail = f"{MANIFEST} does not say of the segment {segment.versions} what the database says"
+            yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
 
     def _times(self, segment: Segment) -> Iterator[Finding]:
         try:
@@ -137,6 +213,24 @@ class SegmentProof:
                 figure_text(change.stored),
                 _difference(change.stored, change.rebuilt),
             )
+
+
+_DECIMALS = [SEGMENTS[f"{name}_decimal"] for name in AMOUNTS]
+# The widest amount of a file, and how many amounts its decimal columns lack.
+_WIDEST = func.coalesce(func.greatest(*(func.max(func.abs(column)) for column in _DECIMALS)), 0)
+_LACKING = sum((func.count(SEGMENTS[name]) - func.count(SEGMENTS[f"{name}_decimal"]) for name in AMOUNTS), literal(0))
+_WIDTHS: Select[Any] = select(*[_WIDEST.label("widest"), _LACKING.label("unfit")])
+
+
+def _document(content: bytes) -> dict[str, Any]:
+    """A manifest file's document, with a list of segments; an empty one where it is none."""
+    try:
+        found = json.loads(content)
+        if isinstance(found, dict) and isinstance(found.get("segments"), list):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    return {"segments": []}
 
 
 def _difference(actual: Any, expected: Any) -> str | None:

@@ -12,7 +12,7 @@ from tests.engines import Engine
 from tests.support import BOOK
 from torture.kills import Broken, Killer, Trial, scenarios, verify
 
-TRIED = {"sqlite": ("batches", "restore", "import"), "postgres": ("batches", "transfer")}
+TRIED = {"sqlite": ("batches", "restore", "import"), "postgres": ("batches", "transfer", "seal")}
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(engine: Engine, tmp_path: Path) -> None:

@@ -29,9 +29,10 @@ def test_what_is_synced_stays_and_of_the_rest_any_part() -> None:
 
 def test_nothing_acknowledged_goes_with_the_power_and_without_syncs_it_does(tmp_path: Path) -> None:
     figures = Figures()
-    power_losses(DICE, tmp_path, time.monotonic() + 1.5, figures)
+    now = time.monotonic()  # a number of times, however long they take
+    power_losses(Random(1), tmp_path, now, figures, least=12)  # noqa: S311
     assert figures.broken == []
-    lost = power_losses(DICE, tmp_path, time.monotonic() + 1.5, figures, "OFF")
+    lost = power_losses(Random(1), tmp_path, now, figures, "OFF", least=12)  # noqa: S311
     assert lost > 0, "with synchronous off nothing was lost: the imagined disk proves nothing"
 
 

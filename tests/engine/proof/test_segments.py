@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
@@ -94,7 +96,9 @@ def test_a_damaged_segment_is_a_finding_and_a_missing_one_a_note(
     do(keeper, tmp_path)
     for engine in ENGINES if damage in ("flipped", "lost", "no state") else ENGINES[:1]:
         report = checked(keeper, engine)
-        assert {name for name, _ in told(report)} == ({"segments"} if is_finding else set()), engine
+        # A place that was edited is passed over; the manifest file in the true one tells of it.
+        is_told = is_finding or damage.endswith(" place")
+        assert {name for name, _ in told(report)} == ({"segments"} if is_told else set()), engine
         assert any("11–20 is passed over" in note for note in report.notes) == (not is_finding)
 
 
@@ -133,14 +137,45 @@ def test_an_edited_manifest_is_found(keeper: Bookkeeper, tmp_path: Path, edit: s
             connection.execute(query, {"value": value})
     for engine in ENGINES if edit == "state" else ENGINES[:1]:
         report = checked(keeper, engine)
-        assert set(told(report)) == {("segments", 20)}, engine
-        assert edit in report.findings[0].detail
+        # Of the row, and of the manifest file, which still says what was sealed.
+        assert set(told(report)) == {("segments", 20), ("segments", 11)}, engine
+        assert any(edit in finding.detail for finding in report.findings)
+
+
+MANIFEST_FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], int | None]] = {
+    "as it was": (lambda document: document, None),
+    "a segment lacks at the end": (lambda document: {**document, "segments": document["segments"][:-1]}, None),
+    "a segment lacks in between": (lambda document: {**document, "segments": document["segments"][1:]}, 1),
+    "a segment more": (lambda document: {**document, "segments": [*document["segments"], document["segments"][0]]}, 31),
+    "other terms": (lambda document: {**document, "terms": {}}, 1),
+    "no document": (lambda document: [], 1),
+}
+
+
+@pytest.mark.parametrize("case", MANIFEST_FILES)
+def test_the_manifest_file_says_what_the_database_says(keeper: Bookkeeper, tmp_path: Path, case: str) -> None:
+    """Or lacks the newest segments, which a run of `seal` that was killed has not entered into it: a note."""
+    sealed(keeper, tmp_path)
+    file = tmp_path / "segments" / "book=main" / "_manifest.json"
+    change, version = MANIFEST_FILES[case]
+    file.write_text(json.dumps(change(json.loads(file.read_bytes()))))
+    report = checked(keeper, "rows")
+    assert told(report) == ([] if version is None else [("segments", version)])
+    assert any("lacks the segments" in note for note in report.notes) == ("at the end" in case)
+
+
+@pytest.mark.parametrize("change", ["size = size + 1", "unfit = 1", "widest = 7.5"])
+@pytest.mark.both_engines
+def test_what_else_the_manifest_says_is_held_against_the_file(keeper: Bookkeeper, tmp_path: Path, change: str) -> None:
+    sealed(keeper, tmp_path)
+    with keeper.database.writing() as connection:
+        connection.execute(text(f"UPDATE segments SET {change} WHERE first_version = 11"))
+    report = checked(keeper, "rows")  # the rows themselves are read and hold
+    assert any("11–20" in finding.detail and change.split()[0] in finding.detail for finding in report.findings)
 
 
 def test_a_forged_file_with_its_forged_hash_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
     """Columns that were changed in the file, and the manifest's hash with it: rows and file add up to different figures."""
-    import hashlib
-
     sealed(keeper, tmp_path)
     path = tmp_path / "segments" / "book=main" / "21-30.parquet"
     table = parquet.read_table(path, partitioning=None)
@@ -154,6 +189,47 @@ def test_a_forged_file_with_its_forged_hash_is_found(keeper: Bookkeeper, tmp_pat
     for engine in ENGINES:
         report = checked(keeper, engine)
         assert ("segments", 30) in told(report), engine
+
+
+def _forged(keeper: Bookkeeper, path: Path, row: int, **values: Any) -> None:
+    """Values in a file's row are others; its hash and size in the manifest fit it again."""
+    table = parquet.read_table(path, partitioning=None)
+    rows = table.to_pylist()
+    for name, value in values.items():
+        rows[row][name] = value
+    any_value = table.schema
+    for place, field in enumerate(any_value):
+        any_value = any_value.set(place, field.with_nullable(True))
+    parquet.write_table(table.from_pylist(rows, schema=any_value), path)
+    fitting = {"hash": hashlib.sha256(path.read_bytes()).digest(), "size": path.stat().st_size}
+    with keeper.database.writing() as connection:
+        query = text("UPDATE segments SET sha256 = :hash, size = :size WHERE first_version = 11")
+        connection.execute(query, fitting)
+
+
+FORGED: list[dict[str, Any]] = [
+    {"version": 12},
+    {"version": None},
+    {"type": None},
+    {"at": START.replace(year=2020)},
+    {"recorded_at": START.replace(year=2020)},
+    {"session_id": "forged"},
+    {"body": b"{}"},
+    {"hash": b"0" * 32},
+    {"previous_hash": b"0" * 32},
+]
+
+
+@pytest.mark.parametrize("values", FORGED, ids=lambda values: next(iter(values)))
+def test_a_file_that_adds_up_and_says_something_else_is_found(
+    keeper: Bookkeeper, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    """A view of the past chooses by these columns, and would show other figures."""
+    sealed(keeper, tmp_path)
+    _forged(keeper, tmp_path / "segments" / "book=main" / "11-20.parquet", 3, **values)
+    report = checked(keeper, "rows")
+    (name,) = values
+    assert any(f"11–20 has another {name} between" in finding.detail for finding in report.findings)
 
 
 def test_a_changed_row_is_found_by_rows_and_its_place_is_named_where_it_was_not_read(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.engines import Engine
 from tests.support import EVERYTHING
-from torture.tampering import make_ledger, run
+from torture.tampering import make_ledger, run, run_sealed
 from torture.tampering_table import Coverage
 from torture.tampering_ways import flipped_bytes
 
@@ -28,6 +28,17 @@ def test_each_kind_of_tampering_is_named(location: str, engine: Engine, tmp_path
     assert {kind for kind in coverage.named if "kept head" in kind} == {
         f"{what}, all fits; a kept head" for what in ("tail cut", "note changed", "id changed")
     }
+
+
+def test_tampering_with_what_is_sealed_is_named_or_without_effect(
+    location: str, engine: Engine, tmp_path: Path
+) -> None:
+    make_ledger(location, tmp_path)
+    coverage = Coverage()
+    share, first = (1, 0) if EVERYTHING else (97, 31 if engine == "sqlite" else 67)
+    run_sealed(location, tmp_path, coverage, Random(3), share=share, first=first)  # noqa: S311
+    assert coverage.ok, list(coverage.lines())
+    assert sum(coverage.named.values()) >= (400 if EVERYTHING else 3)
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
