@@ -1,6 +1,6 @@
 """Tampering as a table: every column, row, schema object and byte that somebody may change, and whether `check` names it.
 
-    python -m torture.tampering [--engine sqlite|postgres] [--seed N] [--flips N]
+    python -m torture.tampering [--engine sqlite|postgres] [--seed N] [--flips N] [--only log|segments] [--share N]
 
 Crudely: the change alone, and plain `check` must name the first version that differs, or the object. Consistently: the
 forger makes columns, hashes, head and projections fit, plain `check` cannot know, and a head that was kept must.
@@ -96,19 +96,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--flips", type=int, default=2000)
+    parser.add_argument("--only", choices=("log", "segments"))
+    parser.add_argument("--share", type=int, default=1, help="try every so many-th only")
     given = parser.parse_args(arguments)
-    again = f"python -m torture.tampering --engine {given.engine} --seed {given.seed} --flips {given.flips}"
-    print(f"seed {given.seed}; to repeat: {again}", flush=True)
+    only = "" if given.only is None else f" --only {given.only}"
+    again = f"--engine {given.engine} --seed {given.seed} --flips {given.flips} --share {given.share}{only}"
+    print(f"seed {given.seed}; to repeat: python -m torture.tampering {again}", flush=True)
     coverage = Coverage()
     engine: Engine = given.engine
     folder = Path(tempfile.mkdtemp(prefix="netbasis-tampering-"))
     try:
         location = new_ledger(engine, folder)
         make_ledger(location, folder)
-        run(location, coverage)
-        if engine == "sqlite":
-            flipped_bytes(Path(location), coverage, Random(given.seed), given.flips)  # noqa: S311
-        run_sealed(location, folder, coverage, Random(given.seed))  # noqa: S311
+        if given.only != "segments":
+            run(location, coverage, share=given.share)
+            if engine == "sqlite":
+                flipped_bytes(Path(location), coverage, Random(given.seed), given.flips)  # noqa: S311
+        if given.only != "log":
+            run_sealed(location, folder, coverage, Random(given.seed), share=given.share)  # noqa: S311
         forget(location)
     finally:
         shutil.rmtree(folder)
