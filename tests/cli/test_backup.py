@@ -124,7 +124,7 @@ def test_a_full_disk_is_said_to_be_that_of_the_copy(desk: Cli, small_disk: Path,
     target = desk.location if command == "backup" else str(small_disk / "new.db")
     words = (command, str(small_disk / "c.db") if command == "backup" else made)
     ran = desk.here(*words, target=("--db", target))
-    assert_refused(ran, 4, "database_full", f"the disk of '{small_disk}'")
+    assert_refused(ran, 4, "database_full", f"the disk of '{small_disk}'"[:60], "no room for the copy")
     assert list(small_disk.iterdir()) == []
 
 
