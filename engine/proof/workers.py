@@ -49,6 +49,13 @@ class Worker:
             )
         except OSError as error:
             raise Lost(str(error)) from error
+        try:
+            self._give(work)
+        except BaseException:  # an interrupt: nobody else knows of the process yet
+            self.end()
+            raise
+
+    def _give(self, work: Work) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as given:
             pickle.dump(sys.path, given)

@@ -6,11 +6,14 @@ that every few rows one ends.
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -216,6 +219,30 @@ def test_a_worker_that_fails_is_lost_after_what_it_has_said() -> None:
         assert [worker.answer() for _ in range(3)] == ["one", None, [b"two"]]
         with pytest.raises(Lost, match="exit 1"):
             worker.answer()
+
+
+class _Interrupted:
+    """Work during whose handing over somebody presses Ctrl-C."""
+
+    def __getstate__(self) -> object:
+        raise KeyboardInterrupt
+
+    def answers(self) -> Iterator[int]:
+        yield 1
+
+
+def test_an_interrupt_while_a_worker_is_given_its_work_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    with pytest.raises(KeyboardInterrupt), working([_Interrupted()]):
+        pass
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
 def test_a_worker_ends_when_nobody_reads_on() -> None:
