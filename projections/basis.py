@@ -77,8 +77,13 @@ def apply(basis: Basis, stored: StoredEvent) -> Basis:
             return replace(moved, basis_commits=add(basis.basis_commits, excess))
 
 
+def is_initial_basis(type_: str, key: str) -> bool:
+    """Whether an event of a type and a key commits an initial basis."""
+    return type_ == "basis_commit" and key.split("#")[0] == INITIAL_BASIS_KEY
+
+
 def _initial_basis_version(basis: Basis, stored: StoredEvent) -> int | None:
-    if stored.type == "basis_commit" and stored.key.split("#")[0] == INITIAL_BASIS_KEY:
+    if is_initial_basis(stored.type, stored.key):
         return stored.version
     if stored.reverses is not None and stored.reverses == basis.initial_basis_version:
         return None

@@ -12,7 +12,6 @@ from engine.proof.end_of_log import check_cost_basis, compare_projections
 from engine.proof.heads import KeptHeads
 from engine.proof.invariants import INVARIANTS, Step
 from engine.proof.notes import Notes
-from engine.proof.passed import Item, ProvedRange
 from engine.proof.ranges_lane import RangesLane, workers_for
 from engine.proof.request import (
     COST_BASIS,
@@ -32,7 +31,7 @@ from ledger.integrity.fast_lane import HASH_PLACE, VERSION_PLACE, FastLane, Prov
 from ledger.integrity.findings import Finding
 from ledger.integrity.log_rules import LOG_RULES, LogRules
 from ledger.integrity.prover import CHAIN, UNREADABLE, ProvedRow, Prover
-from ledger.integrity.ranges import RangeTerms, by_lane, cut
+from ledger.integrity.ranges import Item, ProvedRange, RangeTerms, by_lane, cut
 from ledger.integrity.raw_log import RawRow
 from ledger.integrity.raw_rows import shown_raw
 from ledger.stored import StoredEvent

@@ -149,11 +149,12 @@ class _LedgerCheck:
         connection, wanted, ledger = self._connection, self._wanted, LedgerReport([], [])
         with self._unless_damaged(ledger.findings):
             ledger.findings.extend(_check_orphans(connection, self._there, wanted.only))
-        names = [] if name is None else [name]
+        of_names: list[Finding] = []
+        all_names = _book_names(connection, of_names) if "books" in self._there else []
+        names = all_names if name is None else [name]
         if name is None:
-            names = _book_names(connection, ledger.findings) if "books" in self._there else []
+            ledger.findings.extend(of_names)
             _require_answerable(names, [*self._wanted_of_schema(), *ledger.findings], wanted)
-        all_names = _book_names(connection, []) if "books" in self._there else []
         ledger.findings.extend(_check_heads(wanted.kept_heads, all_names))
         known = None
         with self._unless_damaged(ledger.findings):

@@ -22,7 +22,7 @@ from engine.columns.believed import TrustedSegments
 from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed
 from engine.columns.manifest import Segment
-from engine.proof.passed import Item, ProvedRange, Source
+from engine.proof.passed import Source
 from ledger import store
 from ledger.amounts import ZERO, add, amount_text, subtract
 from ledger.book import Head
@@ -31,6 +31,7 @@ from ledger.errors import StorageError
 from ledger.event_types import EventType
 from ledger.integrity.chain_statement import KINDS, unproved
 from ledger.integrity.fast_lane import ProvedRows
+from ledger.integrity.ranges import Item, ProvedRange
 from ledger.integrity.raw_log import RawRow, raw_range
 from ledger.integrity.tally import FEE_REASONS, RawMark, Tally
 from ledger.stored import StoredEvent

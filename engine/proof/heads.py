@@ -35,10 +35,10 @@ from ledger.book import Head, head_text
 from ledger.database.whole_file import fsync_path
 from ledger.errors import Refusal, Refused, shown
 from ledger.integrity.findings import Finding
+from ledger.integrity.prover import CHAIN
 from ledger.refusal_texts import refuse
 from ledger.times import time_text
 
-CHAIN = "chain"
 _TOKEN = re.compile(
     r"(?:(?P<version>[0-9]{1,19}):)?(?P<hash>[0-9a-fA-F]{64})(?::(?P<signature>[A-Za-z0-9+/]{86}==))?", re.ASCII
 )

@@ -7,8 +7,6 @@ from typing import Any, Protocol
 
 from engine.columns.manifest import Segment
 from ledger.database.log_columns import Run
-from ledger.integrity.ranges import Item as Item
-from ledger.integrity.ranges import ProvedRange as ProvedRange
 
 
 class Source(Protocol):

@@ -152,34 +152,34 @@ class SegmentProof:
                 yield Finding(SEGMENTS_PROVED, segment.first_version, detail, str(expected), str(actual))
 
     def _manifests(self) -> Iterator[Finding]:
-        """What does not hold of the file `_manifest.json`, from which others learn of the segments."""
+        """What does not hold of the files `_manifest.json`, from which others learn of the segments."""
         segments = segments_of(self._connection, self.found.book.name)
         for location in dict.fromkeys(segment.location for segment in segments):
-            here = [segment for segment in segments if segment.location == location]
-            try:
-                content = self.found.store(here[0]).read(f"{folder_of(self.found.book.name)}/{MANIFEST}")
-            except (StorageError, OSError):
-                continue  # its segments are passed over, and that is told
-            if content is None:
-                self.notes.append(f"{MANIFEST} is missing beside {len(here)} segments: `netbasis seal` writes it anew")
-                continue
-            expected = json.loads(json.dumps(manifest_document(self.found.book, here)))
-            found = _document(content)
-            is_of_book = {**found, "segments": []} == {**expected, "segments": []}
-            pairs = enumerate(zip_longest(found["segments"], expected["segments"]))
-            place = next((place for place, (one, other) in pairs if one != other or not is_of_book), None)
-            if place is None:
-                continue
-            if is_of_book and place == len(found["segments"]) < len(
-                here
-            ):  # a run of `seal` was killed before it wrote it
-                self.notes.append(
-                    f"{MANIFEST} lacks the segments from {here[place].versions} on: `netbasis seal` adds them"
-                )
-                continue
-            segment = here[min(place, len(here) - 1)]
-            detail = f"{MANIFEST} does not say of the segment {segment.versions} what the database says"
-            yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
+            yield from self._manifest([segment for segment in segments if segment.location == location])
+
+    def _manifest(self, here: Sequence[Segment]) -> Iterator[Finding]:
+        """What does not hold of the file beside segments of one place."""
+        try:
+            content = self.found.store(here[0]).read(f"{folder_of(self.found.book.name)}/{MANIFEST}")
+        except (StorageError, OSError):
+            return  # its segments are passed over, and that is told
+        if content is None:
+            self.notes.append(f"{MANIFEST} is missing beside {len(here)} segments: `netbasis seal` writes it anew")
+            return
+        expected = json.loads(json.dumps(manifest_document(self.found.book, here)))
+        found = _document(content)
+        is_of_book = {**found, "segments": []} == {**expected, "segments": []}
+        pairs = enumerate(zip_longest(found["segments"], expected["segments"]))
+        place = next((place for place, (one, other) in pairs if one != other or not is_of_book), None)
+        if place is None:
+            return
+        if is_of_book and place == len(found["segments"]) < len(here):  # `seal` was killed before it wrote it
+            first = here[place].versions
+            self.notes.append(f"{MANIFEST} lacks the segments from {first} on: `netbasis seal` adds them")
+            return
+        segment = here[min(place, len(here) - 1)]
+        detail = f"{MANIFEST} does not say of the segment {segment.versions} what the database says"
+        yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
 
     def _times(self, segment: Segment) -> Iterator[Finding]:
         try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from engine.proof.check import LedgerReport
-from engine.proof.heads import CHAIN, ExpectedHead, statement
-from engine.proof.vouching import is_signed, verify_stamp
+from engine.proof.heads import ExpectedHead, statement
+from engine.proof.vouching import Verify, verifier, verify_stamp
 from ledger.integrity.findings import Finding
+from ledger.integrity.prover import CHAIN
 from ledger.times import time_text
 
 
@@ -36,12 +38,14 @@ def vouch(wanted: Vouching, checked: LedgerReport, heads: Sequence[ExpectedHead]
     notes: list[str] = []
     only = checked.books[0].book or ""
     signed = {(head.book or only, head.version, head.hash) for head in heads if head.signature is not None}
+    # Read once, and only where a head has a signature.
+    verify = None if wanted.public_key is None else cache(partial(verifier, wanted.public_key))
     for head in heads:
         place = head.place or "the expected head"
         if head.signature is None and (head.book or only, head.version, head.hash) in signed:
             continue  # it stands in the file once more, signed
-        if wanted.public_key is not None:
-            found += _unsigned(wanted.public_key, head, head.book or only, place)
+        if verify is not None:
+            found += _unsigned(verify, head, head.book or only, place)
     if wanted.answer is not None and wanted.authority is not None:
         (head,) = heads[:1]
         assert head.version is not None
@@ -53,9 +57,9 @@ def vouch(wanted: Vouching, checked: LedgerReport, heads: Sequence[ExpectedHead]
     return found, notes
 
 
-def _unsigned(public_key: Path, head: ExpectedHead, book: str, place: str) -> list[Finding]:
+def _unsigned(verify: Callable[[], Verify], head: ExpectedHead, book: str, place: str) -> list[Finding]:
     if head.version is None or head.signature is None:
         return [Finding(CHAIN, head.version, f"{place} is not signed")]
-    if is_signed(public_key, statement(book, head.version, head.hash), head.signature):
+    if verify()(statement(book, head.version, head.hash), head.signature):
         return []
     return [Finding(CHAIN, head.version, f"the signature of {place} is not that of the key")]

@@ -8,12 +8,12 @@ Verifying needs nothing but files: no network, and no authority that is still th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ledger.errors import Refusal, StorageError, StorageFault
 from ledger.refusal_texts import refuse
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _MOST_BYTES = 1 << 20
+# A statement and a signature of it → whether it is that of the key.
+Verify: TypeAlias = Callable[[bytes, bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,22 @@ def sign(key_file: Path, stated: bytes) -> bytes:
     return _private_key(key_file).sign(stated)
 
 
-def is_signed(public_file: Path, stated: bytes, signature: bytes) -> bool:
-    """Whether a signature of a statement is that of a key. Raises Refused `key_unusable`; StorageError `extra_missing`."""
+def verifier(public_file: Path) -> Verify:
+    """What says whether a signature of a statement is that of a key.
+
+    Raises Refused `key_unusable`; StorageError `extra_missing`.
+    """
     key = _public_key(public_file)
     from cryptography.exceptions import InvalidSignature
 
-    try:
-        key.verify(signature, stated)
-    except InvalidSignature:
-        return False
-    return True
+    def verify(stated: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, stated)
+        except InvalidSignature:
+            return False
+        return True
+
+    return verify
 
 
 def _private_key(file: Path) -> Ed25519PrivateKey:

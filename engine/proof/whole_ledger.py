@@ -45,14 +45,10 @@ class LedgerWork:
 
 
 class WholeLedger:
-    """What was proved; asked for, it waits for the worker.
-
-    aside:  True where a worker does it
-    """
+    """What was proved; asked for, it waits for the worker."""
 
     def __init__(self, connection: Connection, address: str | None, books: Sequence[str]) -> None:
         """`address`: for a worker to open; None: it is done here, at once. Raises StorageError as `indexes` does."""
-        self.aside = address is not None
         self._connection = connection
         self._books = books
         self._stack = ExitStack()

@@ -30,7 +30,7 @@ from ledger.book import Book
 from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.times import CLOCK_TOLERANCE, EPOCH
-from projections.basis import INITIAL_BASIS_KEY
+from projections.basis import is_initial_basis
 
 ANCHOR_EVERY = 5_000
 MOST_STRETCHES = 4_096
@@ -189,7 +189,7 @@ class History:
 
     def _initial_bases_of(self, row: Row[Any]) -> int:
         """By how many an event changes the initial bases that stand."""
-        if row.type == "basis_commit" and row.key.split("#")[0] == INITIAL_BASIS_KEY:
+        if is_initial_basis(row.type, row.key):
             self._initial_bases.add(row.version)
             return 1
         return -1 if row.reverses in self._initial_bases else 0
@@ -246,10 +246,11 @@ class History:
             unknown_bases += stretch.unknown_bases
             initial_bases += stretch.initial_bases
             is_known = unknown_bases == 0 or initial_bases > 0
-            yield Point(stretch.last_at, _equity(balances, prices), net_basis, is_known)
+            yield Point(stretch.last_at, equity_of(balances, prices), net_basis, is_known)
 
 
-def _equity(balances: Mapping[str, Decimal], prices: Mapping[str, Decimal]) -> Decimal | None:
+def equity_of(balances: Mapping[str, Decimal], prices: Mapping[str, Decimal]) -> Decimal | None:
+    """What balances are worth at prices, each rounded once; None where one that is not 0 has no price."""
     held = {asset: balance for asset, balance in balances.items() if not balance.is_zero()}
     if not held.keys() <= prices.keys():
         return None

@@ -20,13 +20,14 @@ from matplotlib.figure import Figure
 from sqlalchemy import Connection, Row, and_, func, select
 
 from engine.bookkeeper import utc_now
+from engine.reports.history import Point, equity_of, postings_of
 from engine.reports.summarising import Summary
 from ledger import store
-from ledger.amounts import ZERO, add, shown_amount, subtract, total, value
+from ledger.amounts import ZERO, add, shown_amount
 from ledger.database.connections import Database
 from ledger.database.tables import events
 from ledger.times import CLOCK_TOLERANCE
-from projections.basis import INITIAL_BASIS_KEY
+from projections.basis import is_initial_basis
 
 # More points than the picture has pixels across draw nothing more.
 MAX_POINTS = 2000
@@ -40,27 +41,20 @@ _MARKERS = {"deposit": ("^", "#009E73"), "withdrawal": ("v", "#CC79A7"), "basis_
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A book after what had happened by `at`; in the numeraire. `equity` is None while a mark is missing.
+class CapitalPoint(Point):
+    """A book after what had happened by `at`; in the numeraire.
 
-    `capital`: the type of the capital event that it is, a reversal's being the reversed event's; None for others.
-    `moved`: what that event moved, in the numeraire. `is_known`: whether net basis is complete; else no profit is known.
+    capital:  the type of the capital event that it is, a reversal's being the reversed event's; None for others
+    moved:    what that event moved
     """
 
-    at: datetime
-    equity: Decimal | None
-    net_basis: Decimal
-    capital: str | None
-    moved: Decimal
-    is_known: bool = True
-
-    @property
-    def profit(self) -> Decimal | None:
-        """Equity − net basis; None where it is unknown."""
-        return None if self.equity is None or not self.is_known else subtract(self.equity, self.net_basis)
+    capital: str | None = None
+    moved: Decimal = ZERO
 
 
-def points(rows: Iterable[Row[Any]], numeraire: str, reversed_marks: Container[int] = frozenset()) -> Iterator[Point]:
+def points(
+    rows: Iterable[Row[Any]], numeraire: str, reversed_marks: Container[int] = frozenset()
+) -> Iterator[CapitalPoint]:
     """A point for each event that moves equity or basis; rows in order of time, then version."""
     balances: dict[str, Decimal] = {}
     marks: dict[str, Decimal] = {numeraire: Decimal(1)}
@@ -69,35 +63,21 @@ def points(rows: Iterable[Row[Any]], numeraire: str, reversed_marks: Container[i
     for row in rows:
         if row.type == "mark" and row.version not in reversed_marks:
             marks[row.asset] = row.price
-        for asset, delta in _postings(row):
+        for asset, delta in postings_of(row):
             balances[asset] = add(balances.get(asset, ZERO), delta)
         net_basis = add(net_basis, row.basis_delta)
         unknown_bases += row.unknown_bases
-        if row.type == "basis_commit" and row.key.split("#")[0] == INITIAL_BASIS_KEY:
+        if is_initial_basis(row.type, row.key):
             initial_bases.add(row.version)
         initial_bases.discard(row.reverses)
         is_capital = row.effect_of in _MARKERS
         moved = row.basis_delta if row.effect_of == "basis_commit" else row.net_deposits_delta
         capital = row.effect_of if is_capital else None
         is_known = unknown_bases == 0 or bool(initial_bases)
-        yield Point(row.at, _equity(balances, marks), net_basis, capital, moved, is_known)
+        yield CapitalPoint(row.at, equity_of(balances, marks), net_basis, is_known, capital, moved)
 
 
-def _postings(row: Row[Any]) -> Iterator[tuple[str, Decimal]]:
-    own, quote, fee = row.asset_delta, row.quote_delta, row.fee_delta
-    for asset, delta in ((row.asset, own), (row.quote_asset, quote), (row.fee_asset, fee)):
-        if delta is not None:
-            yield asset, delta
-
-
-def _equity(balances: dict[str, Decimal], marks: dict[str, Decimal]) -> Decimal | None:
-    held = {asset: balance for asset, balance in balances.items() if not balance.is_zero()}
-    if not held.keys() <= marks.keys():
-        return None
-    return total(value(balance, marks[asset]) for asset, balance in held.items())
-
-
-def curve(connection: Connection, book: str, numeraire: str) -> list[Point]:
+def curve(connection: Connection, book: str, numeraire: str) -> list[CapitalPoint]:
     """The points of a book, in order of time: all capital movements, and of the others the last in each stretch.
 
     A stretch is the 2000th part of the time that the book spans, so memory is bounded by that and by capital.
@@ -111,7 +91,7 @@ def curve(connection: Connection, book: str, numeraire: str) -> list[Point]:
     stretch = max((last - first) / MAX_POINTS, timedelta(microseconds=1))
     reversed_marks = store.reversed_marks(connection, book)
     query = select(events).where(moves).order_by(events.c.at, events.c.version)
-    kept: list[Point] = []
+    kept: list[CapitalPoint] = []
     previous = None
     for point in points(store.stream(connection, query), numeraire, reversed_marks):
         number = (point.at - first) // stretch
@@ -160,7 +140,7 @@ def _is_in(at: datetime, summary: Summary) -> bool:
     return (summary.start is None or at >= summary.start) and (summary.end is None or at < summary.end)
 
 
-def _draw_lines(worth: Axes, profit: Axes, found: list[Point]) -> None:
+def _draw_lines(worth: Axes, profit: Axes, found: list[CapitalPoint]) -> None:
     times: Any = [point.at for point in found]
     # Decimals all the way: the library makes of them the places on the picture.
     equity: Any = [_UNKNOWN if point.equity is None else point.equity for point in found]
@@ -173,7 +153,7 @@ def _draw_lines(worth: Axes, profit: Axes, found: list[Point]) -> None:
     profit.set_title("equity − net basis", loc="left", fontsize=9)
 
 
-def _draw_capital(axes: Axes, moved: list[Point], numeraire: str) -> None:
+def _draw_capital(axes: Axes, moved: list[CapitalPoint], numeraire: str) -> None:
     for capital, (marker, color) in _MARKERS.items():
         of_type = [point for point in moved if point.capital == capital]
         if of_type:

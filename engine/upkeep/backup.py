@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 
@@ -35,6 +36,7 @@ from ledger.refusal_texts import refuse
 from ledger.times import time_text
 
 SEGMENTS = "segments"  # the manifest
+HEADS = "SELECT book, head_version, head_hash FROM books ORDER BY book"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,15 @@ def prove(made: Path, now: datetime, on_progress: OnProgress | None) -> LedgerRe
                 upgrade(aside)
                 return prove(aside, now, on_progress)
         checked = check_ledger(copy, None, CheckRequest(NAMES, on_progress=on_progress, now=now))
+    require_sound(checked)
+    return checked
+
+
+def require_sound(checked: LedgerReport, place: str = "") -> None:
+    """Raises Refused `backup_unsound` with the first finding, if there is one. `place`: what to say before it."""
     if not checked.ok:
         findings = [*checked.findings, *(finding for book in checked.books for finding in book.findings)]
-        refuse(Refusal.BACKUP_UNSOUND, actual=finding_line(findings[0]))
-    return checked
+        refuse(Refusal.BACKUP_UNSOUND, actual=f"{place}{finding_line(findings[0])}")
 
 
 def upgrade(file: Path) -> tuple[str | None, str]:
@@ -128,9 +135,13 @@ def upgrade(file: Path) -> tuple[str | None, str]:
 
 def heads(database: Database) -> list[BackedUpBook]:
     """The heads of a ledger of any revision."""
-    query = text("SELECT book, head_version, head_hash FROM books ORDER BY book")
     with database.reading() as connection:
-        return [BackedUpBook(name, version, hashed.hex()) for name, version, hashed in connection.execute(query)]
+        return heads_in(connection.execute(text(HEADS)))
+
+
+def heads_in(rows: Iterable[Sequence[Any]]) -> list[BackedUpBook]:
+    """The heads in the rows of `HEADS`."""
+    return [BackedUpBook(name, version, hashed.hex()) for name, version, hashed in rows]
 
 
 def _described(copy: Database, file: Path, made: Path, now: datetime) -> Backup:

@@ -158,15 +158,17 @@ def _books(what: Examination) -> Iterator[Point]:
     for name, version, hashed, projected in rows:
         of = f"book {shown(name)}"
         yield Point(of, State.OK, f"head {version}:{bytes(hashed).hex()}")
-        lag = version - (projected or 0)
-        yield Point(
-            f"{of} projections",
-            State.OK if lag == 0 else State.WRONG,
-            "at the head"
-            if lag == 0
-            else f"{counted(abs(lag), 'event')} {'behind' if lag > 0 else 'ahead of'} the head",
-            None if lag == 0 else "run `netbasis rebuild`" if lag > 0 else "the log was cut: restore a backup",
-        )
+        yield _projections(f"{of} projections", version - (projected or 0))
+
+
+def _projections(name: str, lag: int) -> Point:
+    """`lag`: how many events the projections are behind the head; negative: ahead of it."""
+    if lag == 0:
+        return Point(name, State.OK, "at the head")
+    side, advice = (
+        ("behind", "run `netbasis rebuild`") if lag > 0 else ("ahead of", "the log was cut: restore a backup")
+    )
+    return Point(name, State.WRONG, f"{counted(abs(lag), 'event')} {side} the head", advice)
 
 
 def _strangers(what: Examination) -> Iterator[Point]:

@@ -19,8 +19,7 @@ from engine import schema
 from engine.bookkeeper import Bookkeeper
 from engine.proof.check import check_ledger
 from engine.proof.request import NAMES, CheckRequest
-from engine.reports.findings import finding_line
-from engine.upkeep.backup import heads, prove, space_of, upgrade
+from engine.upkeep.backup import HEADS, heads, heads_in, prove, require_sound, space_of, upgrade
 from engine.upkeep.backup_list import BackedUpBook
 from engine.upkeep.copying import copy_book
 from ledger import store
@@ -133,12 +132,7 @@ def _into_place(target: Path, made: Path, now: datetime) -> Path | None:
             return left
     try:
         with whole_file.held_alone(target) as held:
-            found = (
-                held.execute("SELECT book, head_version, head_hash FROM books ORDER BY book")
-                if _has_books(held)
-                else ()
-            )
-            there = [BackedUpBook(name, version, hashed.hex()) for name, version, hashed in found]
+            there = heads_in(held.execute(HEADS)) if _has_books(held) else []
             with Database.open(str(made), "read") as copied:
                 require_contained(there, copied)
             whole_file.replace(target, made, kept)
@@ -167,6 +161,4 @@ def _into_server(location: str, copied: Database, now: datetime, on_progress: On
         for name in names:
             copy_book(copied, into.database, name, on_progress=on_progress)
         checked = check_ledger(into.database, None, CheckRequest(NAMES, on_progress=on_progress, now=now))
-    if not checked.ok:
-        findings = [*checked.findings, *(finding for book in checked.books for finding in book.findings)]
-        refuse(Refusal.BACKUP_UNSOUND, actual=f"on the server: {finding_line(findings[0])}")
+    require_sound(checked, "on the server: ")

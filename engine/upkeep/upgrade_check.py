@@ -18,7 +18,7 @@ from engine.schema_proof import require_no_strangers
 from ledger.database.connections import Database
 from ledger.errors import NetbasisError, StorageError
 from ledger.event_types import RELEASES
-from ledger.progress import OnProgress
+from ledger.progress import OnProgress, counting
 from ledger.store import ROWS_AT_ONCE
 from ledger.stored import decode_body, split_type
 
@@ -77,10 +77,8 @@ def check_upgrade(database: Database, *, on_progress: OnProgress | None = None) 
         for kind, version, release in _announced(connection, revision):
             if (kind, version) not in RELEASES:
                 forms[kind, version] = Form(kind, version, 0, "announced", f"needs netbasis {release} or newer")
-        for number, (book, version, body) in enumerate(_bodies(connection), 1):
+        for book, version, body in counting(_bodies(connection), on_progress):
             _observe(forms, f"{book}:{version}", body)
-            if on_progress is not None and number % ROWS_AT_ONCE == 0:
-                on_progress(number)
         obstacle = None
         try:
             require_no_strangers(connection)

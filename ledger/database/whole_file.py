@@ -122,9 +122,8 @@ def held_alone(path: Path) -> Iterator[sqlite3.Connection]:
             file.execute("PRAGMA locking_mode = EXCLUSIVE")
             file.execute("PRAGMA journal_mode = DELETE")
             file.execute("PRAGMA locking_mode = NORMAL")
-            file.execute(
-                "SELECT count(*) FROM sqlite_master"
-            )  # from here on there is no journal that a name belongs to
+            # From here on there is no journal that a name belongs to.
+            file.execute("SELECT count(*) FROM sqlite_master")
             file.execute("BEGIN EXCLUSIVE")
             mode = file.execute("PRAGMA journal_mode").fetchone()
         except sqlite3.OperationalError as error:

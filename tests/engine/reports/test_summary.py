@@ -11,7 +11,7 @@ import pytest
 
 from engine.bookkeeper import Bookkeeper
 from engine.pool import pnl_of_period
-from engine.reports.plot import MAX_POINTS, Point, curve, draw
+from engine.reports.plot import MAX_POINTS, CapitalPoint, curve, draw
 from engine.reports.summarising import summarise
 from engine.views import Moment, RegisterFilter, register, view_at
 from ledger.amounts import amount_text, total
@@ -278,7 +278,7 @@ def test_the_summary_ties_to_the_register(session: str | None, keeper: Bookkeepe
 # ---- the picture
 
 
-def points_of(keeper: Bookkeeper) -> list[Point]:
+def points_of(keeper: Bookkeeper) -> list[CapitalPoint]:
     """The curve of the book."""
     with keeper.database.reading() as connection:
         return curve(connection, BOOK, RLUSD)
@@ -293,7 +293,7 @@ def figures_at(keeper: Bookkeeper, at: datetime) -> tuple[Decimal | None, Decima
 
 def require_curve_is_the_books(keeper: Bookkeeper) -> None:
     """At each time the last point is what the views say."""
-    last: Mapping[datetime, Point] = {point.at: point for point in points_of(keeper)}
+    last: Mapping[datetime, CapitalPoint] = {point.at: point for point in points_of(keeper)}
     assert last
     for at, point in last.items():
         assert (point.equity, point.net_basis) == figures_at(keeper, at)
