@@ -64,6 +64,15 @@ class RestartableServer:
         """Stop it: `fast` ends all connections in order, `immediate` is a crash."""
         self._pg_ctl("stop", "-m", mode)
 
+    def crash(self) -> None:
+        """End it at once, unless it has ended by itself, or does so meanwhile."""
+        if self.is_running():
+            try:
+                self.stop("immediate")
+            except AssertionError:
+                if self.is_running():
+                    raise
+
     def restart(self, mode: Mode = "fast") -> None:
         """Stop it and start it again."""
         self._pg_ctl("restart", "-m", mode, "-l", str(self.folder / "log"))
