@@ -17,16 +17,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO, Any
 
-from engine.importers.items import Origin, QuarantinedRow, Unreadable
+from engine.importers.csv_rows import DELIMITERS, PREAMBLE_LINES, RewoundText, csv_rows, of_other_width
+from engine.importers.items import SHOWN_CHARACTERS, Origin, QuarantinedRow, Unreadable
 from engine.importers.json_stream import read_json
 from engine.importers.json_values import MalformedJson
 from ledger.amounts import parse_amount
 from ledger.errors import Refused, shown
 
 Record = tuple[Origin, Mapping[str, Any]]
-DELIMITERS = ",;\t"
-_SHOWN = 200
-_PREAMBLE_LINES = 12
 _LIST = ("time", "open", "high", "low", "close", "volume")
 _PAIR = ("at", "price")
 _CLOSES = ("close", "c", "close/last")
@@ -107,7 +105,7 @@ def records(text: IO[str], name: str) -> Iterator[Record | QuarantinedRow]:
     while beginning and not beginning.strip():
         beginning = next(lines, "")
     if beginning.lstrip()[:1] in ("[", "{"):
-        yield from _of_json(_Again(beginning, text), name)
+        yield from _of_json(RewoundText(beginning, text), name)
     else:
         yield from _of_csv(chain([beginning], lines), name)
 
@@ -117,7 +115,7 @@ def records(text: IO[str], name: str) -> Iterator[Record | QuarantinedRow]:
 
 def _of_csv(lines: Iterator[str], name: str) -> Iterator[Record | QuarantinedRow]:
     seen = ""
-    for count, line in enumerate(islice(lines, _PREAMBLE_LINES), 1):
+    for count, line in enumerate(islice(lines, PREAMBLE_LINES), 1):
         seen = seen or line
         found = header_in(line)
         if found is not None:
@@ -132,7 +130,7 @@ def _of_csv(lines: Iterator[str], name: str) -> Iterator[Record | QuarantinedRow
 
 def no_columns(name: str, columns: Sequence[str]) -> Unreadable:
     """The error for a file that has no columns of prices."""
-    there = shown(", ".join(columns)[:_SHOWN])
+    there = shown(", ".join(columns)[:SHOWN_CHARACTERS])
     return Unreadable(
         f"{name} has no columns of prices: expected a time and close, price, or bid and ask; it has {there}"
     )
@@ -162,16 +160,11 @@ def _rows(
     lines: Iterator[str], name: str, before: int, header: Sequence[str] | None, delimiter: str
 ) -> Iterator[Record | QuarantinedRow]:
     """The rows of a table. `before`: how many lines precede them; `header`: None for candles without one."""
-    reader = csv.reader(lines, delimiter=delimiter)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield QuarantinedRow(Origin(name, f"line {before + reader.line_num}"), f"not CSV: {error}")
+    for found in csv_rows(csv.reader(lines, delimiter=delimiter), name, before):
+        if isinstance(found, QuarantinedRow):
+            yield found
             continue
-        origin = Origin(name, f"line {before + reader.line_num}")
+        origin, cells = found
         if not cells:
             continue
         if header is None:
@@ -179,25 +172,10 @@ def _rows(
         elif len(cells) == len(header):
             yield origin, dict(zip(header, cells, strict=True))
         else:
-            text = delimiter.join(cells)[:_SHOWN]
-            yield QuarantinedRow(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
+            yield of_other_width(origin, cells, header, delimiter)
 
 
 # JSON
-
-
-class _Again:
-    """A text whose first line was read already."""
-
-    def __init__(self, first: str, rest: IO[str]) -> None:
-        self._first = first
-        self._rest = rest
-
-    def readline(self, size: int = -1) -> str:
-        if self._first:
-            found, self._first = (self._first, "") if size < 0 else (self._first[:size], self._first[size:])
-            return found
-        return self._rest.readline(size)
 
 
 def _of_json(text: Any, name: str) -> Iterator[Record | QuarantinedRow]:
@@ -253,11 +231,11 @@ def _of_list(given: Sequence[Any], origin: Origin) -> Record | QuarantinedRow:
         reason = (
             "its second figure is not its highest, so it is not time, open, high, low, close: name the columns in a CSV"
         )
-        return QuarantinedRow(origin, reason, str(given)[:_SHOWN])
+        return QuarantinedRow(origin, reason, str(given)[:SHOWN_CHARACTERS])
     return origin, dict(zip(_LIST, given, strict=False))
 
 
 def _no_candle(origin: Origin, given: Any) -> QuarantinedRow:
     return QuarantinedRow(
-        origin, "no candle: neither an object nor a list of time, open, high, low, close", str(given)[:_SHOWN]
+        origin, "no candle: neither an object nor a list of time, open, high, low, close", str(given)[:SHOWN_CHARACTERS]
     )

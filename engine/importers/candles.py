@@ -24,7 +24,19 @@ from itertools import chain, islice, pairwise
 from typing import IO, Any
 
 from engine.importers.candle_files import Layout, header_in, is_of_candles, layout_of, no_columns, plain_name, records
-from engine.importers.items import Item, Kind, Origin, PassedOver, QuarantinedRow, Row, Sample, Settings, Source
+from engine.importers.csv_rows import PREAMBLE_LINES
+from engine.importers.items import (
+    SHOWN_CHARACTERS,
+    Item,
+    Kind,
+    Origin,
+    PassedOver,
+    QuarantinedRow,
+    Row,
+    Sample,
+    Settings,
+    Source,
+)
 from engine.importers.times import TimeReader
 from ledger.amounts import add, amount_text, parse_amount, value
 from ledger.errors import Refused, shown
@@ -37,8 +49,6 @@ _HALF = Decimal("0.5")
 _MICROSECOND = timedelta(microseconds=1)
 # A candle of about this length that opens on the first of a month is the month's.
 _MONTHS = (timedelta(days=28), timedelta(days=31))
-_SHOWN = 200
-_HEADER_LINES = 12
 _GAPS = frozenset({"", "nan", "null", "none", "n/a", "-"})
 
 
@@ -82,15 +92,15 @@ def _rows(text: IO[str], name: str, settings: Settings) -> Iterator[tuple[Layout
             reason = (
                 f"it prices {shown(symbol or '')}, and the file begins with {shown(first or '')}: import one at a time"
             )
-            yield QuarantinedRow(origin, reason, str(fields)[:_SHOWN])
+            yield QuarantinedRow(origin, reason, str(fields)[:SHOWN_CHARACTERS])
             continue
         try:
             yield layout, _price(origin, fields, layout, times)
         except KeyError as missing:
-            yield QuarantinedRow(origin, f"it has no {missing.args[0]}", str(fields)[:_SHOWN])
+            yield QuarantinedRow(origin, f"it has no {missing.args[0]}", str(fields)[:SHOWN_CHARACTERS])
         except (Refused, ValueError) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
-            yield QuarantinedRow(origin, reason, str(fields)[:_SHOWN])
+            yield QuarantinedRow(origin, reason, str(fields)[:SHOWN_CHARACTERS])
 
 
 def _price(origin: Origin, fields: Mapping[str, Any], layout: Layout, times: TimeReader) -> _Price:
@@ -194,7 +204,7 @@ def _recognises(sample: Sample) -> bool:
     if head[:1] in ("[", "{"):
         names = [plain_name(name) for name in head.split('"')[1::2]]
         return is_of_candles(names) and layout_of(names) is not None
-    found = next((found for line in head.splitlines()[:_HEADER_LINES] if (found := header_in(line))), None)
+    found = next((found for line in head.splitlines()[:PREAMBLE_LINES] if (found := header_in(line))), None)
     if found is None:
         return False
     names = [plain_name(name) for name in found[0]]

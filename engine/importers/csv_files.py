@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.importers.csv_mapping import CsvMapping, Rule, parse_mapping, split_pair, zone_named
+from engine.importers.csv_rows import csv_rows, of_other_width
 from engine.importers.items import (
+    SHOWN_CHARACTERS,
     Contract,
     Fact,
     Item,
@@ -33,7 +35,6 @@ from ledger.events import Adjustment, Fill
 
 NAME = "csv"
 DELIMITERS = ",;\t|"
-_SHOWN = 200
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _NOTHING = frozenset({"-", "--", "n/a", "N/A", "null", "None"})
 _SIDES = {
@@ -85,26 +86,17 @@ def records(lines: Iterator[str], name: str, mapping: CsvMapping) -> Iterator[tu
     if missing:
         there = ", ".join(shown(column) for column in header)
         raise Unreadable(f"{name} has no column {', '.join(shown(column) for column in missing)}; it has {there}")
-    while True:
-        place = Origin(name, f"line {reader.line_num + mapping.skip_lines}")
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield QuarantinedRow(place, f"not CSV: {error}")
+    for found in csv_rows(reader, name, mapping.skip_lines):
+        if isinstance(found, QuarantinedRow):
+            yield found
             continue
-        place = Origin(name, f"line {reader.line_num + mapping.skip_lines}")
+        place, cells = found
         if not any(cell.strip() for cell in cells):
             continue
-        if (len(cells) != len(header) and any(cell.strip() for cell in cells[len(header) :])) or len(cells) < len(
-            header
-        ):
-            yield QuarantinedRow(
-                place, f"the row has {len(cells)} cells, the header {len(header)}", ",".join(cells)[:_SHOWN]
-            )
-            continue
-        yield place, dict(zip(header, cells, strict=False))
+        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+            yield of_other_width(place, cells, header)
+        else:
+            yield place, dict(zip(header, cells, strict=False))
 
 
 def opened(lines: Iterator[str], delimiter: str | None) -> tuple[Any, list[str]]:
@@ -137,7 +129,7 @@ class _Reading:
             reason = "its numbers do not fit"
         except (ValueError, Refused) as error:
             reason = error.what if isinstance(error, Refused) else str(error)
-        return [QuarantinedRow(origin, reason, ",".join(row.values())[:_SHOWN])]
+        return [QuarantinedRow(origin, reason, ",".join(row.values())[:SHOWN_CHARACTERS])]
 
     def _items(self, origin: Origin, row: Record) -> list[Item]:
         for column, texts in self._mapping.take.items():

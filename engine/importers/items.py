@@ -15,6 +15,9 @@ from typing import IO, Literal, Protocol
 
 from ledger.events import Adjustment, Fill, Mark
 
+# How much of a quarantined row is shown.
+SHOWN_CHARACTERS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

@@ -16,12 +16,12 @@ import re
 from collections.abc import Collection, Generator, Iterator
 from typing import IO, Any
 
+from engine.importers.items import SHOWN_CHARACTERS
 from engine.importers.json_values import Element, Faults, MalformedJson, decoder_of
 
 CHUNK_CHARACTERS = 1 << 16
 # A single value that is larger than this is taken for malformed: reading on would fill the memory.
 VALUE_CHARACTERS = 1 << 28
-SHOWN_CHARACTERS = 200
 # An envelope names a wanted list among so many characters, and has it in no more objects than this.
 HEAD_CHARACTERS = 8000
 DEEPEST = 4

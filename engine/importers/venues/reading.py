@@ -20,14 +20,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from engine.importers.items import Fact, Item, Movement, Origin, QuarantinedRow, Sample, Source, Unreadable
+from engine.importers.csv_rows import DELIMITERS, PREAMBLE_LINES, csv_rows, of_other_width
+from engine.importers.items import (
+    SHOWN_CHARACTERS,
+    Fact,
+    Item,
+    Movement,
+    Origin,
+    QuarantinedRow,
+    Sample,
+    Source,
+    Unreadable,
+)
 from engine.importers.times import TimeReader
 from ledger.amounts import DIGITS_AFTER_POINT, ZERO, add, negate, value
 from ledger.errors import Refused, shown
 from ledger.events import Adjustment, Fill
 
-DELIMITERS = ",;\t"
-SHOWN_CHARACTERS = 200
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 # What others are priced in, the first of two.
 MONEY = (
@@ -37,8 +46,6 @@ MONEY = (
 # What no amount can have, so that a sum of hostile numbers stays within the exact context.
 _DIGITS = 60
 _WIDE = Context(prec=200)
-# How many lines before the header a file may have, such as a title.
-_PREAMBLE_LINES = 12
 
 
 class Odd(Exception):
@@ -97,7 +104,7 @@ def read_table(
     `optional`: columns at the end that a row may leave out.
     """
     given, seen = iter(lines), ""
-    for count, line in enumerate(islice(given, _PREAMBLE_LINES), 1):
+    for count, line in enumerate(islice(given, PREAMBLE_LINES), 1):
         seen = seen or line.strip()
         for delimiter in DELIMITERS:
             header = _header(line, delimiter)
@@ -111,7 +118,7 @@ def read_table(
 
 def head_has(head: bytes, is_header: Callable[[frozenset[str]], bool]) -> bool:
     """Whether the beginning of a file has a header that is recognised."""
-    lines = head.decode("utf-8", "replace").lstrip("\ufeff").splitlines()[:_PREAMBLE_LINES]
+    lines = head.decode("utf-8", "replace").lstrip("\ufeff").splitlines()[:PREAMBLE_LINES]
     return any(is_header(frozenset(_header(line, delimiter))) for line in lines for delimiter in DELIMITERS)
 
 
@@ -126,20 +133,14 @@ def _header(line: str, delimiter: str) -> tuple[str, ...]:
 def _rows(
     lines: Iterator[str], file: str, header: Sequence[str], delimiter: str, before: int, optional: frozenset[str]
 ) -> Iterator[Line | QuarantinedRow]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=False)
-    while True:
-        start = before + reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield QuarantinedRow(Origin(file, f"line {start}"), f"not CSV: {error}")
+    for found in csv_rows(csv.reader(lines, delimiter=delimiter, strict=False), file, before):
+        if isinstance(found, QuarantinedRow):
+            yield found
             continue
-        if cells is None:
-            return
+        origin, cells = found
         cells = [cell.strip() for cell in cells]
-        if not any(cells):
-            continue
-        yield _line(Origin(file, f"line {before + reader.line_num}"), header, cells, optional)
+        if any(cells):
+            yield _line(origin, header, cells, optional)
 
 
 def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: frozenset[str]) -> Line | QuarantinedRow:
@@ -151,8 +152,7 @@ def _line(origin: Origin, header: Sequence[str], cells: list[str], optional: fro
     while len(cells) < len(header) and header[len(cells)] in optional:
         cells.append("")
     if len(cells) != len(header):
-        text = ",".join(cells)[:SHOWN_CHARACTERS]
-        return QuarantinedRow(origin, f"the row has {len(cells)} cells, the header {len(header)}", text)
+        return of_other_width(origin, cells, header)
     return Line(origin, dict(zip(header, cells, strict=True)))
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.importers.csv_rows import RewoundText
 from engine.importers.items import Item, Kind, Origin, QuarantinedRow, Sample, Settings, Source, Unreadable
 from engine.importers.json_stream import read_json
 from engine.importers.json_values import MalformedJson
@@ -100,26 +101,9 @@ def _lines(text: Any, file: str) -> Iterator[Line | QuarantinedRow]:
     while first and first.isspace():
         first = text.read(1)
     if first == "{":
-        yield from _of_api(_RewoundText(first, text), file)
+        yield from _of_api(RewoundText(first, text), file)
         return
-    yield from read_table(_RewoundText(first, text), file, lambda columns: columns >= LEDGER).rows
-
-
-class _RewoundText:
-    """A text whose first character has been read."""
-
-    def __init__(self, first: str, text: Any) -> None:
-        self._first = first
-        self._text = text
-
-    def readline(self, most: int = -1) -> str:
-        first, self._first = self._first, ""
-        if first == "\n":
-            return first
-        return first + str(self._text.readline(most - 1 if first and most > 0 else most))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.readline, "")
+    yield from read_table(RewoundText(first, text), file, lambda columns: columns >= LEDGER).rows
 
 
 def _of_api(text: Any, file: str) -> Iterator[Line | QuarantinedRow]:
