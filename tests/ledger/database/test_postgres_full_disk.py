@@ -45,8 +45,7 @@ def disk(server: RestartableServer, tmp_path: Path) -> Iterator[Path]:
     server.own(folder)
     try:
         yield folder
-        if server.is_running():
-            server.stop("immediate")
+        server.crash()
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
@@ -140,8 +139,7 @@ def test_what_was_acknowledged_survives_a_full_disk_of_the_servers_own_log(
         assert error.code in ("database_full", "database_unreachable")
         assert error.code == "database_unreachable" or "it is not known whether it was written" in str(error)
         ballast.unlink()
-        if server.is_running():
-            server.stop("immediate")
+        server.crash()
         server.start()
         present = [stored.key for stored in log_of(keeper)][1:]
         assert present[: len(acknowledged)] == acknowledged
