@@ -93,7 +93,7 @@ def test_a_sound_log_gives_the_state_of_the_pure_folds(tmp_path: Path, seed: int
     with open_keeper(tmp_path) as keeper:
         if seed:
             append_sample(keeper)
-        keeper.append_all(BOOK, list(common_events(dice_of(seed), 1500)))
+        keeper.append_all(BOOK, list(common_events(dice_of(seed), 1050)))
     with as_intruder(str(tmp_path / "ledger.db")) as connection:
         require_same(connection, seed)
         marks = store.reversed_marks(connection, BOOK)

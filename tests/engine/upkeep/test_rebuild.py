@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from contextlib import closing
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,22 +54,34 @@ def rebuilt(path: Path, *, dry_run: bool = False) -> RebuildReport:
 def all_rows(path: Path) -> dict[str, list[str]]:
     """All but the count of rebuilds, which a rebuild raises."""
     with Bookkeeper.open(str(path), "read") as keeper:
-        tables = content(keeper.database)
+        return rows_in(keeper)
+
+
+def rows_in(keeper: Bookkeeper) -> dict[str, list[str]]:
+    tables = content(keeper.database)
     del tables["projection_rebuilds"]
     return tables
 
 
-def require_repaired(path: Path, sound: dict[str, list[str]]) -> list[Difference]:
+@cache
+def sound_rows() -> dict[str, list[str]]:
+    """Those of the sample, which is the same in every test."""
+    with tempfile.TemporaryDirectory() as folder:
+        return all_rows(sample_file(Path(folder)))
+
+
+def require_repaired(path: Path) -> list[Difference]:
     """The dry run tells and changes nothing; the rebuild tells the same and makes everything sound; the next is silent."""
-    damaged = all_rows(path)
-    assert damaged != sound
-    assert {finding.invariant for finding in findings_of(path)} == {"projections_match"}
-    told = rebuilt(path, dry_run=True).changes
-    assert all_rows(path) == damaged
-    assert rebuilt(path).changes == told != []
-    assert all_rows(path) == sound
-    assert rebuilt(path).changes == []
-    assert findings_of(path) == []
+    with Bookkeeper.open(str(path)) as keeper:
+        ledger, damaged = keeper.database, rows_in(keeper)
+        assert damaged != sound_rows()
+        assert {finding.invariant for finding in check(ledger, BOOK).findings} == {"projections_match"}
+        told = rebuild(ledger, BOOK, dry_run=True).changes
+        assert rows_in(keeper) == damaged
+        assert rebuild(ledger, BOOK).changes == told != []
+        assert rows_in(keeper) == sound_rows()
+        assert rebuild(ledger, BOOK).changes == []
+        assert check(ledger, BOOK).findings == []
     return told
 
 
@@ -95,11 +109,10 @@ def test_every_projection_table_has_rows_to_be_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("table", "column"), FIGURES)
 def test_a_damaged_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     right = column_of(path, table, column)
     wrong = {int: 77, str: "9026-01-01T00:00:00.000000Z" if column == "at" else "777.5"}.get(type(right), 78)
     tamper(path, f'UPDATE {table} SET "{column}" = ?', wrong)
-    told = require_repaired(path, sound)
+    told = require_repaired(path)
     assert {change.projection for change in told} == {table}
     assert {change.key.split(".")[-1] for change in told} == {column}
 
@@ -108,21 +121,19 @@ def test_a_damaged_figure_is_told_and_repaired(tmp_path: Path, table: str, colum
 def test_garbage_for_a_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
     """One garbage in each column, another one in the next."""
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     garbage = ("garbage", b"\xff\x00", "1e9999")[FIGURES.index((table, column)) % 3]
     tamper(path, f'UPDATE {table} SET "{column}" = ?', garbage)
-    if all_rows(path) != sound:
-        require_repaired(path, sound)
+    if all_rows(path) != sound_rows():
+        require_repaired(path)
 
 
 @pytest.mark.parametrize(("table", "column"), FIGURES)
 def test_a_figure_that_is_not_utf_8_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     tamper(path, f"UPDATE {table} SET \"{column}\" = CAST(x'ff41' AS TEXT)")
     assert {finding.invariant for finding in findings_of(path)} == {"projections_match"}
     assert rebuilt(path).changes != []
-    assert all_rows(path) == sound
+    assert all_rows(path) == sound_rows()
 
 
 @pytest.mark.parametrize("garbage", ["other", b"\xff\x00"])
@@ -130,10 +141,9 @@ def test_a_figure_that_is_not_utf_8_is_told_and_repaired(tmp_path: Path, table: 
 def test_a_row_under_another_key_is_told_and_repaired(tmp_path: Path, table: str, column: str, garbage: object) -> None:
     """It is two changes: the row that is not there, and the one that should not be."""
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     first = column_of(path, table, column)
     tamper(path, f'UPDATE {table} SET "{column}" = ? WHERE "{column}" = ?', garbage, first)
-    told = require_repaired(path, sound)
+    told = require_repaired(path)
     assert any(change.stored is None for change in told)
     assert any(change.rebuilt is None for change in told)
 
@@ -141,28 +151,25 @@ def test_a_row_under_another_key_is_told_and_repaired(tmp_path: Path, table: str
 @pytest.mark.parametrize("table", TABLES)
 def test_removed_rows_are_told_and_repaired(tmp_path: Path, table: str) -> None:
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     tamper(path, f"DELETE FROM {table}")
-    told = require_repaired(path, sound)
+    told = require_repaired(path)
     assert {(change.projection, change.stored) for change in told} == {(table, None)}
 
 
 @pytest.mark.parametrize(("table", "column"), KEYS)
 def test_an_added_row_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     others = ", ".join(f'"{other.name}"' for other in TABLES[table].columns if other.name != column)
     tamper(path, f"INSERT INTO {table} (\"{column}\", {others}) SELECT 'added', {others} FROM {table} LIMIT 1")
-    told = require_repaired(path, sound)
+    told = require_repaired(path)
     assert all(change.key.startswith("added.") and change.rebuilt is None for change in told)
 
 
 def test_all_projections_thrown_away_come_back(tmp_path: Path) -> None:
     path = sample_file(tmp_path)
-    sound = all_rows(path)
     for table in TABLES:
         tamper(path, f"DELETE FROM {table}")
-    require_repaired(path, sound)
+    require_repaired(path)
 
 
 def test_a_change_names_projection_key_and_both_figures(tmp_path: Path) -> None:
