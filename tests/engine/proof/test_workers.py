@@ -1,11 +1,13 @@
 """A check by worker processes finds what one process finds, in the same order; what a lost worker did not say is read here.
 
 What each kind of tampered row does to ranges is in `test_fast_lane.py`; here the processes are real and ranges are short, so
-that every few rows one ends.
+that every few rows one ends. Where nothing depends on how a worker is started, it is forked from a process that has imported
+everything, which takes a tenth of the time.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,13 +25,16 @@ from engine.proof.check import LedgerReport, check_ledger
 from engine.proof.heads import ExpectedHead
 from engine.proof.request import CheckRequest
 from engine.proof.workers import Lost, Work, Worker, working
+from ledger import store
 from ledger.database.connections import Database
 from ledger.errors import StorageError
 from tests.cli_support import ON_A_FILE
+from tests.engine.proof.says import Says
 from tests.engine.proof.test_fast_lane import common_events
 from tests.engines import Raw, intruding
 from tests.ledger.database.store_support import append_sample
-from tests.support import BOOK, START, TickingClock, event, open_keeper
+from tests.script_server import ForkedScript
+from tests.support import BOOK, ROOT, START, TickingClock, event, open_keeper
 
 RANGE = 7
 WANTED = CheckRequest(now=START.replace(year=2028))
@@ -46,6 +51,25 @@ def ledger(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> st
         keeper.open_book("other", event("opened", mode="paper"))  # type: ignore[arg-type]
         keeper.append_all("other", list(common_events(Random(6), RANGE)))  # noqa: S311
     return location
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> list[Worker]:
+    """From now on workers are forked by the server of processes, and all else of them is as it is; those that were."""
+    started: list[Worker] = []
+
+    class Forked(Worker):
+        def __init__(self, work: Work) -> None:
+            how: dict[str, Any] = {"stderr": subprocess.DEVNULL, "program": workers._PROGRAM}
+            self._process: Any = ForkedScript([], cwd=ROOT, env=os.environ, **how)
+            started.append(self)
+            self._give(work)
+
+    monkeypatch.setattr(workers, "Worker", Forked)
+    return started
+
+
+FORKED = pytest.mark.usefixtures("forked")
 
 
 def checked(location: str, processes: int | None, wanted: CheckRequest = WANTED) -> LedgerReport:
@@ -65,18 +89,20 @@ def hash_at(raw: Raw, version: int) -> bytes:
     return bytes(found)
 
 
-def test_a_sound_ledger_and_heads_that_were_kept(ledger: str) -> None:
+def test_a_sound_ledger_and_heads_that_were_kept(ledger: str, request: pytest.FixtureRequest) -> None:
     with intruding(ledger) as raw:
         heads = [ExpectedHead(hash_at(raw, 8), 8, book=BOOK), ExpectedHead(hash_at(raw, 30), book=BOOK)]
         lost = ExpectedHead(hash_at(raw, 40), 41, book=BOOK)
-    progress: list[int] = []
-    sound = require_same(ledger, replace(WANTED, kept_heads=heads, on_progress=progress.append))
+    sound = require_same(ledger, replace(WANTED, kept_heads=heads))
     assert sound.ok
     assert [book.head.version for book in sound.books] > [SAMPLE, RANGE]
-    (finding,) = checked(ledger, 2, replace(WANTED, kept_heads=[*heads, lost])).books[0].findings
+    forked = request.getfixturevalue("forked")
+    (finding,) = require_same(ledger, replace(WANTED, kept_heads=[*heads, lost])).books[0].findings
     assert finding.version == 41
+    assert len(forked) == 3
 
 
+@FORKED
 def test_rows_that_were_changed_at_the_ends_of_ranges_are_told_alike(ledger: str) -> None:
     """Ranges begin at 2, 9, 16, …: bytes, hashes, copies, times and amounts on either side of an end, all in one log."""
     with intruding(ledger) as raw:
@@ -94,6 +120,7 @@ def test_rows_that_were_changed_at_the_ends_of_ranges_are_told_alike(ledger: str
     assert any(finding.invariant == "log_rules" and "event id" in finding.detail for finding in found)
 
 
+@FORKED
 def test_a_gap_and_rows_that_have_no_place_are_told_alike(ledger: str, engine: str) -> None:
     with intruding(ledger) as raw:
         raw.execute("DELETE FROM events WHERE book = 'main' AND version = 23")
@@ -106,6 +133,7 @@ def test_a_gap_and_rows_that_have_no_place_are_told_alike(ledger: str, engine: s
     assert (engine == "sqlite") == any(finding.version == 0 for finding in found)
 
 
+@FORKED
 @ON_A_FILE
 @pytest.mark.parametrize("version", [15.5, "x"])
 def test_a_version_that_is_no_whole_number_is_told_alike(ledger: str, version: object) -> None:
@@ -115,6 +143,7 @@ def test_a_version_that_is_no_whole_number_is_told_alike(ledger: str, version: o
     assert not require_same(ledger).ok
 
 
+@FORKED
 @ON_A_FILE
 def test_a_damaged_file_is_told_alike_and_first(ledger: str) -> None:
     path = Path(ledger)
@@ -130,6 +159,7 @@ def test_a_damaged_file_is_told_alike_and_first(ledger: str) -> None:
     assert said[0][0].value == "database_damaged"
 
 
+@FORKED
 @ON_A_FILE
 def test_an_index_that_lacks_a_row_is_told_alike(ledger: str) -> None:
     with intruding(ledger) as raw:
@@ -152,38 +182,32 @@ def tagged(count: int) -> Iterator[object]:
     """Fills with tags, which go through the pipe as rows, and fill it."""
     fill = {"side": "buy", "base_asset": "XRP", "base_amount": "10", "quote_asset": "RLUSD", "quote_amount": "13"}
     for index in range(count):
-        yield event("fill", **fill, key=f"t:{index}", tags=["a" * 60])
+        yield event("fill", **fill, key=f"t:{index}", tags=[f"{number}" * 60 for number in range(10)])
 
 
 @pytest.fixture
 def long_ledger(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(ranges_lane, "RANGE", 500)
+    monkeypatch.setattr(ranges_lane, "RANGE", 100)
+    monkeypatch.setattr(store, "ROWS_AT_ONCE", 200)
     with open_keeper(tmp_path, location=location) as keeper:
-        keeper.append_all(BOOK, list(tagged(1400)))  # type: ignore[arg-type]
+        keeper.append_all(BOOK, list(tagged(300)))  # type: ignore[arg-type]
     return location
 
 
-def test_where_workers_are_killed_the_rest_is_read_here(long_ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_workers_are_killed_the_rest_is_read_here(long_ledger: str, forked: list[Worker]) -> None:
     """They still had much to say: a pipe holds 64 KiB."""
     with intruding(long_ledger) as raw:
-        raw.execute("UPDATE events SET key = 'forged' WHERE version = 1200")
-    started: list[Worker] = []
-
-    class Watched(Worker):
-        def __init__(self, work: Work) -> None:
-            super().__init__(work)
-            started.append(self)
+        raw.execute("UPDATE events SET key = 'forged' WHERE version = 240")
 
     def kill(version: int) -> None:
-        for worker in started:
+        for worker in forked:
             worker._process.kill()
             worker._process.wait()
 
     alone = checked(long_ledger, 1)
-    monkeypatch.setattr(workers, "Worker", Watched)
     found = checked(long_ledger, 2, replace(WANTED, on_progress=kill))
-    assert len(started) == 3
-    assert [finding.version for finding in found.books[0].findings] == [1200]
+    assert len(forked) == 3
+    assert [finding.version for finding in found.books[0].findings] == [240]
     assert found.findings == alone.findings
     assert found.books[0].findings == alone.books[0].findings
     assert any("a worker process ended early" in note for note in found.books[0].notes)
@@ -203,19 +227,8 @@ def test_where_no_worker_can_be_started_this_process_does_it_all(
     assert "a worker process ended early" in found.books[0].notes[-1]
 
 
-class _Says:
-    """Work that gives the answers that it is made with."""
-
-    def __init__(self, *given: object) -> None:
-        self.given = given
-
-    def answers(self) -> Iterator[object]:
-        yield from self.given
-        raise ValueError("and no more")
-
-
 def test_a_worker_that_fails_is_lost_after_what_it_has_said() -> None:
-    with working([_Says("one", None, [b"two"])]) as (worker,):
+    with working([Says("one", None, [b"two"])]) as (worker,):
         assert [worker.answer() for _ in range(3)] == ["one", None, [b"two"]]
         with pytest.raises(Lost, match="exit 1"):
             worker.answer()
@@ -245,8 +258,9 @@ def test_an_interrupt_while_a_worker_is_given_its_work_ends_it(monkeypatch: pyte
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
+@FORKED
 def test_a_worker_ends_when_nobody_reads_on() -> None:
-    with working([_Says(*(b"x" * 2**16 for _ in range(9)))]) as (worker,):
+    with working([Says(*(b"x" * 2**16 for _ in range(9)))]) as (worker,):
         worker.answer()
     assert worker._process.returncode is not None
 
@@ -272,6 +286,7 @@ def test_a_long_log_takes_all_cores_and_a_short_one_none(
     assert ranges_lane.workers_for(events, wanted) == (workers.cores() if expected == "cores" else expected)
 
 
+@FORKED
 def test_the_worker_for_the_whole_ledger_looks_at_ids(ledger: str) -> None:
     """What it has not looked at, or has found repeated, the log's rules look at again."""
     with intruding(ledger) as raw:
