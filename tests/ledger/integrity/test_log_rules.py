@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ledger.database.connections import Database
 from ledger.database.postgres import is_url
 from ledger.database.tables import events
 from ledger.stored import chain_hash
+from tests.cli_support import ON_A_FILE
 from tests.engines import Raw, intruding
 from tests.ledger.database.store_support import SAMPLE_VERSIONS, VERSION_OF, append_sample
 from tests.support import BOOK, a_share_of, open_keeper
@@ -54,6 +57,18 @@ def rewrite(location: str, version: int, **fields: Any) -> None:
         rehash(raw)
 
 
+@contextmanager
+def rewritten(location: str, version: int, **fields: Any) -> Iterator[None]:
+    """As `rewrite`, of fields that no column copies; afterwards the log is what it was."""
+    with intruding(location) as raw:
+        ((body,),) = raw.execute("SELECT body FROM events WHERE version = ?", (version,))
+    rewrite(location, version, **fields)
+    yield
+    with intruding(location) as raw:
+        raw.execute("UPDATE events SET body = ? WHERE version = ?", (bytes(body), version))
+        rehash(raw)
+
+
 def rules_found(location: str) -> list[tuple[int | None, str]]:
     return [(found.version, found.detail) for found in checked(location).findings if found.invariant == "log_rules"]
 
@@ -74,12 +89,12 @@ RULES: dict[str, tuple[int, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", RULES)
-def test_what_an_append_refuses_is_found_in_a_rewritten_log(ledger: str, what: str) -> None:
-    version, fields, detail = RULES[what]
-    assert rules_found(ledger) == []
-    rewrite(ledger, version, **fields)
-    assert any(place == version and told.startswith(detail) for place, told in rules_found(ledger)), rules_found(ledger)
+def test_what_an_append_refuses_is_found_in_a_rewritten_log(ledger: str) -> None:
+    for what, (version, fields, detail) in RULES.items():
+        with rewritten(ledger, version, **fields):
+            found = rules_found(ledger)
+        assert any(place == version and told.startswith(detail) for place, told in found), (what, found)
+    assert checked(ledger).ok
 
 
 def test_the_amounts_within_evidence_are_canonical_too(ledger: str) -> None:
@@ -103,9 +118,9 @@ def test_an_event_id_that_stands_twice_is_found(ledger: str) -> None:
     assert rules_found(ledger) == [(8, f"the event id {given!r} stands in the book 2 times, first at version 3")]
 
 
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_a_key_that_stands_twice_is_found_where_nothing_stood_in_the_way(ledger: str) -> None:
-    if not is_url(ledger):
-        pytest.skip("the key's index of a SQLite file cannot be dropped; what it holds is checked by SQLite")
+    """The key's index of a SQLite file cannot be dropped; what it holds is checked by SQLite."""
     with intruding(ledger) as raw:
         raw.execute("ALTER TABLE events DROP CONSTRAINT uq_events_key")
     rewrite(ledger, 8, key="d:1")
@@ -119,23 +134,23 @@ def test_a_form_that_is_not_listed_is_found_once(ledger: str) -> None:
     assert found == (5, "the table event_types does not list fill/2, of which this is the first")
 
 
-@pytest.mark.parametrize("kind", ["fill/9", "swap/1", "fill/02", "fill", ""])
-def test_an_unknown_form_in_the_bytes_is_found_at_its_version(ledger: str, kind: str) -> None:
-    rewrite(ledger, 6, type=kind)
-    found = [finding for finding in checked(ledger).findings if finding.version == 6]
-    assert any("cannot be read" in finding.detail for finding in found)
+def test_an_unknown_form_in_the_bytes_is_found_at_its_version(ledger: str) -> None:
+    for kind in ("fill/9", "swap/1", "fill/02", "fill", ""):
+        with rewritten(ledger, 6, type=kind):
+            found = [finding for finding in checked(ledger).findings if finding.version == 6]
+        assert any("cannot be read" in finding.detail for finding in found), (kind, found)
 
 
-@pytest.mark.parametrize("text", ["5.0", " 5", "+5", "٥", "-0", "5e0", "05"])
-def test_a_stored_projection_that_is_not_canonical_is_found(ledger: str, text: str) -> None:
-    if is_url(ledger):
-        pytest.skip("a server keeps numbers, not their texts")
+@ON_A_FILE
+def test_a_stored_projection_that_is_not_canonical_is_found(ledger: str) -> None:
+    """A server keeps numbers, not their texts."""
     with intruding(ledger) as raw:
         ((value,),) = raw.execute("SELECT total FROM inventory WHERE asset = 'RLUSD'")
-        spelt = {"5.0": f"{value}0", " 5": f" {value}", "-0": f"{value}e0"}.get(text, text)
-        raw.execute("UPDATE inventory SET total = ? WHERE asset = 'RLUSD'", (spelt,))
-    (finding,) = checked(ledger).findings
-    assert (finding.invariant, finding.expected, finding.actual) == ("projections_match", value, spelt)
+    for spelt in (f"{value}0", f" {value}", "+5", "٥", f"{value}e0", "5e0", "05"):
+        with intruding(ledger) as raw:
+            raw.execute("UPDATE inventory SET total = ? WHERE asset = 'RLUSD'", (spelt,))
+        (finding,) = checked(ledger).findings
+        assert (finding.invariant, finding.expected, finding.actual) == ("projections_match", value, spelt)
 
 
 # Whatever stands there, the check ends with findings
@@ -144,11 +159,12 @@ FORGED: tuple[Any, ...] = (
     None, "", "x", "5.0", "-0", "1e400", "9" * 300, 0, -1, 2**62, 1.5, True, [], [[]], {}, {"a": {}}, "\u0000", "2026-13-01",
 )  # fmt: skip
 TRIES = 60
+TRIES_ON_A_SERVER = 20  # the bytes are read by the same code
 
 
-def forge_bodies(raw: Raw, chance: random.Random) -> int:
-    """Give one or two events a field of another kind, and build the chain anew; the version of the last one."""
-    version = 0
+def forge_bodies(raw: Raw, chance: random.Random) -> set[int]:
+    """Give one or two events a field of another kind, and build the chain anew; their versions."""
+    forged_at = set()
     for _ in range(chance.choice((1, 1, 2))):
         version = chance.randrange(1, SAMPLE_VERSIONS + 1)
         ((body,),) = raw.execute("SELECT body FROM events WHERE version = ?", (version,))
@@ -162,22 +178,24 @@ def forge_bodies(raw: Raw, chance: random.Random) -> int:
             fields[name] = chance.choice((*FORGED, *fields.values()))
         forged = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS) if chance.random() < 0.95 else b"[1]"
         raw.execute("UPDATE events SET body = ? WHERE version = ?", (forged, version))
+        forged_at.add(version)
     rehash(raw)
-    return version
+    return forged_at
 
 
 def test_no_forged_body_stops_the_check_or_passes_it_by_a_traceback(ledger: str) -> None:
     chance = random.Random(20261126)  # noqa: S311 - not for secrets
     with intruding(ledger) as raw:
-        kept = raw.execute("SELECT version, body FROM events ORDER BY version")
-    found = 0
-    for _ in range(TRIES):
+        kept = dict(raw.execute("SELECT version, body FROM events"))
+    tries = TRIES_ON_A_SERVER if is_url(ledger) else TRIES
+    found, forged_at = 0, set[int]()
+    for _ in range(tries):
         with intruding(ledger) as raw:
-            for version, body in kept:
-                raw.execute("UPDATE events SET body = ? WHERE version = ?", (bytes(body), version))
-            forge_bodies(raw, chance)
+            for version in forged_at:
+                raw.execute("UPDATE events SET body = ? WHERE version = ?", (bytes(kept[version]), version))
+            forged_at = forge_bodies(raw, chance)
         found += not checked(ledger).ok
-    assert found > TRIES * 0.8
+    assert found > tries * 0.8
 
 
 def test_no_column_of_any_row_stops_the_check(ledger: str) -> None:
