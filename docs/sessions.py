@@ -20,6 +20,7 @@ from cli.main import run
 
 _HERE_STRING = re.compile(r"^(?P<command>.*) <<< '(?P<text>[^']*)'$", re.DOTALL)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
+_EXAMPLES = "$NETBASIS_EXAMPLES"
 _NEEDS_A_SHELL = re.compile(r"[$`|<>;&*(){}\\]")
 
 
@@ -42,7 +43,7 @@ def at_work(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
 def output_of(command: str) -> tuple[str, int]:
     """What a command prints, stdout and stderr together, and its exit code; `at_work` says where."""
     match = _HERE_STRING.match(command)
-    plain = match["command"] if match else command
+    plain = (match["command"] if match else command).replace(_EXAMPLES, os.environ.get(_EXAMPLES[1:], _EXAMPLES))
     if plain.startswith("netbasis ") and not _NEEDS_A_SHELL.search(_QUOTED.sub("", plain)):
         return _in_process(shlex.split(plain)[1:], f"{match['text']}\n" if match else "")
     return _in_bash(command)
