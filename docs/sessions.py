@@ -18,7 +18,10 @@ from pathlib import Path
 
 from cli.main import run
 
-_HERE_STRING = re.compile(r"^(?P<command>.*) <<< '(?P<text>[^']*)'$", re.DOTALL)
+# A command that reads a text, writes into a file, or is followed by a word that it succeeded.
+_IN_BASH = re.compile(
+    r"^(?P<command>.*?)(?: <<< '(?P<text>[^']*)')?(?: > (?P<file>[\w.]+)| && echo (?P<then>[\w ]+))?$", re.DOTALL
+)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
 _EXAMPLES = "$NETBASIS_EXAMPLES"
 _NEEDS_A_SHELL = re.compile(r"[$`|<>;&*(){}\\]")
@@ -42,26 +45,32 @@ def at_work(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
 
 def output_of(command: str) -> tuple[str, int]:
     """What a command prints, stdout and stderr together, and its exit code; `at_work` says where."""
-    match = _HERE_STRING.match(command)
-    plain = (match["command"] if match else command).replace(_EXAMPLES, os.environ.get(_EXAMPLES[1:], _EXAMPLES))
-    if plain.startswith("netbasis ") and not _NEEDS_A_SHELL.search(_QUOTED.sub("", plain)):
-        return _in_process(shlex.split(plain)[1:], f"{match['text']}\n" if match else "")
-    return _in_bash(command)
+    match = _IN_BASH.match(command)
+    plain = match["command"].replace(_EXAMPLES, os.environ.get(_EXAMPLES[1:], _EXAMPLES)) if match else ""
+    if match is None or not plain.startswith("netbasis ") or _NEEDS_A_SHELL.search(_QUOTED.sub("", plain)):
+        return _in_bash(command)
+    text = "" if match["text"] is None else f"{match['text']}\n"
+    shown, code = _in_process(shlex.split(plain)[1:], text, match["file"])
+    return shown + (f"{match['then']}\n" if match["then"] and code == 0 else ""), code
 
 
-def _in_process(words: list[str], text: str) -> tuple[str, int]:
-    printed = io.StringIO()
+def _in_process(words: list[str], text: str, file: str | None) -> tuple[str, int]:
+    """What is shown; what the command prints goes into the file, if there is one."""
+    shown = io.StringIO()
     before = sys.stdin
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as given:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as given,
+        Path(file).open("w", encoding="utf-8") if file else contextlib.nullcontext(shown) as printed,
+    ):
         given.write(text)
         given.seek(0)
         sys.stdin = given
         try:
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(shown):
                 code = run(words)
         finally:
             sys.stdin = before
-    return printed.getvalue(), code
+    return shown.getvalue(), code
 
 
 def _in_bash(command: str) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from docs.regenerate import masked
 from docs.sessions import at_work, output_of
 from ledger.database.connections import without_password
+from tests.support import ledger_file
 
 GALLERY = Path(__file__).parent / "errors"
 LEDGER = "ledger.db"
@@ -40,6 +41,8 @@ def replayed(session: str, database: str = LEDGER) -> str:
     without_book = {name: value for name, value in os.environ.items() if name != "NETBASIS_BOOK"}
     environment = {**without_book, "NETBASIS_DB": database}
     with tempfile.TemporaryDirectory() as folder, at_work(Path(folder), environment):
+        if session.startswith("$ netbasis init\n") and database == LEDGER:
+            ledger_file(Path(folder))  # migrated already: `init` has only to open its book
         new = "".join(f"$ {command}\n{_output(command)}" for command in commands_of(session))
     new = new.replace(without_password(database), LEDGER)
     return session if masked(new) == masked(session) else new

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli_support import Cli, Ran, assert_refused, deposit, ended, ndjson
 from tests.engines import raw_access, writing_meanwhile
+from tests.restartable_postgres import eventually
 
 BOTH = pytest.mark.both_engines
 
@@ -299,8 +300,8 @@ def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, 
     before = cli.contents()
     cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
     with cli.start("append", "--file", "many.ndjson") as child:
-        while not is_writing_much(cli):
-            assert child.poll() is None, "the child ended before it was interrupted"
+        eventually(lambda: is_writing_much(cli) or child.poll() is not None)
+        assert child.poll() is None, "the child ended before it was interrupted"
         child.send_signal(signal.SIGINT)
         ran = ended(child)
     assert_refused(ran, 130, "interrupted", "no event was written")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from ledger.errors import StorageError, StorageFault
 from ledger.parsing import LINE_BYTES
 from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused, deposit, ndjson, sha256
 from tests.engines import ENGINES, forget
+from tests.script_server import run_program
 from tests.support import event
 
 # Lines
@@ -167,12 +167,10 @@ def test_no_room_for_a_new_ledger(empty_cli: Cli) -> None:
 # Permissions
 
 
-def without_privileges() -> None:
-    """For the child: also as root it has to ask the file's mode, as everybody has to."""
-    libc = ctypes.CDLL(None)
-    drop_from_bounding_set = 24
-    for capability in range(64):
-        libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
+# For the child: also as root it has to ask the file's mode, as everybody has to. No set of capabilities has a bit.
+WITHOUT_PRIVILEGES = (
+    "import ctypes; ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522), (ctypes.c_uint32 * 6)())"
+)
 
 
 @contextmanager
@@ -181,8 +179,8 @@ def mode(path: Path, bits: int) -> Iterator[None]:
     old = path.stat().st_mode
     path.chmod(bits)
     try:
-        probe = [sys.executable, "-c", "import os, sys; sys.exit(os.access(sys.argv[1], os.W_OK))", str(path)]
-        if subprocess.run(probe, preexec_fn=without_privileges, check=False).returncode:
+        probe = f"{WITHOUT_PRIVILEGES}; import os, sys; sys.exit(os.access(sys.argv[1], os.W_OK))"
+        if run_program(probe, path).returncode:
             pytest.skip("permissions do not bind this user")
         yield
     finally:
@@ -196,12 +194,12 @@ LINE = ("append", "deposit", "--asset", "RLUSD", "--amount", "1")
 def test_a_folder_without_write_permission(cli: Cli, tmp_path: Path) -> None:
     before = cli.unchanged()
     with mode(tmp_path, 0o555):
-        refused = cli.run(*LINE, before_exec=without_privileges)
+        refused = cli.run(*LINE, first=WITHOUT_PRIVILEGES)
         assert_refused(refused, 4, "database_not_writable", "who owns the file and its folder")
-        new = cli.run("init", target=("--db", "new.db"), before_exec=without_privileges)
+        new = cli.run("init", target=("--db", "new.db"), first=WITHOUT_PRIVILEGES)
         assert_refused(new, 4, "database_unreadable", "who owns the file and its folder")
         # Reading needs no permission to write, and leaves nothing beside the file.
-        assert cli.run("balance", before_exec=without_privileges).code == 0
+        assert cli.run("balance", first=WITHOUT_PRIVILEGES).code == 0
     assert cli.unchanged() == before
     assert [path.name for path in tmp_path.iterdir()] == [cli.db.name]
 
@@ -210,8 +208,8 @@ def test_a_folder_without_write_permission(cli: Cli, tmp_path: Path) -> None:
 def test_a_file_without_write_permission(cli: Cli) -> None:
     before = cli.unchanged()
     with mode(cli.db, 0o444):
-        assert_refused(cli.run(*LINE, before_exec=without_privileges), 4, "database_not_writable", "who owns the file")
-        assert cli.run("balance", before_exec=without_privileges).code == 0
+        assert_refused(cli.run(*LINE, first=WITHOUT_PRIVILEGES), 4, "database_not_writable", "who owns the file")
+        assert cli.run("balance", first=WITHOUT_PRIVILEGES).code == 0
     assert cli.unchanged() == before
 
 
@@ -219,10 +217,10 @@ def test_a_file_without_write_permission(cli: Cli) -> None:
 def test_a_file_without_read_permission(cli: Cli, tmp_path: Path) -> None:
     input_file = tmp_path / cli.write("given.ndjson", ndjson([deposit("k")]))
     with mode(input_file, 0o000):
-        ran = cli.run("append", "--file", "given.ndjson", before_exec=without_privileges)
+        ran = cli.run("append", "--file", "given.ndjson", first=WITHOUT_PRIVILEGES)
         assert_refused(ran, 2, "usage", "'given.ndjson'", "Permission denied")
     with mode(cli.db, 0o000):
-        ran = cli.run("balance", before_exec=without_privileges)
+        ran = cli.run("balance", first=WITHOUT_PRIVILEGES)
         assert_refused(ran, 4, "database_unreadable", "who owns the file")
 
 

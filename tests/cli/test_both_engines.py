@@ -118,7 +118,7 @@ STORY = [
     "summary --session s -O csv",
     "register --session s",
     "config check paper.yaml",
-    "property-test --examples 3 --seed 7",
+    "property-test --examples 1 --seed 7",
     "--db copy.db db upgrade",
     "copy --to copy.db",
     "copy --to copy.db -O json",

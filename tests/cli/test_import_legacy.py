@@ -28,6 +28,7 @@ from tests.engine.importers.legacy.legacy_databases import (
     trade,
 )
 from tests.engines import Engine, forget
+from tests.support import a_share_of
 
 OLD = "old.db"
 
@@ -59,9 +60,9 @@ def done(ran: Ran, code: int = 0) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize("age", EXACT)
-def test_the_story_of_five_commands_on_every_age(tmp_path: Path, cli: Cli, age: str) -> None:
-    """And a sixth, `check`. The original and its folder stay as they are."""
+@pytest.mark.parametrize("age", sorted({"after_the_backfill", *a_share_of(EXACT, 0, parts=4)}))
+def test_the_story_of_five_commands(tmp_path: Path, cli: Cli, age: str) -> None:
+    """And a sixth, `check`. The original and its folder stay as they are. Every age is read in test_importing.py."""
     engine = folder_for(tmp_path, "engine")
     truth = EXACT[age](engine / OLD)
     before = snapshot(engine)

@@ -316,6 +316,7 @@ def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
     assert_refused(Cli(tmp_path).run("balnace"), 2, "usage", "balnace", "--help")
 
 
+@ON_A_FILE
 def test_a_name_that_the_terminals_encoding_lacks_is_shown_escaped(empty_cli: Cli) -> None:
     ran = empty_cli.run("--book", "büch", "init", env={"PYTHONIOENCODING": "ascii"})
     assert (ran.code, "b\\xfcch" in ran.out) == (0, True)

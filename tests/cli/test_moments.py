@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from tests.cli_support import ON_A_FILE, Cli, assert_refused, deposit
 from tests.engines import Engine, forget
+from tests.support import a_share_of
 
 # Each deposit is of one digit's place, so that a balance says which of them it counts.
 HAPPENED = [
@@ -37,16 +37,19 @@ def record(cli: Cli, now: datetime, *line: str) -> None:
     assert ran.code == 0, ran.err
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """A ledger whose deposits happened when `HAPPENED` says, and were recorded a day later; the tests only read it."""
-    engine: Engine = request.param
-    cli = opened(Cli(tmp_path_factory.mktemp("book"), engine, empty=True), datetime(2025, 12, 1, tzinfo=UTC))
+def with_deposits(folder: Path, engine: Engine = "sqlite") -> Cli:
+    """A ledger whose deposits happened when `HAPPENED` says, and were recorded a day later."""
+    cli = opened(Cli(folder, engine, empty=True), datetime(2025, 12, 1, tzinfo=UTC))
     for at, amount in HAPPENED:
         recorded = datetime.fromisoformat(at) + timedelta(days=1)
         record(cli, recorded, "deposit", "--asset", "RLUSD", "--amount", amount, "--at", at, "--key", at)
-    yield cli
-    forget(cli.location)
+    return cli
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """Such a ledger; the tests only read it."""
+    return with_deposits(tmp_path_factory.mktemp("book"))
 
 
 def counted(cli: Cli, *options: str, now: datetime = NOW) -> str:
@@ -66,64 +69,64 @@ def in_period(cli: Cli, *options: str, now: datetime = NOW) -> str:
     return change
 
 
-@pytest.mark.parametrize(
-    ("as_of", "more", "digits"),
-    [
-        ("2026-11-01", (), "11111"),  # the whole day
-        ("2026-10", (), "11"),
-        ("2026-10-31", (), "11"),
-        ("2026-11", (), "111111"),
-        ("2026-12", (), "1111111"),
-        ("2025-12", (), "1"),
-        ("2026-11-01T00:00:00Z", (), "111"),  # a time counts what happened at it
-        ("2026-10-31T23:59:59.999999Z", (), "11"),
-        ("2026-11-01", ("--zone", "Europe/Berlin"), "1111"),
-        ("2026-11-01", ("--zone", "America/New_York"), "11111"),
-        ("2026-10-31", ("--zone", "Pacific/Honolulu"), "111"),  # until 10:00 UTC of the next day
-        ("2026-11-01T23:59:59", ("--zone", "Europe/Berlin"), "111"),
-        ("2026-11-02T00:30", ("--zone", "Europe/Berlin"), "11111"),
-        ("3", (), "11"),  # digits are a version
-    ],
-)
+AS_OF = [
+    ("2026-11-01", (), "11111"),  # the whole day
+    ("2026-10", (), "11"),
+    ("2026-10-31", (), "11"),
+    ("2026-11", (), "111111"),
+    ("2026-12", (), "1111111"),
+    ("2025-12", (), "1"),
+    ("2026-11-01T00:00:00Z", (), "111"),  # a time counts what happened at it
+    ("2026-10-31T23:59:59.999999Z", (), "11"),
+    ("2026-11-01", ("--zone", "Europe/Berlin"), "1111"),
+    ("2026-11-01", ("--zone", "America/New_York"), "11111"),
+    ("2026-10-31", ("--zone", "Pacific/Honolulu"), "111"),  # until 10:00 UTC of the next day
+    ("2026-11-01T23:59:59", ("--zone", "Europe/Berlin"), "111"),
+    ("2026-11-02T00:30", ("--zone", "Europe/Berlin"), "11111"),
+    ("3", (), "11"),  # digits are a version
+]
+
+
+@pytest.mark.parametrize(("as_of", "more", "digits"), AS_OF)
 def test_as_of_counts_to_the_end(as_of: str, more: tuple[str, ...], digits: str, book: Cli) -> None:
     assert counted(book, "--as-of", as_of, *more) == digits
 
 
-@pytest.mark.parametrize(
-    ("known_at", "more", "digits"),
-    [
-        ("2025-12", (), "0"),
-        ("2026-10-30", (), "1"),
-        ("2026-11-01", (), "11"),  # the second was recorded on 1 November at 23:59:59.999999
-        ("2026-11-01", ("--zone", "Europe/Berlin"), "1"),
-        ("2026-11-02T00:00:00Z", (), "111"),
-        ("2026-11", (), "11111"),
-        ("2026", (), "1111111"),
-    ],
-)
+KNOWN_AT = [
+    ("2025-12", (), "0"),
+    ("2026-10-30", (), "1"),
+    ("2026-11-01", (), "11"),  # the second was recorded on 1 November at 23:59:59.999999
+    ("2026-11-01", ("--zone", "Europe/Berlin"), "1"),
+    ("2026-11-02T00:00:00Z", (), "111"),
+    ("2026-11", (), "11111"),
+    ("2026", (), "1111111"),
+]
+
+
+@pytest.mark.parametrize(("known_at", "more", "digits"), KNOWN_AT)
 def test_known_at_counts_what_was_recorded_to_the_end(
     known_at: str, more: tuple[str, ...], digits: str, book: Cli
 ) -> None:
     assert counted(book, "--known-at", known_at, *more) == digits
 
 
-@pytest.mark.parametrize(
-    ("options", "digits"),
-    [
-        (("--from", "2026-11", "--to", "2026-11"), "111100"),
-        (("--from", "2026-11-01", "--to", "2026-11-01"), "11100"),
-        (("--from", "2026", "--to", "2026"), "1111110"),
-        (("--from", "2026-11-01", "--to", "2026-11"), "111100"),
-        (("--from", "2026-11"), "1111100"),
-        (("--to", "2026-10"), "11"),
-        (("--to", "2025"), "1"),
-        (("--from", "2026-11", "--to", "2026-11-30T23:59:59.999999Z"), "11100"),  # a time at the end is not in it
-        (("--from", "2026-11-01T00:00:00Z", "--to", "2026-12-01T00:00:00Z"), "111100"),
-        (("--from", "2026-11-01T00:00:00Z", "--to", "2026-11-01T00:00:00Z"), "0"),
-        (("--from", "2026-11-01", "--to", "2026-11-01", "--zone", "Europe/Berlin"), "1110"),
-        (("--from", "2026-11-02", "--to", "2026-11", "--zone", "Europe/Berlin"), "10000"),
-    ],
-)
+PERIODS = [
+    (("--from", "2026-11", "--to", "2026-11"), "111100"),
+    (("--from", "2026-11-01", "--to", "2026-11-01"), "11100"),
+    (("--from", "2026", "--to", "2026"), "1111110"),
+    (("--from", "2026-11-01", "--to", "2026-11"), "111100"),
+    (("--from", "2026-11"), "1111100"),
+    (("--to", "2026-10"), "11"),
+    (("--to", "2025"), "1"),
+    (("--from", "2026-11", "--to", "2026-11-30T23:59:59.999999Z"), "11100"),  # a time at the end is not in it
+    (("--from", "2026-11-01T00:00:00Z", "--to", "2026-12-01T00:00:00Z"), "111100"),
+    (("--from", "2026-11-01T00:00:00Z", "--to", "2026-11-01T00:00:00Z"), "0"),
+    (("--from", "2026-11-01", "--to", "2026-11-01", "--zone", "Europe/Berlin"), "1110"),
+    (("--from", "2026-11-02", "--to", "2026-11", "--zone", "Europe/Berlin"), "10000"),
+]
+
+
+@pytest.mark.parametrize(("options", "digits"), PERIODS)
 def test_a_period_has_the_whole_of_its_end(options: tuple[str, ...], digits: str, book: Cli) -> None:
     assert in_period(book, *options) == digits
 
@@ -141,6 +144,18 @@ def test_today_and_yesterday_are_days_of_the_clock(now: str, zone: str, today: s
     at = datetime.fromisoformat(now)
     for name, digits in (("today", today), ("yesterday", yesterday)):
         assert in_period(book, "--from", name, "--to", name, "--zone", zone, now=at) == digits
+
+
+def test_a_server_counts_the_same(tmp_path: Path) -> None:
+    """The times are compared in its statements: with each kind of bound, and to the last microsecond."""
+    book = with_deposits(tmp_path, "postgres")
+    for as_of, more, digits in a_share_of(AS_OF, 1, parts=3):
+        assert counted(book, "--as-of", as_of, *more) == digits, as_of
+    for known_at, more, digits in a_share_of(KNOWN_AT, 1, parts=3):
+        assert counted(book, "--known-at", known_at, *more) == digits, known_at
+    for options, digits in a_share_of(PERIODS, 1, parts=3):
+        assert in_period(book, *options) == digits, options
+    forget(book.location)
 
 
 def test_the_other_commands_take_them_too(book: Cli) -> None:

@@ -19,6 +19,7 @@ from tests.cli_support import (
     ndjson,
 )
 from tests.engine.importers.legacy.legacy_databases import EXACT, snapshot
+from tests.restartable_postgres import eventually
 from tests.script_server import ForkedScript
 from tests.support import is_stopped
 
@@ -83,8 +84,8 @@ def test_a_signal_during_the_transaction_leaves_nothing_half_done(cli: Cli) -> N
     before = cli.contents()
     cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
     with cli.start("append", "--file", "many.ndjson") as child:
-        while not is_writing_much(cli):
-            assert child.poll() is None, "the child ended before it was stopped"
+        eventually(lambda: is_writing_much(cli) or child.poll() is not None)
+        assert child.poll() is None, "the child ended before it was stopped"
         child.send_signal(number)
         ran = ended(child)
     assert_refused(ran, 128 + number, "interrupted", f"stopped by {number.name}", "no event was written")

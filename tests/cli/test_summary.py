@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,15 +21,23 @@ CONFIG = "strategy: {base_size_rlusd: 15.0, max_rlusd_exposure: 120, anchor_max_
 
 
 @pytest.fixture
-def desk(empty_cli: Cli, tmp_path: Path) -> Cli:
+def desk(empty_cli: Cli) -> Cli:
     """A paper book with two sessions, capital between them, and a network fee."""
-    with open_paper(tmp_path, location=empty_cli.location) as keeper:
-        run_all(keeper, write_tape(tmp_path, wandering(400, seed=1)), strategy(maker_fee_bps="2"), session="one")
-        keeper.append(BOOK, event("deposit", asset="RLUSD", amount="50", key="in"))
-        keeper.append(BOOK, event("adjustment", asset="XRP", amount="-0.000012", reason="network_fee"))
-        run_all(keeper, write_tape(tmp_path, wandering(400, seed=2), "b.csv"), session="two")
+    empty_cli.db.write_bytes(_sessions())
     empty_cli.write("c.yaml", CONFIG)
     return empty_cli
+
+
+@cache
+def _sessions() -> bytes:
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        with open_paper(folder) as keeper:
+            run_all(keeper, write_tape(folder, wandering(400, seed=1)), strategy(maker_fee_bps="2"), session="one")
+            keeper.append(BOOK, event("deposit", asset="RLUSD", amount="50", key="in"))
+            keeper.append(BOOK, event("adjustment", asset="XRP", amount="-0.000012", reason="network_fee"))
+            run_all(keeper, write_tape(folder, wandering(400, seed=2), "b.csv"), session="two")
+        return (folder / "ledger.db").read_bytes()
 
 
 def document(cli: Cli, *arguments: str) -> Any:
