@@ -23,7 +23,7 @@ from ledger.database import triggers
 from ledger.database.connections import Database
 from ledger.errors import StorageError
 from ledger.events import Opened
-from tests.ledger.database.store_contract import StoreContract, deposit
+from tests.ledger.database.store_contract import AppenderContract, deposit
 from tests.ledger.database.store_support import (
     SAMPLE_VERSIONS,
     append_sample,
@@ -41,8 +41,8 @@ from tests.support import BOOK, SequentialIds, TickingClock, ledger_file, log_of
 NOBODY = 65534
 
 
-class TestSqlite(StoreContract):
-    """The contract on SQLite."""
+class TestSqlite(AppenderContract):
+    """The contract on SQLite, and what does not depend on the engine."""
 
     @pytest.fixture
     def location(self, tmp_path: Path) -> str:
