@@ -45,7 +45,7 @@ from tests.engine.paper.paper_support import (
 from tests.ledger.database.store_support import require_projections_match
 from tests.support import BOOK, event, log_of, open_keeper
 
-ROWS = 1200
+ROWS, AT_ONCE = 500, 100
 NINE = "2026-01-05T09:00:"
 
 
@@ -78,6 +78,12 @@ def meanwhile(lot: int, act: Callable[[], object]) -> Callable[[], bool]:
         return False
 
     return should_stop
+
+
+@pytest.fixture(autouse=True)
+def _few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that short tapes are several transactions."""
+    monkeypatch.setattr(paper_session, "ROWS_AT_ONCE", AT_ONCE)
 
 
 @pytest.fixture
@@ -184,23 +190,23 @@ def test_the_same_again_gives_the_same_bodies(tape: Path, tmp_path: Path) -> Non
         assert bodies(one) == bodies(two)
 
 
-@pytest.mark.parametrize("rows", [1, 7, 250, 5000])
 def test_how_many_rows_a_transaction_takes_changes_nothing(
-    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paper: Bookkeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tape = write_tape(tmp_path, wandering(400))
-    with open_paper(tmp_path) as one, open_paper(tmp_path, name="two.db") as two:
-        run_all(one, tape)
+    tape = write_tape(tmp_path, wandering(200))
+    run_all(paper, tape)
+    for rows in (1, 7, 250):
         monkeypatch.setattr(paper_session, "ROWS_AT_ONCE", rows)
-        run_all(two, tape)
-        assert bodies(one) == bodies(two)
+        with open_paper(tmp_path, name=f"{rows}.db") as other:
+            run_all(other, tape)
+            assert bodies(paper) == bodies(other), rows
 
 
 def test_fills_are_recorded_in_small_transactions(paper: Bookkeeper, tape: Path) -> None:
     """Events of a transaction are recorded at the same time; the clock moves on with each."""
     run_all(paper, tape)
     times = {stored.recorded_at for stored in log_of(paper, after=3)}
-    assert len(times) == -(-ROWS // paper_session.ROWS_AT_ONCE)
+    assert len(times) == -(-ROWS // AT_ONCE)
 
 
 def test_without_capital_nothing_is_traded_and_the_marks_are_there(tape: Path, tmp_path: Path, location: str) -> None:
@@ -227,21 +233,21 @@ def test_a_session_that_is_done_stays_so_when_capital_comes_in_later(paper: Book
     assert run_all(paper, tape).fills == 0
 
 
-@pytest.mark.parametrize("lots", [0, 1, 2, 4])
-def test_an_end_that_is_asked_for_comes_between_transactions(lots: int, tape: Path, tmp_path: Path) -> None:
-    with open_paper(tmp_path) as one, open_paper(tmp_path, name="two.db") as two:
-        run_all(one, tape)
-        done = run_session(two, BOOK, tape, strategy(), SESSION, should_stop=stop_after(lots))
-        assert (done.row, done.is_finished) == (lots * paper_session.ROWS_AT_ONCE + 1 if lots else 0, False)
-        assert check(two.database, BOOK).ok
-        run_all(two, tape)
-        assert bodies(one) == bodies(two)
+def test_an_end_that_is_asked_for_comes_between_transactions(paper: Bookkeeper, tape: Path, tmp_path: Path) -> None:
+    run_all(paper, tape)
+    for lots in (0, 1, 4):
+        with open_paper(tmp_path, name=f"{lots}.db") as other:
+            done = run_session(other, BOOK, tape, strategy(), SESSION, should_stop=stop_after(lots))
+            assert (done.row, done.is_finished) == (lots * AT_ONCE + 1 if lots else 0, False)
+            assert check(other.database, BOOK).ok
+            run_all(other, tape)
+            assert bodies(paper) == bodies(other), lots
 
 
 def test_stopped_after_any_row_it_goes_on_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stood when it stopped is filled by the very next row; the anchor knows the rows before."""
     random = Random(5)  # noqa: S311 - repeatable, not secret
-    rows = [(20 * row, f"1.3{random.randrange(200, 400)}", "30") for row in range(24)]
+    rows = [(20 * row, f"1.3{random.randrange(200, 400)}", "30") for row in range(16)]
     tape, plan = write_tape(tmp_path, trades(*rows)), strategy(anchor_max_divergence_bps="35")
     with open_paper(tmp_path) as one:
         one.database.backup_to(opened := sqlite3.connect(tmp_path / "opened.db"))
@@ -337,8 +343,8 @@ def test_capital_that_comes_in_meanwhile_is_traded_with(tape: Path, tmp_path: Pa
         )
         fills = [row for side, row, *_ in recorded(keeper) if side != "mark"]
         assert fills
-        assert min(fills) > paper_session.ROWS_AT_ONCE
-        assert min(fills) <= 2 * paper_session.ROWS_AT_ONCE, "the very rows that were in hand are taken again"
+        assert min(fills) > AT_ONCE
+        assert min(fills) <= 2 * AT_ONCE, "the very rows that were in hand are taken again"
         assert keeper.view(BOOK).state.inventory.balance("RLUSD") == done.balances.quote
         assert check(keeper.database, BOOK).ok
 

@@ -18,7 +18,7 @@ from ledger.events import Opened
 from tests.engines import forget
 from tests.ledger.database.store_contract import StoreContract
 from tests.ledger.database.store_support import append_sample
-from tests.postgres_support import connect, empty_database, fresh_database, url_of
+from tests.postgres_support import clone_of, connect, drop_database, empty_database, fresh_database, url_of
 from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file, log_of
 
 
@@ -46,26 +46,35 @@ def test_a_book_has_the_same_bodies_and_hashes_on_both_engines(tmp_path: Path) -
         assert sqlite.view(BOOK) == postgres.view(BOOK)
 
 
-@pytest.fixture
-def sampled_database() -> str:
-    """The name of a database with a book of every event type."""
+@pytest.fixture(scope="module")
+def sample() -> str:
+    """The name of a database with a book of every event type, to be cloned."""
     name = fresh_database()
     _sampled(url_of(name)).close()
     return name
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE events SET key = 'x' WHERE version = 2",
-        "DELETE FROM events WHERE version = 2",
-        "TRUNCATE events CASCADE",
-        "INSERT INTO events SELECT * FROM events WHERE version = 2 ON CONFLICT (book, version) DO UPDATE SET key = 'x'",
-    ],
-)
-def test_the_database_itself_refuses_to_change_an_event(sampled_database: str, statement: str) -> None:
-    with connect(sampled_database) as connection, pytest.raises(psycopg.errors.RaiseException, match=REFUSAL):
-        connection.execute(statement)
+@pytest.fixture
+def sampled_database(sample: str) -> Iterator[str]:
+    """The name of a database with a book of every event type."""
+    name = clone_of(sample)
+    yield name
+    drop_database(name)
+
+
+def test_the_database_itself_refuses_to_change_an_event(sampled_database: str) -> None:
+    upsert = (
+        "INSERT INTO events SELECT * FROM events WHERE version = 2 ON CONFLICT (book, version) DO UPDATE SET key = 'x'"
+    )
+    with connect(sampled_database) as connection:
+        for statement in (
+            "UPDATE events SET key = 'x' WHERE version = 2",
+            "DELETE FROM events WHERE version = 2",
+            "TRUNCATE events CASCADE",
+            upsert,
+        ):
+            with pytest.raises(psycopg.errors.RaiseException, match=REFUSAL):
+                connection.execute(statement)
     with Bookkeeper.open(url_of(sampled_database), "read") as keeper:
         assert check(keeper.database, BOOK).ok
 
