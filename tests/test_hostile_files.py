@@ -72,26 +72,27 @@ def test_any_bytes_as_a_line(line: bytes) -> None:
     refused(lambda: parse_line(line))
 
 
-@settings(max_examples=settings().max_examples * 4)
+@settings(max_examples=settings().max_examples * 2)
 @given(lines())
 def test_any_fields_as_a_line(line: bytes) -> None:
     refused(lambda: parse_line(line))
 
 
 MANY = ",".join(f'"f{number}":"1"' for number in range(70_000))
+UNKNOWN = ",".join(f'"f{number}":"1"' for number in range(20_000))
 
 
 @pytest.mark.parametrize(
     ("line", "refusal"),
     [
         (f'{{{MANY},"f69999":"2"}}', Refusal.FIELD_DUPLICATE),
-        (f'{{"type":"deposit",{MANY}}}', Refusal.FIELD_UNKNOWN),
-        (f'{{"type":"withdrawal","evidence":{{{MANY}}}}}', Refusal.FIELD_UNKNOWN),
+        (f'{{"type":"deposit",{UNKNOWN}}}', Refusal.FIELD_UNKNOWN),
+        (f'{{"type":"withdrawal","evidence":{{{UNKNOWN}}}}}', Refusal.FIELD_UNKNOWN),
         ("[" * DEEP, Refusal.NOT_JSON),
         ('{"a":' * DEEP, Refusal.NOT_JSON),
         (f'{{"type":"deposit","amount":{"9" * 900_000}}}', Refusal.FIELD_REQUIRED),
     ],
-    ids=["a field twice among 70,000", "70,000 fields", "70,000 fields within", "lists", "objects", "digits"],
+    ids=["a field twice among 70,000", "20,000 fields", "20,000 fields within", "lists", "objects", "digits"],
 )
 def test_a_line_that_costs_much_is_refused_at_once(line: str, refusal: Refusal) -> None:
     """A name that was counted once for each name took minutes; here it is linear."""
@@ -182,9 +183,10 @@ def test_any_settings_at_all(content: bytes) -> None:
 BOMB = b"a: &a [x,x]\n" + b"".join(
     b"%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c]\n" % (n, n, *([n - 1] * 6)) for n in range(98, 123)
 )
+DEEP_IN_YAML = 1_000  # three times what is read; the cost grows with the square
 YAML = {
-    "nested lists": b"[" * DEEP,
-    "nested mappings": b"{" * DEEP,
+    "nested lists": b"[" * DEEP_IN_YAML,
+    "nested mappings": b"{" * DEEP_IN_YAML,
     "nested blocks": b"- " * 30_000,
     "nested questions": b"? " * 30_000,
     "an alias bomb": BOMB,
