@@ -10,7 +10,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -37,15 +39,30 @@ pytestmark = pytest.mark.both_engines
 
 @pytest.fixture
 def desk(cli: Cli) -> Cli:
-    """A ledger with two books, events of every type and a transfer."""
-    with Bookkeeper.open(cli.location) as keeper:
+    """A ledger with two books, events of every type and a transfer; on SQLite a copy of one file."""
+    if cli.engine == "sqlite":
+        cli.db.write_bytes(_filled_file())
+    else:
+        _fill(cli.location)
+    return cli
+
+
+@cache
+def _filled_file() -> bytes:
+    with TemporaryDirectory() as folder:
+        made = Cli(Path(folder))
+        _fill(made.location)
+        return made.db.read_bytes()
+
+
+def _fill(location: str) -> None:
+    with Bookkeeper.open(location) as keeper:
         append_sample(keeper)
         keeper.open_book("other", Opened(mode="live"))
         at_hand = datetime.now(UTC)
         keeper.append(BOOK, event("deposit", asset="RLUSD", amount="500", at=at_hand))
         keeper.append(BOOK, event("mark", asset="XRP", price="1.5", at=at_hand))
         transfer(keeper, BOOK, TransferRequest(Movement("5"), "other", even_so=True))
-    return cli
 
 
 def heads_at(location: str) -> list[tuple[object, ...]]:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.proof.ranges_lane import RANGE
 from engine.proof.request import NAMES
-from tests.cli_support import Cli, Ran, assert_refused, deposit, ended
+from tests.cli_support import ON_A_FILE, Cli, Ran, assert_refused, deposit, ended
 from tests.engines import intruding, raw_access
 from tests.restartable_postgres import eventually
 
@@ -153,6 +153,7 @@ def test_a_tail_that_was_cut_off_shows_against_a_head_that_was_kept(cli: Cli) ->
     assert f"expected {kept.split(':')[1]}" in cli.here("check", "--expect-head", kept).out
 
 
+@ON_A_FILE
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -209,6 +210,7 @@ def test_an_interrupted_check_leaves_no_worker_behind(cli: Cli) -> None:
     assert not any(map(is_there, started))
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("processes", ["0", "-1", "two"])
 def test_a_number_of_processes_that_is_none(cli: Cli, processes: str) -> None:
     assert cli.here("check", "--processes", processes).code == 2

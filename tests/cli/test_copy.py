@@ -33,10 +33,10 @@ from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file,
 
 pytestmark = pytest.mark.both_engines
 
-EVENTS = 350  # four batches
-AT_ONCE = 100
+EVENTS = 140  # four batches
+AT_ONCE = 40
 # As a process: in so many batches that it is still under way when a busy machine sees that it has begun.
-BY_FIVES = f"import engine.upkeep.copying as copying; copying.EVENTS_AT_ONCE = 5; {COMMAND_LINE}"
+BY_TWOS = f"import engine.upkeep.copying as copying; copying.EVENTS_AT_ONCE = 2; {COMMAND_LINE}"
 # The source is on the one engine, the target on the other.
 OTHER: dict[Engine, Engine] = {"sqlite": "postgres", "postgres": "sqlite"}
 
@@ -50,8 +50,8 @@ def keep(location: str, book: str, events: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def by_hundreds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch of a copy is a tenth of what it is for users, so that a log of several is quick to make."""
+def by_forties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of a copy is a twenty-fifth of what it is for users, so that a log of several is quick to make."""
     monkeypatch.setattr(copying, "EVENTS_AT_ONCE", AT_ONCE)
 
 
@@ -108,7 +108,7 @@ def copy(cli: Cli, source: str, target: str, *options: str) -> Ran:
 def start(source: str, target: str, folder: Path, *options: str) -> ForkedScript:
     """`copy --to`, as a process."""
     words = ["--db", source, *options, "copy", "--to", target]
-    return ForkedScript(words, cwd=folder, env=clean_environment(folder), program=BY_FIVES)
+    return ForkedScript(words, cwd=folder, env=clean_environment(folder), program=BY_TWOS)
 
 
 def copied(location: str) -> int:
@@ -338,7 +338,7 @@ def test_a_target_whose_projections_are_behind_is_refused_until_it_is_rebuilt(
     part_of_a_copy(source, target)
     with intruding(target) as raw:
         raw.execute("UPDATE projection_heads SET version = 17")
-    words = "expected version 200, actual 'version 17'", "netbasis rebuild", "what was copied stays"
+    words = "expected version 80, actual 'version 17'", "netbasis rebuild", "what was copied stays"
     assert_refused(copy(cli, source, target), 4, "projections_behind", *words)
     assert cli.here("rebuild", target=("--db", target)).code == 0
     assert copy(cli, source, target).code == 0
@@ -362,12 +362,12 @@ def test_a_target_whose_figures_were_changed_is_found_by_its_check(cli: Cli, sou
 @pytest.mark.parametrize(
     ("statement", "there", "words"),
     [
-        ("UPDATE events SET body = ? WHERE version = 225", 200, ("version 225", "netbasis check")),
-        ("UPDATE events SET hash = ? WHERE version = 225", 200, ("version 225", "netbasis check")),
-        ("DELETE FROM events WHERE version = 225", 200, ("version 226", "netbasis check")),
-        ("DELETE FROM events WHERE version > 325", 300, ("expected 350:", "325:", "netbasis check")),
-        ("DELETE FROM events WHERE version > 300", 300, ("expected 350:", "300:", "netbasis check")),
-        ("UPDATE books SET head_hash = ?", 350, ("expected 350:", "'350:", "netbasis check")),
+        ("UPDATE events SET body = ? WHERE version = 90", 80, ("version 90", "netbasis check")),
+        ("UPDATE events SET hash = ? WHERE version = 90", 80, ("version 90", "netbasis check")),
+        ("DELETE FROM events WHERE version = 90", 80, ("version 91", "netbasis check")),
+        ("DELETE FROM events WHERE version > 130", 120, ("expected 140:", "130:", "netbasis check")),
+        ("DELETE FROM events WHERE version > 120", 120, ("expected 140:", "120:", "netbasis check")),
+        ("UPDATE books SET head_hash = ?", 140, ("expected 140:", "'140:", "netbasis check")),
     ],
 )
 def test_a_source_whose_chain_is_broken_is_refused_at_its_version(
@@ -418,6 +418,7 @@ def test_a_copy_whose_server_stays_away_is_a_clear_error_and_goes_on_later(
     server: RestartableServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeating, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(copying, "EVENTS_AT_ONCE", 2)  # still under way when the server stops
     source = long_ledger("sqlite", cli.folder)
     url = server.new_ledger("copy_away", book=None)
     ran: list[Ran] = []
@@ -456,7 +457,8 @@ def test_a_damaged_source_is_not_taken_for_a_lost_target(cli: Cli, tmp_path: Pat
     source, target = tmp_path / "long.db", url_of(fresh_database())
     long_ledger("sqlite", tmp_path)
     data = bytearray(source.read_bytes())
-    data[len(data) // 2 :] = b"\xff" * (len(data) - len(data) // 2)
+    end = len(data) * 3 // 4  # the tables that are opened first lie before it
+    data[end:] = b"\xff" * (len(data) - end)
     source.write_bytes(data)
     with Bookkeeper.open(str(source), "read") as one, Bookkeeper.open(target) as into:
         with pytest.raises(StorageError) as raised:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from engine.proof.heads import statement
-from tests.cli_support import Cli, assert_refused, deposit
+from tests.cli_support import ON_A_FILE, Cli, assert_refused, deposit
 from tests.engine.proof.authority import self_signed, stamped
 from tests.engines import intruding
 from tests.ledger.database.forging import rehash
@@ -74,8 +74,7 @@ def rewrite(cli: Cli) -> None:
 FORGERIES = [cut, rewrite]
 
 
-@pytest.mark.parametrize("forge", FORGERIES)
-@pytest.mark.parametrize("how", ["pem", "ssh"])
+@pytest.mark.parametrize(("forge", "how"), [(cut, "pem"), (rewrite, "ssh")], ids=["cut-pem", "rewrite-ssh"])
 def test_a_signed_head_shows_what_the_chain_cannot(desk: Cli, forge: Callable[[Cli], None], how: str) -> None:
     private, public = key_files(desk.folder, "desk", how)
     signed = desk.here("head", "--sign", private).out.strip()
@@ -179,6 +178,7 @@ def _write_of_another_kind(folder: Path) -> str:
     return str(path)
 
 
+@ON_A_FILE
 @pytest.mark.parametrize(
     "write",
     [_write_encrypted, _write_of_another_kind, lambda folder: str(folder / "none"), lambda folder: str(folder)],
@@ -188,6 +188,7 @@ def test_a_key_that_cannot_be_used_is_told(desk: Cli, write: Callable[[Path], st
     assert_refused(desk.here("head", "--sign", write(desk.folder)), 1, "key_unusable")
 
 
+@ON_A_FILE
 @pytest.mark.parametrize(
     "words",
     [
