@@ -692,6 +692,7 @@ def _running(entries: list[Entry]) -> list[tuple[int, str, int, int]]:
 
 
 RUNS_OF_FLOORS = 80
+A_FEW_MORE = 3
 # What so many runs must reach, at least so often; mostly it is twice that and more. What is rarer would hardly be tested.
 FLOORS = {
     "runs": 80,
@@ -759,12 +760,14 @@ def test_the_ledger_is_what_the_model_says_and_no_corner_is_rare(machine: type[L
     share = 0 if machine is OnPostgres else machine.examples  # a few runs on a server reach what is common
     floors = {name: floor * share // RUNS_OF_FLOORS for name, floor in FLOORS.items()}
     # Hypothesis also draws texts that stand in the modules which a process has loaded, so the runs are not the same in every
-    # process: what is rare in one run is looked for in another, of other length, before it is called rare.
-    for steps in (30, 31, 32, 33, 34):
-        so_many = settings(SETTINGS, max_examples=machine.examples, stateful_step_count=steps)
+    # process: what is rare in these runs is looked for in a few more, of other length, before it is called rare.
+    for steps in range(30, 46):
+        examples = machine.examples if steps == 30 else A_FEW_MORE
+        so_many = settings(SETTINGS, max_examples=examples, stateful_step_count=steps)
         run_state_machine_as_test(machine, settings=so_many)
         tally["different refusals"] = sum(name.startswith("refused: ") for name in tally)
         if all(tally[name] >= floor for name, floor in floors.items()):
             break
+        import sys,os; print("ROUND",steps,os.times()[0],{name: (tally[name],floor) for name, floor in floors.items() if tally[name] < floor},file=sys.stderr)
     print(json.dumps(dict(sorted(tally.items())), indent=1))  # noqa: T201 - shown with `pytest -rP`
     assert {name: tally[name] for name, floor in floors.items() if tally[name] < floor} == {}
