@@ -749,7 +749,7 @@ class OnPostgres(Ledgers):
     """The same on a server, where a step takes five times as long: a few of them, whose corners nobody counts."""
 
     engine: ClassVar[Engine] = "postgres"
-    examples: ClassVar[int] = 5
+    examples: ClassVar[int] = 3
     tally: ClassVar[Counter[str]] = Counter()
 
 
@@ -762,7 +762,7 @@ def test_the_ledger_is_what_the_model_says_and_no_corner_is_rare(machine: type[L
     # Hypothesis also draws texts that stand in the modules which a process has loaded, so the runs are not the same in every
     # process: what is rare in these runs is looked for in others, half as many, before it is called rare.
     for number in SEEDS:
-        if share and SETTINGS.derandomize:
+        if SETTINGS.derandomize:
             seed(number)(machine)
         so_many = settings(SETTINGS, max_examples=examples, stateful_step_count=30)
         run_state_machine_as_test(machine, settings=so_many)
