@@ -299,8 +299,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_pair_is_refused(desk: Desk, name: str) -> None:
+def test_what_is_no_pair_is_refused(desk: Desk) -> None:
     desk.keeper.append(
         BOOK, event("withdrawal", asset="XRP", amount="5", price="1", basis_delta="-5", tx_hash=HASH, key="w")
     )
@@ -312,11 +311,12 @@ def test_what_is_no_pair_is_refused(desk: Desk, name: str) -> None:
         movement(3, 2, "deposit", "31", "RLUSD"),
         movement(4, 3, "withdrawal", "9", "XRP"),
     )
-    attempt, words = REFUSED[name]
     before = [entries(desk.keeper, book) for book in (BOOK, "bot")]
-    with pytest.raises(Refused, match=words):
-        attempt(desk.keeper)
-    assert before == [entries(desk.keeper, book) for book in (BOOK, "bot")]
+    for name, (attempt, words) in REFUSED.items():
+        with pytest.raises(Refused) as refused:
+            attempt(desk.keeper)
+        assert words in str(refused.value), name
+        assert before == [entries(desk.keeper, book) for book in (BOOK, "bot")], name
 
 
 # ---- anything, in any order
@@ -328,7 +328,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(moves=MOVES)
 def test_any_movements_are_paired_by_hash_and_amount(moves: list[Any]) -> None:
     """By hash and amount, as many pairs as there are movements of both directions; the rest is capital."""
