@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -294,12 +296,24 @@ def is_writing_much(cli: Cli) -> bool:
     return int(size) > 1_000_000
 
 
+@contextmanager
+def kept_from_committing(cli: Cli) -> Iterator[None]:
+    """On a server, where rows are written in a moment, a command waits before its commit: nobody may change the basis."""
+    if cli.engine == "sqlite":
+        yield
+        return
+    with raw_access(cli.location) as raw:
+        raw.execute("BEGIN")
+        raw.execute("LOCK TABLE basis IN SHARE MODE")
+        yield
+
+
 @BOTH
 def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, tmp_path: Path) -> None:
     """It is sent when megabytes of new events have gone to the disk, as they do before the one commit at the end."""
     before = cli.contents()
     cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
-    with cli.start("append", "--file", "many.ndjson") as child:
+    with kept_from_committing(cli), cli.start("append", "--file", "many.ndjson") as child:
         eventually(lambda: is_writing_much(cli) or child.poll() is not None)
         assert child.poll() is None, "the child ended before it was interrupted"
         child.send_signal(signal.SIGINT)

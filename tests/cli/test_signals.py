@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_append_file import is_writing_much
+from tests.cli.test_append_file import is_writing_much, kept_from_committing
 from tests.cli_support import (
     ON_A_FILE,
     Cli,
@@ -83,7 +83,7 @@ def test_a_signal_during_the_transaction_leaves_nothing_half_done(cli: Cli) -> N
     number = signal.SIGTERM
     before = cli.contents()
     cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
-    with cli.start("append", "--file", "many.ndjson") as child:
+    with kept_from_committing(cli), cli.start("append", "--file", "many.ndjson") as child:
         eventually(lambda: is_writing_much(cli) or child.poll() is not None)
         assert child.poll() is None, "the child ended before it was stopped"
         child.send_signal(number)
