@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,6 +42,8 @@ from projections.sums import SUMMED
 
 SEGMENT = 250_000
 ROUNDS = 3
+ENGINES: tuple[Engine, ...] = ("columns", "rows")
+LIMIT_MIB = 1000
 _GROUPS = ("effect_of", "asset", "quote_asset", "fee_asset", "reason")
 
 
@@ -74,17 +76,18 @@ def sealed_files(keeper: Bookkeeper) -> tuple[list[str], int]:
     return [str(folder / f"{each.first_version}-{each.last_version}.parquet") for each in found.all], found.sealed_until
 
 
-def folds(keeper: Bookkeeper) -> dict[str, Callable[[], object]]:
-    """What is measured by columns and by rows."""
-    return {
+def folds(keeper: Bookkeeper, engines: Sequence[Engine] = ENGINES) -> dict[str, Callable[[], object]]:
+    """What is measured by each engine."""
+    by_engine: dict[str, Callable[[], object]] = {
         "rebuild, columns": lambda: rebuild(keeper.database, BOOK, engine="columns"),
         "rebuild, rows": lambda: rebuild(keeper.database, BOOK, engine="rows"),
         "check, columns": lambda: _check(keeper, "columns"),
         "check, rows": lambda: _check(keeper, "rows"),
     }
+    return {name: do for name, do in by_engine.items() if name.endswith(tuple(engines))}
 
 
-def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
+def lines_of(ledger: Path, rounds: int, engines: Sequence[Engine] = ENGINES) -> Iterator[Line]:
     """The rates and times, each beside the bare ones."""
     with Bookkeeper.open(str(ledger), "write") as keeper:
         files, count = sealed_files(keeper)
@@ -92,7 +95,7 @@ def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
         moments = {"a quarter": count // 4, "half": count // 2 + 1, "the last but one": count - 1}
         work: dict[str, Callable[[], object]] = {
             "scan": lambda: bare_scan(files),
-            **folds(keeper),
+            **folds(keeper, engines),
             "one segment": lambda: _fold_one(keeper, one),
             **{name: _as_of(keeper, version) for name, version in moments.items()},
         }
@@ -105,26 +108,25 @@ def lines_of(ledger: Path, rounds: int) -> Iterator[Line]:
                 taken[name].append(time.perf_counter() - started)
     seconds = {name: median(found) for name, found in taken.items()}
     cores = os.cpu_count() or 1
-    for engine in ("columns", "rows"):
+    for engine in engines:
         scan = count / seconds["scan"]
         yield Line(f"rebuild, {engine}", count / seconds[f"rebuild, {engine}"], "per s", "DuckDB's bare scan", scan)
-    for engine in ("columns", "rows"):
+    for engine in engines:
         bare = cores * count / seconds["hashing"]
         yield Line(f"check, {engine}", count / seconds[f"check, {engine}"], "per s", f"SHA-256, {cores} cores", bare)
     for name in moments:
         fold = seconds["one segment"] * 1000
         yield Line(f"balance --as-of {name}", seconds[name] * 1000, "ms", f"fold of {one:,} rows", fold)
-    yield from memory_of(ledger)
+    yield from memory_of(ledger, engines)
 
 
-def memory_of(ledger: Path) -> Iterator[Line]:
-    """The peak memory of each in a process of its own, beside that of the same by rows."""
+def memory_of(ledger: Path, engines: Sequence[Engine]) -> Iterator[Line]:
+    """The peak memory of each in a process of its own, beside the limit that it is to keep."""
     for name in ("rebuild", "check"):
-        by_columns, by_rows = (
-            run(sys.executable, "-m", "bench.columns", "--ledger", str(ledger), "--only", f"{name}, {engine}").peak_mib
-            for engine in ("columns", "rows")
-        )
-        yield Line(f"peak memory, {name}, columns", by_columns, "MiB", "by rows", by_rows)
+        for engine in engines:
+            only = f"{name}, {engine}"
+            used = run(sys.executable, "-m", "bench.columns", "--ledger", str(ledger), "--only", only).peak_mib
+            yield Line(f"peak memory, {only}", used, "MiB", "the limit", LIMIT_MIB)
 
 
 def _check(keeper: Bookkeeper, engine: Engine) -> None:
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="a ledger that is there, instead")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="default %(default)s")
     parser.add_argument("--only", metavar="NAME", help="do one of them once and measure nothing, such as `check, rows`")
+    parser.add_argument("--columns", action="store_true", help="leave out what is done by rows, which takes long")
     given = parser.parse_args()
     if given.only:
         with Bookkeeper.open(str(given.ledger), "write") as keeper:
@@ -159,7 +162,7 @@ def main() -> None:
     print(", ".join(f"{name} {fact}" for name, fact in facts.items()), end="\n\n")
     with tempfile.TemporaryDirectory(prefix="netbasis-bench-") as folder:
         ledger = given.ledger or ledger_of(Path(folder) / "ledger.db", given.events, 1)
-        lines = list(lines_of(ledger, given.rounds))
+        lines = list(lines_of(ledger, given.rounds, ENGINES[: 1 if given.columns else None]))
     sys.stdout.write("\n".join(table(lines)) + "\n")
 
 
