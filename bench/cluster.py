@@ -1,7 +1,8 @@
 """`python -m bench.cluster`: `cluster rebuild` and `cluster check` over stores of several sizes, to show the slope.
 
-The stores are prefixes of one: the first segment of a sealed ledger, the first two, four, …, all of them. Beside each figure
-stands that of the smallest store; Spark takes some seconds however little there is. Run it in `.venv-cluster`.
+The stores are prefixes of one: the first segment of a sealed ledger, the first two, four, …, all of them, or as many as
+`--counts` says. Beside each figure stands that of the smallest store; Spark takes some seconds however little there is.
+Run it in `.venv-cluster`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
 
-from bench.folds import _NOW, BOOK
+from bench.folds import BOOK, NOW
 from bench.report import Line, machine, table
 from engine.upkeep.cluster.folding import fold_store
 from engine.upkeep.cluster.proving import check_store
@@ -35,11 +36,15 @@ def prefix_of(store: Path, count: int, folder: Path) -> tuple[Path, int]:
     return target.parent, document["segments"][-1]["last_version"]
 
 
-def lines_of(spark: Spark, store: Path, folder: Path) -> Iterator[Line]:
-    """The seconds of each size, the first of which also warms Spark and is measured again."""
+def doubling(store: Path) -> list[int]:
+    """Counts of segments: 1, 2, 4, …, and all that a store has."""
     count = len(orjson.loads((store / f"book={BOOK}" / "_manifest.json").read_bytes())["segments"])
-    sizes = sorted({1, *(2**power for power in range(20) if 2**power < count), count})
-    stores = [prefix_of(store, size, folder) for size in sizes]
+    return sorted({*(2**power for power in range(count.bit_length())), count})
+
+
+def lines_of(spark: Spark, store: Path, counts: Sequence[int], folder: Path) -> Iterator[Line]:
+    """The seconds of each count of segments, the first of which also warms Spark and is measured again."""
+    stores = [prefix_of(store, count, folder) for count in counts]
     _seconds(spark, stores[0][0])
     least: dict[str, float] = {}
     for place, events in stores:
@@ -52,7 +57,7 @@ def _seconds(spark: Spark, store: Path) -> dict[str, float]:
     started = time.perf_counter()
     folded = fold_store(spark, str(store))
     between = time.perf_counter()
-    reports = check_store(spark, str(store), _NOW)
+    reports = check_store(spark, str(store), NOW)
     ended = time.perf_counter()
     if folded.faults or not all(report.ok for report in reports):
         raise SystemExit(f"the store is not sound: {folded.faults} {[each.findings[:3] for each in reports]}")
@@ -65,6 +70,7 @@ def main() -> None:
     parser.add_argument(
         "--segments", type=Path, required=True, metavar="FOLDER", help="a segment store with the book main"
     )
+    parser.add_argument("--counts", type=int, nargs="+", metavar="N", help="segments of each store, the smallest first")
     parser.add_argument("--master", default="local[2]", metavar="URL", help="default %(default)s")
     given = parser.parse_args()
     facts = {**machine(), "master": given.master}
@@ -74,7 +80,10 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="netbasis-bench-", dir=given.segments.parent) as folder,
         spark_session(given.master) as spark,
     ):
-        lines = list(lines_of(spark, given.segments, Path(folder)))
+        lines = []
+        for line in lines_of(spark, given.segments, given.counts or doubling(given.segments), Path(folder)):
+            print(f"{line.what}: {line.netbasis / 1000:.1f} s", file=sys.stderr)
+            lines.append(line)
     sys.stdout.write("\n".join(table(lines)) + "\n")
 
 

@@ -35,7 +35,7 @@ SIZES = (10_000, 100_000)
 ROUNDS = 3
 _AT_ONCE = 1000
 # After the last fill: a million of them take six years, and what is dated ahead of the clock does not take the fast lane.
-_NOW = datetime(2100, 1, 1, tzinfo=UTC)
+NOW = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def ledger_of(path: Path, count: int, seed: int) -> Path:
@@ -55,14 +55,14 @@ def lines_of(ledger: Path, rounds: int, is_in_parts: bool) -> Iterator[Line]:
         work: dict[str, Callable[[], object]] = {
             "bare": lambda: _read(bare),
             "rebuild": lambda: rebuild(keeper.database, BOOK),
-            "check": lambda: check(keeper.database, BOOK, now=_NOW),
+            "check": lambda: check(keeper.database, BOOK, now=NOW),
             "check, a worker a core": lambda: check_ledger(
-                keeper.database, BOOK, CheckRequest(now=_NOW, processes=None)
+                keeper.database, BOOK, CheckRequest(now=NOW, processes=None)
             ),
             "SQLite's integrity_check": lambda: bare.execute("PRAGMA integrity_check").fetchall(),
         }
         parts: dict[str, Callable[[], object]] = {
-            f"check --only {name}": partial(check, keeper.database, BOOK, only=[name], now=_NOW)
+            f"check --only {name}": partial(check, keeper.database, BOOK, only=[name], now=NOW)
             for name in (NAMES if is_in_parts else ())
             if name != COST_BASIS or count <= COST_BASIS_EVENTS
         }

@@ -1,4 +1,4 @@
-"""`netbasis cluster` as a user meets it: a process of its own, its table, its findings and its exit code."""
+"""`netbasis cluster` as a user meets it: its table, its findings and its exit code; `check` in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 import pyarrow.parquet as parquet
 import pytest
 
+from cli.main import run as run_here
 from engine.upkeep.cluster import java
 from ledger.errors import StorageError, StorageFault
 from tests_cluster.standalone import Cluster
@@ -18,21 +19,23 @@ from tests_cluster.stores import SOUND, make_store, segment_file
 NETBASIS = str(Path(sysconfig.get_path("scripts")) / "netbasis")
 
 
-def run(command: str, location: Path, master: str, *more: str) -> subprocess.CompletedProcess[str]:
-    words = [NETBASIS, "cluster", command, "--segments", str(location), "--master", master, *more]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+def words(command: str, location: Path, master: str, *more: str) -> list[str]:
+    return ["cluster", command, "--segments", str(location), "--master", master, *more]
 
 
-def test_the_commands(cluster: Cluster, tmp_path: Path) -> None:
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([NETBASIS, *words], capture_output=True, text=True, check=False)
+
+
+def test_the_commands(cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = make_store(tmp_path, damaged=False)
-    rebuilt = run("rebuild", made.location, cluster.url, "-O", "json")
-    assert rebuilt.returncode == 0, rebuilt.stderr
-    books = orjson.loads(rebuilt.stdout)["books"]
+    assert run_here(words("rebuild", made.location, cluster.url, "-O", "json")) == 0, capsys.readouterr().err
+    books = orjson.loads(capsys.readouterr().out)["books"]
     assert {each["book"]: each["version"] for each in books} == {name: len(log) for name, log in made.sealed.items()}
     rows = parquet.read_table(made.location / "_projections").to_pylist()
     assert {row["book"] for row in rows} == set(SOUND)
     segment_file(made.location, "main", 1).unlink()
-    checked = run("check", made.location, cluster.url)
+    checked = run(*words("check", made.location, cluster.url))
     assert checked.returncode == 1, checked.stderr
     assert checked.stdout.startswith("main: segments: the book was not proved: the segment 1–8 is not trusted")
     told = {row["book"]: row["findings"] for row in parquet.read_table(made.location / "_checked").to_pylist()}
@@ -61,7 +64,7 @@ def test_a_java_that_is_missing_or_unfit_is_told_in_one_line(
 
 def test_a_master_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "segments").mkdir()
-    checked = run("check", tmp_path / "segments", "nonsense://nowhere")
+    checked = run(*words("check", tmp_path / "segments", "nonsense://nowhere"))
     assert (checked.returncode, checked.stdout) == (4, ""), checked.stderr
     # Before it, Java says what it says.
     assert checked.stderr.splitlines()[-1].startswith("error[database_unreachable]: Spark does not start"), (
