@@ -63,7 +63,7 @@ MEANWHILE = ("reopen", "move the clock", "move the clock", "open a book", "rebui
 VIEWS = ("version", "at", "known", "both", "before")
 HANDS = st.integers(0, 1)
 Place = tuple[int, int]  # an event by a number, and whether a moment is just before it, at it or just after
-CHECK_EVERY = 8
+CHECK_EVERY = 10
 REBUILDS = "projection_rebuilds"  # counts repairs, and is no projection
 DUST = 10**6  # 10⁻¹² in units of 10⁻¹⁸
 DEFAULT_CONTEXT_DIGITS = 28
@@ -99,7 +99,7 @@ class Ledgers(RuleBasedStateMachine):
     """One ledger, two bookkeepers, and the model. `tally` counts what the steps reach, over all runs."""
 
     engine: ClassVar[Engine] = "sqlite"
-    examples: ClassVar[int] = 12
+    examples: ClassVar[int] = 8
     tally: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -542,13 +542,13 @@ class Ledgers(RuleBasedStateMachine):
 
     @invariant()
     def every_figure_is_what_the_model_says(self) -> None:
-        """Of every book, by both bookkeepers."""
+        """Of every book, by one bookkeeper and the other in turn: each reads the rows that are stored."""
+        keeper = self.keepers[self.steps % 2]
         for book in self.books.values():
             expected = book.figures()
-            for keeper in self.keepers:
-                view = keeper.view(book.name)
-                assert view.head.version == view.state.version == book.version
-                assert seen(view.state) == expected
+            view = keeper.view(book.name)
+            assert view.head.version == view.state.version == book.version
+            assert seen(view.state) == expected
             worth = pnl(view.state, view.state.marks, book.numeraire).total_value
             prices = {asset: mark[0] for asset, mark in expected.marks.items()}
             is_known = set(expected.held()) <= {*prices, book.numeraire}
@@ -692,7 +692,7 @@ def _running(entries: list[Entry]) -> list[tuple[int, str, int, int]]:
 
 
 RUNS_OF_FLOORS = 80
-SEEDS = (1, 4, 6, 9, 0)  # whose runs reach all floors
+SEEDS = (1, 6, 0, 4, 9)  # whose runs reach all floors
 # What so many runs must reach, at least so often; mostly it is twice that and more. What is rarer would hardly be tested.
 FLOORS = {
     "runs": 80,
@@ -749,7 +749,7 @@ class OnPostgres(Ledgers):
     """The same on a server, where a step takes five times as long: a few of them, whose corners nobody counts."""
 
     engine: ClassVar[Engine] = "postgres"
-    examples: ClassVar[int] = 3
+    examples: ClassVar[int] = 2
     tally: ClassVar[Counter[str]] = Counter()
 
 

