@@ -36,7 +36,8 @@ from tests.support import BOOK, TickingClock, ledger_file, open_keeper
 
 TABLES = {table.name: table for table in projection_tables.TABLES}
 FIGURES = {
-    table.name: [column.name for column in table.columns if not column.primary_key] for table in projection_tables.TABLES
+    table.name: [column.name for column in table.columns if not column.primary_key]
+    for table in projection_tables.TABLES
 }
 KEYS = {
     table.name: column.name
