@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -29,7 +27,7 @@ from ledger.database.postgres import is_url
 from ledger.errors import StorageError
 from ledger.events import Opened
 from ledger.stored import StoredEvent
-from tests.cli_support import Child, Ran, clean_environment, ended
+from tests.cli_support import Ran, clean_environment, ended
 from tests.engine.writer_processes import (
     GIVE_UP_S,
     MEET_EVERY,
@@ -52,8 +50,8 @@ from tests.engine.writer_processes import (
 )
 from tests.ledger.database.store_support import require_projections_match
 from tests.postgres_support import connect, empty_database, fresh_database, url_of
-from tests.script_server import ForkedScript
-from tests.support import BOOK, ROOT, ledger_file, log_of
+from tests.script_server import COMMAND_LINE, ForkedScript
+from tests.support import BOOK, ledger_file, log_of
 
 WRITERS = [f"w{number}" for number in range(4)]
 APPENDS = 50
@@ -65,9 +63,10 @@ FILL = ("append", "fill", "--side", "buy", "--base-amount", "11.27", "--quote-am
 WAITS = "waiting: another process is writing to the ledger …\n"
 # The command line, but for how long it waits: half a minute is what a user has, and too long for a test.
 IMPATIENT = f"""
-import sys, ledger.database.connections
-ledger.database.connections.BUSY_TIMEOUT_S = {SHORT_WAIT_S}
+import sys
 from cli.main import run
+from engine.bookkeeper import Bookkeeper
+Bookkeeper.open.__kwdefaults__["busy_timeout_s"] = {SHORT_WAIT_S}
 sys.exit(run(sys.argv[1:]))
 """
 
@@ -219,20 +218,9 @@ def test_of_many_who_begin_the_same_ledger_one_makes_it_and_all_have_it(engine: 
 # Two bots, one fill
 
 
-def start(location: str, folder: Path, *arguments: str) -> ForkedScript:
+def start(location: str, folder: Path, *arguments: str, program: str = COMMAND_LINE) -> ForkedScript:
     """A command line, started as a bot does; to be used as a context manager."""
-    return ForkedScript(["--db", location, *arguments], cwd=folder, env=clean_environment(folder))
-
-
-def start_impatient(location: str, folder: Path, *arguments: str) -> Child:
-    """The same, but for how long it waits, which is settled when it is imported."""
-    return Child(
-        [sys.executable, "-c", IMPATIENT, "--db", location, *arguments],
-        cwd=folder,
-        env=clean_environment(folder, {"PYTHONPATH": str(ROOT)}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    return ForkedScript(["--db", location, *arguments], cwd=folder, env=clean_environment(folder), program=program)
 
 
 def await_commands(location: str, *commands: ForkedScript) -> None:
@@ -336,12 +324,12 @@ def test_a_writer_holds_up_nobody_who_writes_to_another_book_of_a_server() -> No
 
 def test_a_long_reader_sees_one_state_and_holds_no_writer_up(location: str) -> None:
     """It begins while two writers are at work, stops in the middle of the log, and both write on to their end."""
-    before, more = 1200, 20  # more than is fetched at once, so that the log is not yet read when they go on
+    before, at_once, more = 120, 50, 20  # more than is fetched at once: the log is not yet read when they go on
     with Bookkeeper.open(location) as keeper:
         keeper.append_all(BOOK, [own_event("before", number) for number in range(before)])
     with (
         all_started(append_when_told, *((location, writer, more) for writer in WRITERS[:2])) as writers,
-        all_started(read_long, (location,)) as (reader,),
+        all_started(read_long, (location, at_once)) as (reader,),
     ):
         tell_all([*writers, reader], "go")
         assert reader.hear() == "holds"
@@ -378,7 +366,7 @@ def test_a_command_that_waited_too_long_says_what_to_do(location: str, tmp_path:
     with (
         Bookkeeper.open(location) as keeper,
         keeper.transaction(BOOK),
-        start_impatient(location, tmp_path, *FILL) as bot,
+        start(location, tmp_path, *FILL, program=IMPATIENT) as bot,
     ):
         ran = ended(bot)
     assert (ran.code, ran.out) == (4, "")

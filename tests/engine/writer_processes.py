@@ -232,8 +232,9 @@ def append_one(pipe: Pipe, location: str, writer: str, busy_timeout_s: float) ->
             pipe.send(GaveUp(error.code, error.advice, exit_code(error)))
 
 
-def read_long(pipe: Pipe, location: str) -> None:
+def read_long(pipe: Pipe, location: str, rows_at_once: int) -> None:
     """Read the book in one transaction, and stop in the middle of its log until told to go on."""
+    store.ROWS_AT_ONCE = rows_at_once
     with Bookkeeper.open(location, "read") as keeper:
         _ready(pipe)
         with keeper.database.reading() as connection:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Select, text
 
 from engine.bookkeeper import Bookkeeper
+from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.segment_file import AMOUNTS
 from ledger.amounts import ZERO, add
@@ -45,7 +47,7 @@ class Reader(Protocol):
     log: LogColumns
     reversals: LogColumns
 
-    def rows(self, query: Select[Any]) -> Sequence[Any]:
+    def rows(self, query: Select[Any] | str) -> Sequence[Any]:
         """A statement's rows."""
 
 
@@ -58,7 +60,7 @@ class OnDuck:
     log: LogColumns = SEGMENTS
     reversals: LogColumns = LATER
 
-    def rows(self, query: Select[Any]) -> Sequence[Any]:
+    def rows(self, query: Select[Any] | str) -> Sequence[Any]:
         return self.duck.rows(query)
 
 
@@ -68,8 +70,8 @@ class OnServer:
         self.reversals = LogColumns(self.log.table.alias("later"), is_split=False)
         self._connection = connection
 
-    def rows(self, query: Select[Any]) -> Sequence[Any]:
-        return self._connection.execute(query).all()
+    def rows(self, query: Select[Any] | str) -> Sequence[Any]:
+        return self._connection.execute(text(query) if isinstance(query, str) else query).all()
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +98,21 @@ def told(reader: Reader) -> BookState:
     return replace(state, basis=basis, marks=marks_of(reader.rows(marks)))
 
 
+def not_proved(reader: Reader, query: Select[Any] | str) -> list[int]:
+    """The versions that a statement of proofs leaves."""
+    return [row.version for row in reader.rows(query) if not row.is_proved]
+
+
+@cache
+def proofs_of_segments() -> str:
+    """To put this statement together takes longer than to run it."""
+    return text_for("duckdb", unproved(SEGMENTS, FORMS, FOREVER))
+
+
 def require_proofs(reader: Reader, log: Sequence[StoredEvent]) -> None:
     """Of a sound log all rows of the common types are proved."""
-    left = [row.version for row in reader.rows(unproved(reader.log, FORMS, FOREVER)) if not row.is_proved]
     odd = {each.version for each in log if each.type not in KINDS or b'"ab12"' in each.body}
-    assert sorted(left) == sorted(odd)
+    assert sorted(not_proved(reader, proofs_of_segments())) == sorted(odd)
 
 
 @given(log=logs(), cut=st.integers(1, 30))
@@ -243,7 +255,7 @@ def test_every_changed_column_of_a_segment_is_found(duck: Duck, tmp_path: Path) 
     store, (file,) = write_log(tmp_path / "segments", log)
     table = parquet.read_table(store.path(file.name), partitioning=None)
     duck.use(store, [file.name])
-    odd = {row.version for row in duck.rows(unproved(SEGMENTS, FORMS, FOREVER)) if not row.is_proved}
+    odd = set(not_proved(OnDuck(duck), proofs_of_segments()))
     rows = table.to_pylist()
     planted: dict[int, tuple[str, str]] = {}
     places = iter(range(1, len(log)))
@@ -255,7 +267,7 @@ def test_every_changed_column_of_a_segment_is_found(duck: Duck, tmp_path: Path) 
             planted[log[place].version] = (kind, name)
     parquet.write_table(table.from_pylist(rows, schema=table.schema), store.path(file.name))
     duck.use(store, [file.name])
-    left = {row.version for row in duck.rows(unproved(SEGMENTS, FORMS, FOREVER)) if not row.is_proved}
+    left = set(not_proved(OnDuck(duck), proofs_of_segments()))
     missed = {fault for version, fault in planted.items() if version not in left and fault[1] != "version"}
     assert missed == set()
     assert CHANGED["version"] in left
@@ -270,14 +282,14 @@ def test_a_body_that_is_no_json_is_found_and_stops_nothing(duck: Duck, tmp_path:
     store, (file,) = write_log(tmp_path / "segments", log)
     rows = (table := parquet.read_table(store.path(file.name), partitioning=None)).to_pylist()
     duck.use(store, [file.name])
-    odd = {row.version for row in duck.rows(unproved(SEGMENTS, FORMS, FOREVER)) if not row.is_proved}
+    odd = set(not_proved(OnDuck(duck), proofs_of_segments()))
     places = [each.version - 1 for each in log if each.version not in odd][::2]
     bodies = (b"\xff\xfe", b"[", b'{"at":1}', b"", b"null")
     for place, body in zip(places, bodies, strict=False):
         rows[place]["body"] = body
     parquet.write_table(table.from_pylist(rows, schema=table.schema), store.path(file.name))
     duck.use(store, [file.name])
-    left = {row.version for row in duck.rows(unproved(SEGMENTS, FORMS, FOREVER)) if not row.is_proved}
+    left = set(not_proved(OnDuck(duck), proofs_of_segments()))
     assert {place + 1: body for place, body in zip(places, bodies, strict=False) if place + 1 not in left} == {}
 
 
@@ -286,12 +298,12 @@ def test_a_row_that_is_missing_or_dated_ahead_is_found(duck: Duck, tmp_path: Pat
     store, (file,) = write_log(tmp_path / "segments", log)
     duck.use(store, [file.name])
     kept = SEGMENTS["version"] != 30
-    left = [row.version for row in duck.rows(unproved(SEGMENTS, FORMS, FOREVER, kept)) if not row.is_proved]
+    left = not_proved(OnDuck(duck), unproved(SEGMENTS, FORMS, FOREVER, kept))
     assert 31 in left
     common = {each.version for each in log if each.type in KINDS}
-    left = [row.version for row in duck.rows(unproved(SEGMENTS, FORMS, log[40].at)) if not row.is_proved]
+    left = not_proved(OnDuck(duck), unproved(SEGMENTS, FORMS, log[40].at))
     assert {each.version for each in log if each.at > log[40].at} & common <= set(left)
-    left = [row.version for row in duck.rows(unproved(SEGMENTS, {"fill": (1,)}, FOREVER)) if not row.is_proved]
+    left = not_proved(OnDuck(duck), unproved(SEGMENTS, {"fill": (1,)}, FOREVER))
     assert set(left) == {each.version for each in log}
 
 
@@ -317,14 +329,15 @@ def test_every_changed_column_of_a_server_is_found(on_server: Bookkeeper, locati
     log = log_of(on_server)
     with as_intruder(location) as connection:
         reader = OnServer(connection)
-        odd = {row.version for row in reader.rows(unproved(reader.log, FORMS, FOREVER)) if not row.is_proved}
+        proofs = unproved(reader.log, FORMS, FOREVER)
+        odd = not_proved(reader, proofs)
         for kind in KINDS:
             version = max(each.version for each in log if each.type == kind and each.version not in odd)
             for column, value in SERVER_COLUMNS.items():
                 nested = connection.begin_nested()
                 query = text(f"UPDATE events SET {column} = {value} WHERE version = :version")
                 connection.execute(query, {"version": version})
-                left = {row.version for row in reader.rows(unproved(reader.log, FORMS, FOREVER)) if not row.is_proved}
+                left = not_proved(reader, proofs)
                 nested.rollback()
                 assert version in left, (kind, column)
 

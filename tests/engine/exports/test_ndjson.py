@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
@@ -23,6 +23,7 @@ from tests.engine.exports.exports_support import Step, figures, play, steps
 from tests.support import BOOK, SMALLEST, event, log_of, open_keeper
 
 WHOLE = Choice()
+FEWER = settings(max_examples=settings().max_examples // 2)  # each one is a book of a dozen steps, twice
 
 
 @contextmanager
@@ -47,6 +48,7 @@ def read_back(lines: list[dict[str, Any]]) -> list[FileEvent]:
     return [taken_back(parse_file_line(text), keys) for text in texts]
 
 
+@FEWER
 @given(steps())
 def test_a_round_trip_gives_the_same_book(done: list[Step]) -> None:
     with two_books() as (first, second):
@@ -73,6 +75,7 @@ CHOICES = st.builds(
 )
 
 
+@FEWER
 @given(steps(), CHOICES)
 def test_what_a_filter_leaves_can_be_read_back_and_what_it_leaves_out_is_counted(
     done: list[Step], choice: Choice

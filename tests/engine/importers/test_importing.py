@@ -487,7 +487,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps, split=st.integers(0, 10), price_from=st.sampled_from([None, "fills"]), with_ids=st.booleans())
 def test_whatever_the_order_of_imports_everything_is_in_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], split: int, price_from: Any, with_ids: bool

@@ -328,7 +328,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings().max_examples // 3)
 @given(moves=MOVES)
 def test_any_movements_are_paired_by_hash_and_amount(moves: list[Any]) -> None:
     """By hash and amount, as many pairs as there are movements of both directions; the rest is capital."""

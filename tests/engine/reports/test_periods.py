@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bookkeeper import Bookkeeper
@@ -43,6 +43,7 @@ def equity(keeper: Bookkeeper, start: datetime, end: datetime) -> tuple[Decimal 
     return figures.total_value, list(figures.missing_marks), figures.net_deposits, figures.starting_value
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(steps=STEPS, moved=TRANSFERS, zone=st.sampled_from(["UTC", "America/New_York", "Asia/Kathmandu"]))
 def test_each_period_is_what_the_views_at_its_ends_say(
     steps: list[tuple[str, Fields]], moved: list[tuple[Fields, bool]], zone: str

@@ -103,40 +103,43 @@ def _later_release(desk: Desk) -> None:
         raw.execute("INSERT INTO event_types VALUES ('fill', 9, '9.1.0')")
 
 
-TROUBLES: list[tuple[Callable[[Desk], None], str, State, str, str]] = [
-    (_projections_behind, "book 'main' projections", State.WRONG, "5 events behind", "rebuild"),
-    (_log_cut, "book 'main' projections", State.WRONG, "5 events ahead", "restore"),
-    (_guard_dropped, "schema objects", State.WRONG, "missing", "check"),
-    (_index_added, "schema objects", State.WRONG, "richer", "find out who"),
-    (_backup_gone, "newest backup", State.NOTE, "none", "backup FILE"),
-    (_backup_cut, "newest backup", State.NOTE, "as it was made", "backup FILE"),
-    (_later_release, "schema", State.WRONG, "fill/9", "install"),
-]
+Trouble = tuple[Callable[[Desk], None], str, State, str, str]
+# What happens to one ledger shows at a point of its own each.
+TROUBLES: dict[str, list[Trouble]] = {
+    "behind": [
+        (_projections_behind, "book 'main' projections", State.WRONG, "5 events behind", "rebuild"),
+        (_guard_dropped, "schema objects", State.WRONG, "missing", "check"),
+        (_backup_gone, "newest backup", State.NOTE, "none", "backup FILE"),
+    ],
+    "cut": [
+        (_log_cut, "book 'main' projections", State.WRONG, "5 events ahead", "restore"),
+        (_index_added, "schema objects", State.WRONG, "richer", "find out who"),
+        (_backup_cut, "newest backup", State.NOTE, "as it was made", "backup FILE"),
+    ],
+    "later": [(_later_release, "schema", State.WRONG, "fill/9", "install")],
+}
 
 
-@pytest.mark.parametrize(("happens", "name", "state", "found", "advice"), TROUBLES)
-def test_a_trouble_shows_at_its_point(
-    desk: Desk, happens: Callable[[Desk], None], name: str, state: State, found: str, advice: str
-) -> None:
-    happens(desk)
-    point = examined(desk)[name]
-    assert (point.state, found in point.found) == (state, True), point
-    assert point.advice is not None
-    assert advice in point.advice
+@pytest.mark.parametrize("name", TROUBLES)
+def test_a_trouble_shows_at_its_point(desk: Desk, name: str) -> None:
+    for happens, *_ in TROUBLES[name]:
+        happens(desk)
+    points = examined(desk)
+    for _, where, state, found, advice in TROUBLES[name]:
+        point = points[where]
+        assert (point.state, found in point.found) == (state, True), point
+        assert advice in str(point.advice)
 
 
-@pytest.mark.parametrize(
-    ("later", "name", "state"),
-    [
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_clock_decides(desk: Desk) -> None:
+    for later, name, state in (
         (timedelta(days=6), "newest backup", State.OK),
         (timedelta(days=8), "newest backup", State.NOTE),
         (timedelta(hours=-1), "clock", State.WRONG),
         (timedelta(seconds=-90), "clock", State.NOTE),
-    ],
-)
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_the_clock_decides(desk: Desk, later: timedelta, name: str, state: State) -> None:
-    assert examined(desk, desk.now + later)[name].state is state
+    ):
+        assert examined(desk, desk.now + later)[name].state is state, later
 
 
 def test_an_open_transaction_is_told(desk: Desk) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -16,33 +18,37 @@ from engine.proof.check import check
 from engine.upkeep.rebuild import RebuildReport, rebuild
 from ledger.errors import Refused, StorageError
 from ledger.events import Opened
+from ledger.integrity.raw_rows import any_text
 from projections import tables as projection_tables
 from projections.rows import Difference
 from tests.ledger.database.store_support import (
     SAMPLE_VERSIONS,
     append_sample,
     column_of,
-    content,
+    content_seen,
     fill,
-    findings_of,
     fingerprints,
     sample_file,
     tamper,
+    tampering,
 )
 from tests.support import BOOK, TickingClock, ledger_file, open_keeper
 
 TABLES = {table.name: table for table in projection_tables.TABLES}
-FIGURES = [
-    (table.name, column.name)
+FIGURES = {
+    table.name: [column.name for column in table.columns if not column.primary_key]
     for table in projection_tables.TABLES
-    for column in table.columns
-    if not column.primary_key
-]
-KEYS = [
-    (table.name, column.name)
+}
+KEYS = {
+    table.name: column.name
     for table in projection_tables.TABLES
     for column in table.columns
     if column.primary_key and column.name != "book"
+}
+# One figure of each table at a time: no table looks at another, so each must be told by itself.
+TOGETHER = [
+    [(table, figures[number]) for table, figures in FIGURES.items() if number < len(figures)]
+    for number in range(max(map(len, FIGURES.values())))
 ]
 
 
@@ -58,7 +64,8 @@ def all_rows(path: Path) -> dict[str, list[str]]:
 
 
 def rows_in(keeper: Bookkeeper) -> dict[str, list[str]]:
-    tables = content(keeper.database)
+    with keeper.database.reading() as connection, any_text(connection):
+        tables = content_seen(connection)
     del tables["projection_rebuilds"]
     return tables
 
@@ -70,18 +77,31 @@ def sound_rows() -> dict[str, list[str]]:
         return all_rows(sample_file(Path(folder)))
 
 
-def require_repaired(path: Path) -> list[Difference]:
-    """The dry run tells and changes nothing; the rebuild tells the same and makes everything sound; the next is silent."""
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The sample, in a file of the test's own."""
+    return sample_file(tmp_path)
+
+
+@pytest.fixture
+def desk(path: Path) -> Iterator[Bookkeeper]:
+    """A bookkeeper of that file. What was damaged and repaired is the sample again, and may be damaged anew."""
     with Bookkeeper.open(str(path)) as keeper:
-        ledger, damaged = keeper.database, rows_in(keeper)
-        assert damaged != sound_rows()
-        assert {finding.invariant for finding in check(ledger, BOOK).findings} == {"projections_match"}
-        told = rebuild(ledger, BOOK, dry_run=True).changes
-        assert rows_in(keeper) == damaged
-        assert rebuild(ledger, BOOK).changes == told != []
-        assert rows_in(keeper) == sound_rows()
-        assert rebuild(ledger, BOOK).changes == []
-        assert check(ledger, BOOK).findings == []
+        yield keeper
+        assert rebuild(keeper.database, BOOK).changes == []
+        assert check(keeper.database, BOOK).findings == []
+
+
+def require_repaired(desk: Bookkeeper) -> list[Difference]:
+    """Check and dry run tell and change nothing; the rebuild tells the same and makes every row what it was."""
+    ledger, damaged = desk.database, rows_in(desk)
+    assert damaged != sound_rows()
+    found = [finding.invariant for finding in check(ledger, BOOK).findings]
+    told = rebuild(ledger, BOOK, dry_run=True).changes
+    assert found == ["projections_match"] * len(told) != []
+    assert rows_in(desk) == damaged
+    assert rebuild(ledger, BOOK).changes == told
+    assert rows_in(desk) == sound_rows()
     return told
 
 
@@ -106,70 +126,56 @@ def test_every_projection_table_has_rows_to_be_damaged(tmp_path: Path) -> None:
     assert all(rows[name] for name in TABLES)
 
 
-@pytest.mark.parametrize(("table", "column"), FIGURES)
-def test_a_damaged_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
-    path = sample_file(tmp_path)
-    right = column_of(path, table, column)
-    wrong = {int: 77, str: "9026-01-01T00:00:00.000000Z" if column == "at" else "777.5"}.get(type(right), 78)
-    tamper(path, f'UPDATE {table} SET "{column}" = ?', wrong)
-    told = require_repaired(path)
-    assert {change.projection for change in told} == {table}
-    assert {change.key.split(".")[-1] for change in told} == {column}
+def _another(right: object, column: str) -> object:
+    return {int: 77, str: "9026-01-01T00:00:00.000000Z" if column == "at" else "777.5"}.get(type(right), 78)
 
 
-@pytest.mark.parametrize(("table", "column"), FIGURES)
-def test_garbage_for_a_figure_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
+@pytest.mark.parametrize("damage", ["another", "garbage", "not UTF-8"])
+def test_damaged_figures_are_told_and_repaired(desk: Bookkeeper, path: Path, damage: str) -> None:
     """One garbage in each column, another one in the next."""
-    path = sample_file(tmp_path)
-    garbage = ("garbage", b"\xff\x00", "1e9999")[FIGURES.index((table, column)) % 3]
-    tamper(path, f'UPDATE {table} SET "{column}" = ?', garbage)
-    if all_rows(path) != sound_rows():
-        require_repaired(path)
-
-
-@pytest.mark.parametrize(("table", "column"), FIGURES)
-def test_a_figure_that_is_not_utf_8_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
-    path = sample_file(tmp_path)
-    tamper(path, f"UPDATE {table} SET \"{column}\" = CAST(x'ff41' AS TEXT)")
-    assert {finding.invariant for finding in findings_of(path)} == {"projections_match"}
-    assert rebuilt(path).changes != []
-    assert all_rows(path) == sound_rows()
+    garbage = cycle(("garbage", b"\xff\x00", "1e9999"))
+    for figures in TOGETHER:
+        with tampering(path) as intruder:
+            for table, column in figures:
+                another = _another(column_of(path, table, column), column)
+                wrong = {"another": another, "garbage": next(garbage), "not UTF-8": b"\xffA"}[damage]
+                value = "CAST(? AS TEXT)" if damage == "not UTF-8" else "?"
+                intruder.execute(f'UPDATE {table} SET "{column}" = {value}', (wrong,))
+        told = require_repaired(desk)
+        assert {(change.projection, change.key.split(".")[-1]) for change in told} == set(figures)
 
 
 @pytest.mark.parametrize("garbage", ["other", b"\xff\x00"])
-@pytest.mark.parametrize(("table", "column"), KEYS)
-def test_a_row_under_another_key_is_told_and_repaired(tmp_path: Path, table: str, column: str, garbage: object) -> None:
-    """It is two changes: the row that is not there, and the one that should not be."""
-    path = sample_file(tmp_path)
-    first = column_of(path, table, column)
-    tamper(path, f'UPDATE {table} SET "{column}" = ? WHERE "{column}" = ?', garbage, first)
-    told = require_repaired(path)
-    assert any(change.stored is None for change in told)
-    assert any(change.rebuilt is None for change in told)
+def test_rows_under_other_keys_are_told_and_repaired(desk: Bookkeeper, path: Path, garbage: object) -> None:
+    """Each is two changes: the row that is not there, and the one that should not be."""
+    with tampering(path) as intruder:
+        for table, column in KEYS.items():
+            first = column_of(path, table, column)
+            intruder.execute(f'UPDATE {table} SET "{column}" = ? WHERE "{column}" = ?', (garbage, first))
+    told = require_repaired(desk)
+    assert {change.projection for change in told if change.stored is None} == set(KEYS)
+    assert {change.projection for change in told if change.rebuilt is None} == set(KEYS)
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_removed_rows_are_told_and_repaired(tmp_path: Path, table: str) -> None:
-    path = sample_file(tmp_path)
-    tamper(path, f"DELETE FROM {table}")
-    told = require_repaired(path)
-    assert {(change.projection, change.stored) for change in told} == {(table, None)}
+def test_removed_rows_are_told_and_repaired(desk: Bookkeeper, path: Path) -> None:
+    """Those of one table and another, of the others, of all."""
+    for removed in (list(TABLES)[::2], list(TABLES)[1::2], list(TABLES)):
+        with tampering(path) as intruder:
+            for table in removed:
+                intruder.execute(f"DELETE FROM {table}")
+        told = require_repaired(desk)
+        assert {(change.projection, change.stored) for change in told} == {(table, None) for table in removed}
 
 
-@pytest.mark.parametrize(("table", "column"), KEYS)
-def test_an_added_row_is_told_and_repaired(tmp_path: Path, table: str, column: str) -> None:
-    path = sample_file(tmp_path)
-    others = ", ".join(f'"{other.name}"' for other in TABLES[table].columns if other.name != column)
-    tamper(path, f"INSERT INTO {table} (\"{column}\", {others}) SELECT 'added', {others} FROM {table} LIMIT 1")
-    told = require_repaired(path)
+def test_added_rows_are_told_and_repaired(desk: Bookkeeper, path: Path) -> None:
+    with tampering(path) as intruder:
+        for table, column in KEYS.items():
+            others = ", ".join(f'"{other.name}"' for other in TABLES[table].columns if other.name != column)
+            statement = f"INSERT INTO {table} (\"{column}\", {others}) SELECT 'added', {others} FROM {table} LIMIT 1"
+            intruder.execute(statement)
+    told = require_repaired(desk)
+    assert {change.projection for change in told} == set(KEYS)
     assert all(change.key.startswith("added.") and change.rebuilt is None for change in told)
-
-
-def test_all_projections_thrown_away_come_back(tmp_path: Path) -> None:
-    path = sample_file(tmp_path)
-    for table in TABLES:
-        tamper(path, f"DELETE FROM {table}")
-    require_repaired(path)
 
 
 def test_a_change_names_projection_key_and_both_figures(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.cli_support import deposit, ndjson
 from tests.restartable_postgres import RestartableServer, running_server
 from tests.support import BOOK, event, log_of
 
-MANY = 3000
+MANY = 600
 
 
 @pytest.fixture

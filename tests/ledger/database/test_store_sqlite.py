@@ -113,10 +113,8 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_path_is_a_path_whatever_it_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """The file of just that name is made, written and read, and no other; whole or relative."""
+    """The file of just that name is made, written and read, and no other; made where nothing stands before the name."""
     monkeypatch.chdir(tmp_path)
-    Bookkeeper.open(str(tmp_path / name), "create").close()
-    (tmp_path / name).unlink()
     with Bookkeeper.open(name, "create") as keeper:
         keeper.open_book(BOOK, Opened(mode="paper"))
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -21,7 +21,7 @@ from tests.engine.importers.legacy.legacy_databases import TIMES, OldEngine, Sha
 from tests.support import BOOK, open_keeper
 
 Step = tuple[str, dict[str, str | None]]
-EXAMPLES = 20  # each one writes two databases to the disk
+FEWER = settings(max_examples=settings().max_examples * 2 // 5)  # each one writes two databases to the disk
 
 
 def decimals(low: int, high: int, places: int) -> st.SearchStrategy[str]:
@@ -116,7 +116,7 @@ def require_explained(imported: ImportReport) -> None:
         assert Kind.NOT_EXPLAINED not in {cause.kind for cause in line.causes}, line
 
 
-@settings(max_examples=EXAMPLES)
+@FEWER
 @given(shape=shapes, opened=openings, before=steps, after=steps)
 def test_what_comes_over_is_the_truth_and_comes_over_once(
     shape: Shape, opened: dict[str, str], before: list[Step], after: list[Step]
@@ -140,7 +140,6 @@ def test_what_comes_over_is_the_truth_and_comes_over_once(
             assert check(keeper.database, BOOK).ok
 
 
-@settings(max_examples=EXAMPLES)
 @given(shape=shapes, opened=openings, script=steps)
 def test_what_the_ledger_holds_is_read_rightly_or_asked_for(
     shape: Shape, opened: dict[str, str], script: list[Step]
@@ -192,6 +191,7 @@ def slip(engine: OldEngine, name: str, fields: dict[str, str | None]) -> None:
             play(engine, [(name, fields)])
 
 
+@FEWER
 @given(
     shape=shapes, opened=openings, script=st.lists(capital_steps() | fill_steps() | slips(), min_size=1, max_size=12)
 )
