@@ -31,7 +31,7 @@ from ledger.errors import StorageError
 from tests.cli_support import ON_A_FILE
 from tests.engine.proof.says import Says
 from tests.engine.proof.test_fast_lane import common_events
-from tests.engines import Raw, intruding
+from tests.engines import Engine, Raw, intruding
 from tests.ledger.database.store_support import append_sample
 from tests.script_server import ForkedScript
 from tests.support import BOOK, ROOT, START, TickingClock, event, open_keeper
@@ -89,17 +89,20 @@ def hash_at(raw: Raw, version: int) -> bytes:
     return bytes(found)
 
 
-def test_a_sound_ledger_and_heads_that_were_kept(ledger: str, request: pytest.FixtureRequest) -> None:
+def test_a_sound_ledger_and_heads_that_were_kept(ledger: str, engine: Engine, request: pytest.FixtureRequest) -> None:
+    """With workers that the program starts itself on a file, and on both engines with forked ones."""
     with intruding(ledger) as raw:
         heads = [ExpectedHead(hash_at(raw, 8), 8, book=BOOK), ExpectedHead(hash_at(raw, 30), book=BOOK)]
         lost = ExpectedHead(hash_at(raw, 40), 41, book=BOOK)
+    if engine == "postgres":
+        request.getfixturevalue("forked")
     sound = require_same(ledger, replace(WANTED, kept_heads=heads))
     assert sound.ok
     assert [book.head.version for book in sound.books] > [SAMPLE, RANGE]
     forked = request.getfixturevalue("forked")
     (finding,) = require_same(ledger, replace(WANTED, kept_heads=[*heads, lost])).books[0].findings
     assert finding.version == 41
-    assert len(forked) == 3
+    assert len(forked) == (6 if engine == "postgres" else 3)
 
 
 @FORKED
@@ -213,6 +216,7 @@ def test_where_workers_are_killed_the_rest_is_read_here(long_ledger: str, forked
     assert any("a worker process ended early" in note for note in found.books[0].notes)
 
 
+@ON_A_FILE
 @pytest.mark.parametrize("interpreter", ["/nowhere/python", "false"])
 def test_where_no_worker_can_be_started_this_process_does_it_all(
     ledger: str, monkeypatch: pytest.MonkeyPatch, interpreter: str

@@ -141,10 +141,10 @@ def test_text_that_is_not_utf_8_is_read_within_any_text_and_fails_outside(tmp_pa
 def long_logs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Logs of few and of many events."""
     folder = tmp_path_factory.mktemp("long")
-    for count in (400, 1_200):
+    for count in (250, 750):
         with open_keeper(folder, name=f"{count}.db") as keeper:
             keeper.append_all(BOOK, (fill(f"f:{number}") for number in range(count)))
-    return {count: folder / f"{count}.db" for count in (400, 1_200)}
+    return {count: folder / f"{count}.db" for count in (250, 750)}
 
 
 def proving_memory(ledger: Path) -> int:
@@ -162,8 +162,8 @@ def proving_memory(ledger: Path) -> int:
 def test_proving_takes_the_same_memory_for_three_times_the_events(
     long_logs: dict[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two hundred rows are read at once, in place of a thousand."""
-    monkeypatch.setattr(store, "ROWS_AT_ONCE", 200)
+    """A hundred rows are read at once, in place of a thousand."""
+    monkeypatch.setattr(store, "ROWS_AT_ONCE", 100)
     few, many = (proving_memory(ledger) for ledger in long_logs.values())
     assert many < 1.3 * few
 

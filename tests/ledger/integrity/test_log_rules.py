@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ RULES: dict[str, tuple[int, dict[str, Any], str]] = {
 
 
 def test_what_an_append_refuses_is_found_in_a_rewritten_log(ledger: str) -> None:
-    for what, (version, fields, detail) in RULES.items():
+    """On a server every third: it gives the same bytes to the same code."""
+    for what, (version, fields, detail) in a_share_of(RULES.items(), 0, parts=3 if is_url(ledger) else 1):
         with rewritten(ledger, version, **fields):
             found = rules_found(ledger)
         assert any(place == version and told.startswith(detail) for place, told in found), (what, found)
@@ -134,6 +136,7 @@ def test_a_form_that_is_not_listed_is_found_once(ledger: str) -> None:
     assert found == (5, "the table event_types does not list fill/2, of which this is the first")
 
 
+@ON_A_FILE
 def test_an_unknown_form_in_the_bytes_is_found_at_its_version(ledger: str) -> None:
     for kind in ("fill/9", "swap/1", "fill/02", "fill", ""):
         with rewritten(ledger, 6, type=kind):
@@ -158,8 +161,8 @@ def test_a_stored_projection_that_is_not_canonical_is_found(ledger: str) -> None
 FORGED: tuple[Any, ...] = (
     None, "", "x", "5.0", "-0", "1e400", "9" * 300, 0, -1, 2**62, 1.5, True, [], [[]], {}, {"a": {}}, "\u0000", "2026-13-01",
 )  # fmt: skip
-TRIES = 60
-TRIES_ON_A_SERVER = 20  # the bytes are read by the same code
+TRIES = 30
+TRIES_ON_A_SERVER = 8  # the bytes are read by the same code
 
 
 def forge_bodies(raw: Raw, chance: random.Random) -> set[int]:
@@ -198,17 +201,22 @@ def test_no_forged_body_stops_the_check_or_passes_it_by_a_traceback(ledger: str)
     assert found > tries * 0.8
 
 
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 def test_no_column_of_any_row_stops_the_check(ledger: str) -> None:
-    """What a server takes, in a fill and in a withdrawal in turn; a file takes anything, see test_check."""
+    """What a server takes, in a fill and in a withdrawal at once; a file takes anything, see test_check."""
     values = ("x", "-7", "NaN", "2026-01-01T00:00:00Z", "\\xff")
-    for number, column in enumerate(column.name for column in events.columns if column.name != "version"):
-        version = VERSION_OF[("fill", "withdrawal")[number % 2]]
+    columns = [column.name for column in events.columns if column.name != "version"]
+    for number, together in enumerate(zip_longest(columns[::2], columns[1::2])):
+        places = [
+            place for place in zip(together, (VERSION_OF["fill"], VERSION_OF["withdrawal"]), strict=True) if place[0]
+        ]
         with intruding(ledger) as raw:
-            ((kept,),) = raw.execute(f"SELECT {column} FROM events WHERE version = ?", (version,))
+            kept = [raw.execute(f"SELECT {column} FROM events WHERE version = ?", (at,))[0][0] for column, at in places]
         for value in a_share_of(values, number, parts=5):
-            if put(ledger, column, version, value):
-                assert not checked(ledger).ok, (column, value)
-        assert put(ledger, column, version, kept)
+            forged_at = {version for column, version in places if put(ledger, column, version, value)}
+            assert forged_at <= {finding.version for finding in checked(ledger).findings}, (places, value)
+        for (column, version), value in zip(places, kept, strict=True):
+            assert put(ledger, column, version, value)
     assert checked(ledger).ok
 
 
