@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Timer
@@ -116,18 +116,19 @@ class Cli:
 
         In this process, which takes a fraction of the time that starting one does, unless the process is the point: with
         variables that Python reads when it starts, or with `before_exec`, which runs in the child, the script is started.
+        The streams' encoding, PYTHONIOENCODING, is followed by a forked process.
         """
         words = [
             *(("--db", self.named) if target is None else target),
             *(os.fspath(argument) for argument in arguments),
         ]
-        if first:
-            program = f"{first}; {COMMAND_LINE}"
+        if first or "PYTHONIOENCODING" in (env or {}):
+            program = f"{first or 'pass'}; {COMMAND_LINE}"
             environment = clean_environment(self.folder, env)
             with ForkedScript(words, cwd=self.folder, env=environment, program=program) as child:
                 out, err = child.communicate(stdin)
             return _checked(Ran(child.returncode, out.decode(), err.decode()))
-        if before_exec is None and all(name.startswith("NETBASIS_") for name in env or ()):
+        if before_exec is None and not any(name.startswith(("PYTHON", "LC_")) for name in env or ()):
             return _checked(_in_process(words, stdin, self.folder, env))
         return self.run_script(*words, stdin=stdin, env=env, before_exec=before_exec)
 
@@ -156,12 +157,6 @@ class Cli:
         fixed = {"cwd": self.folder, "env": clean_environment(self.folder)}
         return ForkedScript(["--db", self.named, *arguments], **{**fixed, **how})
 
-    def start_script(self, *arguments: str, **how: Any) -> Child:
-        """The same by the installed script, for what is settled when Python starts."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        fixed = {"cwd": self.folder, "env": clean_environment(self.folder)}
-        return Child([SCRIPT, "--db", self.named, *arguments], **{**pipes, **fixed, **how})
-
     def here(self, *arguments: str, target: tuple[str, ...] | None = None, now: datetime | None = None) -> Ran:
         """Run a command line in this process; `target` is this ledger and its book `book` unless it is given.
 
@@ -180,9 +175,15 @@ class Cli:
         return name
 
     def append(self, *events: Mapping[str, object]) -> None:
-        """Append events by `append --file`, in this process."""
-        path = self.folder / self.write("given.ndjson", ndjson(events))
-        ran = self.here("append", "--file", str(path))
+        """Append events by `append --file`, in this process; to a new ledger in a file, once for neighbouring tests."""
+        given = ndjson(events)
+        if self.engine == "sqlite" and self.book == "main" and _is_new(self.db):
+            self.db.write_bytes(_with_events(given))
+        else:
+            self._append(given)
+
+    def _append(self, given: bytes) -> None:
+        ran = self.here("append", "--file", str(self.folder / self.write("given.ndjson", given)))
         assert ran.code == 0, ran.err
 
     @contextmanager
@@ -267,6 +268,20 @@ def _initialised() -> bytes:
         return (Path(folder) / LEDGER).read_bytes()
 
 
+def _is_new(path: Path) -> bool:
+    """Whether a ledger is what `init` made, with nothing beside it."""
+    return path.read_bytes() == _initialised() and not list(path.parent.glob(f"{path.name}-*"))
+
+
+@lru_cache(maxsize=4)  # few, so that none is so old that its marks are stale
+def _with_events(given: bytes) -> bytes:
+    """The bytes of a new ledger to which these lines were appended."""
+    with TemporaryDirectory() as folder:
+        made = Cli(Path(folder))
+        made._append(given)
+        return made.db.read_bytes()
+
+
 @cache
 def _initialised_database() -> str:
     """The name of a database with a new ledger: made by the script once per process, then cloned."""
@@ -275,6 +290,11 @@ def _initialised_database() -> str:
         ran = Cli(Path(folder), empty=True).run("init", target=("--db", url_of(name)))
     assert ran.code == 0, ran.err
     return name
+
+
+def without_stream(name: str) -> str:
+    """For a process of its own: this one of its streams was closed by whoever started it, and is None in Python."""
+    return f"import os, sys; os.close(sys.{name}.fileno()); sys.{name} = sys.__{name}__ = None"
 
 
 def ended(child: subprocess.Popen[bytes] | ForkedScript) -> Ran:

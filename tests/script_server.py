@@ -1,8 +1,9 @@
 """Starts the command line, or a test's own program, in processes that are forked from a server which has imported all of it.
 
 Such a process has streams, a folder, an environment, signals and an exit code of its own, as the installed script has, and
-takes a tenth of its time, most of which goes to imports. What Python settles when it starts (locale, PYTHON… variables, a
-closed stream) is not settled anew: tests about that start the script itself, as does what is about the installed program.
+takes a tenth of its time, most of which goes to imports. What Python settles when it starts (locale, PYTHON… variables
+without PYTHONIOENCODING) is not settled anew: tests about that start the script itself, as does what is about the
+installed program.
 """
 
 from __future__ import annotations
@@ -277,8 +278,9 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(request["env"])
         sys.argv = [str(SCRIPT), *request["words"]]
-        sys.stdin, sys.stdout = _stream(0, "rb", "surrogateescape"), _stream(1, "wb", "surrogateescape")
-        sys.stderr = _stream(2, "wb", "backslashreplace", line_buffering=True)
+        encoding, _, errors = request["env"].get("PYTHONIOENCODING", "utf-8:surrogateescape").partition(":")
+        sys.stdin, sys.stdout = (_stream(number, encoding, errors or "strict") for number in (0, 1))
+        sys.stderr = _stream(2, encoding, "backslashreplace", line_buffering=True)
         code = _run_to_exit(request["program"])
         atexit._run_exitfuncs()
         try:
@@ -290,10 +292,10 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         os._exit(code)
 
 
-def _stream(number: int, mode: str, errors: str, *, line_buffering: bool = False) -> TextIOWrapper:
-    """One of Python's three streams, as it opens them under the locale C.UTF-8."""
-    binary = os.fdopen(number, mode, closefd=False)
-    return TextIOWrapper(binary, "utf-8", errors, line_buffering=line_buffering or os.isatty(number))
+def _stream(number: int, encoding: str, errors: str, *, line_buffering: bool = False) -> TextIOWrapper:
+    """One of Python's three streams, as it opens them."""
+    binary = os.fdopen(number, "wb" if number else "rb", closefd=False)
+    return TextIOWrapper(binary, encoding, errors, line_buffering=line_buffering or os.isatty(number))
 
 
 def _run_to_exit(program: str) -> int:

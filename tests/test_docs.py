@@ -15,6 +15,7 @@ import typer
 from cli.main import app, run
 from cli.registry import COMMANDS, Entry, load
 from docs import event_pages, regenerate
+from tests.script_server import SCRIPT, run_program
 
 README = regenerate.ROOT / "README.md"
 
@@ -73,19 +74,15 @@ def test_a_command_imports_no_other() -> None:
     ],
     ids=["pipe", "library"],
 )
-def test_an_example_of_the_readme_runs(number: int, printed: str, tmp_path: Path) -> None:
+def test_an_example_of_the_readme_runs(
+    number: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a folder with a ledger of the first session's name, with the command on the path."""
     code = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[number]
-    folder = Path(sys.executable).parent
-    environment = os.environ | {
-        "PYTHONPATH": str(regenerate.ROOT),
-        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
+    monkeypatch.setenv("PATH", str(SCRIPT.parent), prepend=os.pathsep)
     assert run(["--db", str(tmp_path / "live.db"), "init"]) == 0
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+    done = run_program(code, cwd=tmp_path)
+    assert (done.returncode, done.stdout.decode()) == (0, printed), done.stderr.decode()
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:

@@ -7,18 +7,21 @@ anew; `tests/cli/test_error_gallery.py` fails when it has drifted, and when a co
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from docs.regenerate import masked
 from docs.sessions import at_work, output_of
 from ledger.database.connections import without_password
-from tests.support import ledger_file
 
 GALLERY = Path(__file__).parent / "errors"
 LEDGER = "ledger.db"
+INIT = "netbasis init"
 # Their commands do not name the file, but what they show is the file's.
 ABOUT_FILES = {"database_failed", "database_missing"}
 
@@ -38,12 +41,13 @@ def replayed(session: str, database: str = LEDGER) -> str:
 
     `database` is what NETBASIS_DB names; where its name would be printed, `ledger.db` is.
     """
-    without_book = {name: value for name, value in os.environ.items() if name != "NETBASIS_BOOK"}
-    environment = {**without_book, "NETBASIS_DB": database}
-    with tempfile.TemporaryDirectory() as folder, at_work(Path(folder), environment):
-        if session.startswith("$ netbasis init\n") and database == LEDGER:
-            ledger_file(Path(folder))  # migrated already: `init` has only to open its book
-        new = "".join(f"$ {command}\n{_output(command)}" for command in commands_of(session))
+    commands, new = commands_of(session), ""
+    with _empty_folder(database):
+        if commands[0] == INIT and database == LEDGER:
+            new, ledger = _after_init()
+            Path(LEDGER).write_bytes(ledger)
+            del commands[0]
+        new += "".join(_with_output(command) for command in commands)
     new = new.replace(without_password(database), LEDGER)
     return session if masked(new) == masked(session) else new
 
@@ -54,9 +58,24 @@ def is_about_a_file(path: Path) -> bool:
     return path.stem in ABOUT_FILES or any(LEDGER in command for command in commands)
 
 
-def _output(command: str) -> str:
+@contextlib.contextmanager
+def _empty_folder(database: str) -> Iterator[None]:
+    """An empty folder as the current one, with nothing but the database named."""
+    without_book = {name: value for name, value in os.environ.items() if name != "NETBASIS_BOOK"}
+    with tempfile.TemporaryDirectory() as folder, at_work(Path(folder), {**without_book, "NETBASIS_DB": database}):
+        yield
+
+
+@cache
+def _after_init() -> tuple[str, bytes]:
+    """How most sessions begin: what it prints, and the ledger that it makes."""
+    with _empty_folder(LEDGER):
+        return _with_output(INIT), Path(LEDGER).read_bytes()
+
+
+def _with_output(command: str) -> str:
     printed, code = output_of(command)
-    return printed.replace(str(Path.cwd()), "/folder") + (f"exit {code}\n" if code else "")
+    return f"$ {command}\n" + printed.replace(str(Path.cwd()), "/folder") + (f"exit {code}\n" if code else "")
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from tests.cli_support import ON_A_FILE, Cli, assert_refused, deposit, ended, sh
 from tests.engines import Engine, contents, forget, intruding, new_ledger, raw_access, writing_meanwhile
 from tests.ledger.database.store_support import append_sample
 from tests.migrations.first_schema import BOOKS, first_ledger
-from tests.postgres_support import connect, database_of
+from tests.postgres_support import clone_of, connect, database_of, url_of
 from tests.restartable_postgres import eventually
 from tests.support import BOOK, START, event, open_keeper
 
@@ -39,11 +39,12 @@ pytestmark = pytest.mark.both_engines
 
 @pytest.fixture
 def desk(cli: Cli) -> Cli:
-    """A ledger with two books, events of every type and a transfer; on SQLite a copy of one file."""
+    """A ledger with two books, events of every type and a transfer: a copy of one that is made once."""
     if cli.engine == "sqlite":
         cli.db.write_bytes(_filled_file())
     else:
-        _fill(cli.location)
+        forget(cli.location)
+        cli.location = url_of(clone_of(_filled_database()))
     return cli
 
 
@@ -53,6 +54,14 @@ def _filled_file() -> bytes:
         made = Cli(Path(folder))
         _fill(made.location)
         return made.db.read_bytes()
+
+
+@cache
+def _filled_database() -> str:
+    with TemporaryDirectory() as folder:
+        location = Cli(Path(folder), "postgres").location
+    _fill(location)
+    return database_of(location)
 
 
 def _fill(location: str) -> None:
@@ -72,12 +81,25 @@ def heads_at(location: str) -> list[tuple[object, ...]]:
     return [(name, version, bytes(hashed)) for name, version, hashed in rows]
 
 
-def backed_up(cli: Cli, name: str = "b.db") -> str:
-    """The path of a new backup of the ledger."""
-    path = str(cli.folder / name)
-    ran = cli.here("backup", path)
-    assert ran.code == 0, ran.err
-    return path
+def backed_up(desk: Cli) -> str:
+    """The path of a backup of the ledger as the fixture gives it: a copy of one that is made once."""
+    path = desk.folder / "b.db"
+    path.write_bytes(_backup(desk.engine))
+    return str(path)
+
+
+@cache
+def _backup(engine: Engine) -> bytes:
+    with TemporaryDirectory() as folder:
+        made = Cli(Path(folder), empty=True)
+        if engine == "sqlite":
+            made.db.write_bytes(_filled_file())
+        else:
+            made.location = url_of(_filled_database())
+        path = made.folder / "b.db"
+        ran = made.here("backup", str(path))
+        assert ran.code == 0, ran.err
+        return path.read_bytes()
 
 
 def events_of(location: str) -> list[tuple[object, ...]]:
@@ -209,7 +231,8 @@ def test_the_rows_of_segments_are_no_part_of_it(desk: Cli) -> None:
 def test_a_ledger_of_an_older_schema_is_backed_up_as_it_is(cli: Cli, engine: Engine) -> None:
     cli.location = first_ledger(engine, cli.folder)
     before = contents(cli.location)
-    path = backed_up(cli)
+    path = str(cli.folder / "b.db")
+    assert cli.here("backup", path).code == 0
     assert contents(path) == before
     ran = cli.here("restore", path, target=("--db", str(cli.folder / "new.db")))
     assert "upgraded from schema 0001" in ran.out

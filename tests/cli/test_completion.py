@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli_support import Cli, deposit
+from tests.script_server import SCRIPT
 
 # What takes long to import and no reading command on a file needs; the parts of rich that lay out and colour.
 HEAVY = {
@@ -24,13 +25,11 @@ HEAVY = {
     "rich.console",
 }
 READING = ("balance", "status", "register", "pnl", "lots", "gains", "summary", "audit basis", "head", "books", "check")
-SCRIPT = Path(sys.executable).with_name("netbasis")
 
 
-def completed(folder: Path, words: str) -> list[str]:
-    given = {"COMP_WORDS": words, "COMP_CWORD": "1", "_NETBASIS_COMPLETE": "complete_bash"}
-    done = subprocess.run([SCRIPT], cwd=folder, env=os.environ | given, capture_output=True, text=True, check=True)
-    return done.stdout.split()
+def asking_for(words: str) -> dict[str, str]:
+    """The variables by which a shell asks for what completes the words."""
+    return {"COMP_WORDS": words, "COMP_CWORD": "1", "_NETBASIS_COMPLETE": "complete_bash"}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,15 @@ def completed(folder: Path, words: str) -> list[str]:
     ],
 )
 def test_a_shell_completes_a_command(tmp_path: Path, words: str, expected: list[str]) -> None:
-    assert completed(tmp_path, words) == expected
+    ran = Cli(tmp_path, empty=True).run(target=(), env=asking_for(words))
+    assert (ran.code, ran.out.split(), ran.err) == (0, expected, "")
+
+
+def test_the_installed_script_completes_a_command(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [SCRIPT], cwd=tmp_path, env=os.environ | asking_for("netbasis bala"), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["balance"]
 
 
 def imported(folder: Path, program: str) -> set[str]:
@@ -67,8 +74,7 @@ def test_reading_a_file_imports_nothing_heavy(cli: Cli) -> None:
 
 
 def test_help_and_completion_import_no_command_and_no_database(tmp_path: Path) -> None:
-    words = "import os; os.environ.update(COMP_WORDS='netbasis re', COMP_CWORD='1', _NETBASIS_COMPLETE='complete_bash')"
-    for program in ("from cli.main import run; run(['--help'])", f"{words}; from cli.main import run; run([])"):
-        found = imported(tmp_path, program)
-        assert "cli.registry" in found
-        assert [name for name in found if name.startswith(("cli.commands.", "sqlalchemy"))] == []
+    asking = f"import os; os.environ.update({asking_for('netbasis re')})"
+    found = imported(tmp_path, f"from cli.main import run; run(['--help']); {asking}; run([])")
+    assert "cli.registry" in found
+    assert [name for name in found if name.startswith(("cli.commands.", "sqlalchemy"))] == []

@@ -33,10 +33,10 @@ from tests.support import BOOK, SequentialIds, TickingClock, event, ledger_file,
 
 pytestmark = pytest.mark.both_engines
 
-EVENTS = 140  # four batches
-AT_ONCE = 40
+EVENTS = 70  # four batches
+AT_ONCE = 20
 # As a process: in so many batches that it is still under way when a busy machine sees that it has begun.
-BY_TWOS = f"import engine.upkeep.copying as copying; copying.EVENTS_AT_ONCE = 2; {COMMAND_LINE}"
+ONE_BY_ONE = f"import engine.upkeep.copying as copying; copying.EVENTS_AT_ONCE = 1; {COMMAND_LINE}"
 # The source is on the one engine, the target on the other.
 OTHER: dict[Engine, Engine] = {"sqlite": "postgres", "postgres": "sqlite"}
 
@@ -50,8 +50,8 @@ def keep(location: str, book: str, events: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def by_forties(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch of a copy is a twenty-fifth of what it is for users, so that a log of several is quick to make."""
+def by_twenties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of a copy is a fiftieth of what it is for users, so that a log of several is quick to make."""
     monkeypatch.setattr(copying, "EVENTS_AT_ONCE", AT_ONCE)
 
 
@@ -108,7 +108,7 @@ def copy(cli: Cli, source: str, target: str, *options: str) -> Ran:
 def start(source: str, target: str, folder: Path, *options: str) -> ForkedScript:
     """`copy --to`, as a process."""
     words = ["--db", source, *options, "copy", "--to", target]
-    return ForkedScript(words, cwd=folder, env=clean_environment(folder), program=BY_TWOS)
+    return ForkedScript(words, cwd=folder, env=clean_environment(folder), program=ONE_BY_ONE)
 
 
 def copied(location: str) -> int:
@@ -255,12 +255,34 @@ def test_a_target_that_is_written_meanwhile_is_another_history(source: str, targ
 # Books
 
 
+def _keep_several(location: str) -> None:
+    for book, events in (("main", 3), ("B", 1), ("a", 2)):
+        keep(location, book, events)
+
+
+@cache
+def _several_file() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = ledger_file(Path(folder))
+        _keep_several(str(path))
+        return path.read_bytes()
+
+
+@cache
+def _several_database() -> str:
+    name = fresh_database()
+    _keep_several(url_of(name))
+    return name
+
+
 @pytest.fixture
 def several(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """A ledger with several books."""
-    location = new_ledger(engine, tmp_path, "several.db")
-    for book, events in (("main", 3), ("B", 1), ("a", 2)):
-        keep(location, book, events)
+    if engine == "postgres":
+        location = url_of(clone_of(_several_database()))
+    else:
+        (tmp_path / "several.db").write_bytes(_several_file())
+        location = str(tmp_path / "several.db")
     yield location
     forget(location)
 
@@ -338,7 +360,7 @@ def test_a_target_whose_projections_are_behind_is_refused_until_it_is_rebuilt(
     part_of_a_copy(source, target)
     with intruding(target) as raw:
         raw.execute("UPDATE projection_heads SET version = 17")
-    words = "expected version 80, actual 'version 17'", "netbasis rebuild", "what was copied stays"
+    words = "expected version 40, actual 'version 17'", "netbasis rebuild", "what was copied stays"
     assert_refused(copy(cli, source, target), 4, "projections_behind", *words)
     assert cli.here("rebuild", target=("--db", target)).code == 0
     assert copy(cli, source, target).code == 0
@@ -360,15 +382,16 @@ def test_a_target_whose_figures_were_changed_is_found_by_its_check(cli: Cli, sou
 
 
 @pytest.mark.parametrize(
-    ("statement", "there", "words"),
+    ("engine", "statement", "there", "words"),
     [
-        ("UPDATE events SET body = ? WHERE version = 90", 80, ("version 90", "netbasis check")),
-        ("UPDATE events SET hash = ? WHERE version = 90", 80, ("version 90", "netbasis check")),
-        ("DELETE FROM events WHERE version = 90", 80, ("version 91", "netbasis check")),
-        ("DELETE FROM events WHERE version > 130", 120, ("expected 140:", "130:", "netbasis check")),
-        ("DELETE FROM events WHERE version > 120", 120, ("expected 140:", "120:", "netbasis check")),
-        ("UPDATE books SET head_hash = ?", 140, ("expected 140:", "'140:", "netbasis check")),
+        ("sqlite", "UPDATE events SET body = ? WHERE version = 45", 40, ("version 45", "netbasis check")),
+        ("postgres", "UPDATE events SET hash = ? WHERE version = 45", 40, ("version 45", "netbasis check")),
+        ("sqlite", "DELETE FROM events WHERE version = 45", 40, ("version 46", "netbasis check")),
+        ("postgres", "DELETE FROM events WHERE version > 65", 60, ("expected 70:", "65:", "netbasis check")),
+        ("sqlite", "DELETE FROM events WHERE version > 60", 60, ("expected 70:", "60:", "netbasis check")),
+        ("postgres", "UPDATE books SET head_hash = ?", 70, ("expected 70:", "'70:", "netbasis check")),
     ],
+    indirect=["engine"],
 )
 def test_a_source_whose_chain_is_broken_is_refused_at_its_version(
     cli: Cli, source: str, target: str, statement: str, there: int, words: tuple[str, ...]
@@ -418,7 +441,7 @@ def test_a_copy_whose_server_stays_away_is_a_clear_error_and_goes_on_later(
     server: RestartableServer, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeating, "PAUSES_S", (0.01,))
-    monkeypatch.setattr(copying, "EVENTS_AT_ONCE", 2)  # still under way when the server stops
+    monkeypatch.setattr(copying, "EVENTS_AT_ONCE", 1)  # still under way when the server stops
     source = long_ledger("sqlite", cli.folder)
     url = server.new_ledger("copy_away", book=None)
     ran: list[Ran] = []

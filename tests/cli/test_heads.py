@@ -21,12 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from engine.proof.heads import statement
-from tests.cli_support import ON_A_FILE, Cli, assert_refused, deposit
+from tests.cli_support import Cli, assert_refused, deposit
 from tests.engine.proof.authority import self_signed, stamped
 from tests.engines import intruding
 from tests.ledger.database.forging import rehash
-
-pytestmark = pytest.mark.both_engines
 
 
 @pytest.fixture
@@ -74,6 +72,7 @@ def rewrite(cli: Cli) -> None:
 FORGERIES = [cut, rewrite]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize(("forge", "how"), [(cut, "pem"), (rewrite, "ssh")], ids=["cut-pem", "rewrite-ssh"])
 def test_a_signed_head_shows_what_the_chain_cannot(desk: Cli, forge: Callable[[Cli], None], how: str) -> None:
     private, public = key_files(desk.folder, "desk", how)
@@ -178,7 +177,6 @@ def _write_of_another_kind(folder: Path) -> str:
     return str(path)
 
 
-@ON_A_FILE
 @pytest.mark.parametrize(
     "write",
     [_write_encrypted, _write_of_another_kind, lambda folder: str(folder / "none"), lambda folder: str(folder)],
@@ -188,7 +186,6 @@ def test_a_key_that_cannot_be_used_is_told(desk: Cli, write: Callable[[Path], st
     assert_refused(desk.here("head", "--sign", write(desk.folder)), 1, "key_unusable")
 
 
-@ON_A_FILE
 @pytest.mark.parametrize(
     "words",
     [
@@ -207,7 +204,6 @@ def test_options_that_belong_together(desk: Cli, words: tuple[str, ...]) -> None
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which stamps the times, is not installed")
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_authority_vouches_for_a_head(desk: Cli) -> None:
     request = desk.folder / "head.tsq"
     head = desk.here("head", "--request", str(request)).out.strip()

@@ -60,7 +60,7 @@ def done(ran: Ran, code: int = 0) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize("age", sorted({"after_the_backfill", *a_share_of(EXACT, 0, parts=4)}))
+@pytest.mark.parametrize("age", sorted({"after_the_backfill", *a_share_of(EXACT, 0, parts=9)}))
 def test_the_story_of_five_commands(tmp_path: Path, cli: Cli, age: str) -> None:
     """And a sixth, `check`. The original and its folder stay as they are. Every age is read in test_importing.py."""
     engine = folder_for(tmp_path, "engine")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -129,12 +131,20 @@ def test_a_database_must_be_named(cli: Cli) -> None:
 def three(empty_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Three ledgers, each with one book that tells which one it is; the last one is what `netbasis.toml` names."""
     for name in ("flag", "environment", "file"):
-        empty_cli.here("init", target=("--db", str(tmp_path / f"{name}.db"), "--book", name))
+        (tmp_path / f"{name}.db").write_bytes(_ledger_of(name))
     empty_cli.write("netbasis.toml", 'db = "file.db"\nbook = "file"\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NETBASIS_DB", raising=False)
     monkeypatch.delenv("NETBASIS_BOOK", raising=False)
     return empty_cli
+
+
+@cache
+def _ledger_of(book: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        made = Cli(Path(folder), empty=True)
+        assert made.here("init", target=("--db", made.location, "--book", book)).code == 0
+        return made.db.read_bytes()
 
 
 ENVIRONMENT = {"NETBASIS_DB": "environment.db", "NETBASIS_BOOK": "environment"}

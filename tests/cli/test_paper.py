@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -199,11 +201,14 @@ def read_transactions(child: ForkedScript, count: int) -> None:
         count -= b"event=rows_recorded" in line
 
 
-def uninterrupted(desk: Cli) -> list[dict[str, object]]:
-    """The log of a run of the same session that nobody stops."""
-    with open_paper(desk.folder, name="uninterrupted.db") as keeper:
-        run_all(keeper, desk.folder / "tape.csv", strategy())
-    return bodies_of(str(desk.folder / "uninterrupted.db"))
+@cache
+def uninterrupted() -> list[dict[str, object]]:
+    """The log of a run of the same session, on the tape of many rows, that nobody stops."""
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        with open_paper(folder) as keeper:
+            run_all(keeper, write_tape(folder, wandering(ROWS)), strategy())
+        return bodies_of(str(folder / "ledger.db"))
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="the size of a pipe can be set on Linux only")
@@ -218,7 +223,7 @@ def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, lo
     assert b"event=session_ended" in err
     assert not list(long_desk.folder.glob("*-wal")), "the ledger was closed"
     stopped = bodies_of(long_desk.location)
-    expected = uninterrupted(long_desk)
+    expected = uninterrupted()
     assert stopped == expected[: len(stopped)]
     assert 3 < len(stopped) < len(expected)
     assert paper(long_desk, "--session", "s").code == 0
@@ -229,7 +234,7 @@ def test_a_signal_ends_the_run_cleanly_and_it_goes_on(number: signal.Signals, lo
 def test_killed_at_any_point_it_goes_on_with_nothing_twice_and_nothing_missing(long_desk: Cli) -> None:
     """Wherever it was when a seed's number of transactions had been logged."""
     random = Random(3)  # noqa: S311 - repeatable, not secret
-    expected, so_far = uninterrupted(long_desk), 3
+    expected, so_far = uninterrupted(), 3
     for _ in range(3):
         with start(long_desk) as child:
             read_transactions(child, random.randrange(1, 6))

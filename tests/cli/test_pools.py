@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -36,6 +39,19 @@ def json_of(cli: Cli, *arguments: str, books: tuple[str, ...] = ()) -> Any:
 @pytest.fixture
 def desk(cli: Cli) -> Cli:
     """The story of `test_cost_basis` in the book main; a second book has 4 XRP of main, which cost 1.00, and sold one."""
+    cli.db.write_bytes(_two_books())
+    return cli
+
+
+@cache
+def _two_books() -> bytes:
+    with TemporaryDirectory() as folder:
+        cli = Cli(Path(folder))
+        _fill(cli)
+        return cli.db.read_bytes()
+
+
+def _fill(cli: Cli) -> None:
     cli.append(*STORY)
     assert cli.here("init", target=of(cli, "bot")).code == 0
     moved = cli.here("transfer", "4", "--asset", "XRP", "--to", "bot", "--key", "T", "--price", "XRP=4")
@@ -43,8 +59,6 @@ def desk(cli: Cli) -> Cli:
     cli.book = "bot"
     sale = {**FILL, "side": "sell", "base_amount": "1", "quote_amount": "5", "key": "s", "fee_amount": "0"}
     cli.append(sale, {"type": "mark", "asset": "XRP", "price": "4", "key": "m"})
-    cli.book = "main"
-    return cli
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

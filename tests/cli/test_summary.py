@@ -187,17 +187,18 @@ def test_a_picture_that_cannot_be_written(desk: Cli) -> None:
 
 
 def without_matplotlib(desk: Cli, *arguments: str) -> Ran:
-    """The script where importing matplotlib fails as it does where it was not installed."""
+    """The command, imported anew in a process where importing matplotlib fails as it does where it was not installed."""
     blocked = desk.folder / "blocked"
     blocked.mkdir()
     (blocked / "matplotlib.py").write_text("raise ModuleNotFoundError('No module', name='matplotlib')\n")
-    return desk.run(*arguments, env={"PYTHONPATH": str(blocked)})
+    anew = ("matplotlib", "cli.commands.summary", "engine.reports.plot")
+    forget = f"[sys.modules.pop(name) for name in list(sys.modules) if name.startswith({anew})]"
+    return desk.run(*arguments, first=f"import sys; sys.path.insert(0, {str(blocked)!r}); {forget}")
 
 
 def test_the_extra_is_named_when_it_is_absent(desk: Cli) -> None:
-    assert_refused(
-        without_matplotlib(desk, "summary", "--plot", "one.png"), 2, "usage", "the extra plot", "netbasis[plot]"
-    )
+    ran = without_matplotlib(desk, "summary", "--plot", "one.png")
+    assert_refused(ran, 2, "usage", "the extra plot", "netbasis[plot]")
     assert not (desk.folder / "one.png").exists()
 
 

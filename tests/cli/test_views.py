@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli_support import Cli, assert_refused, clean_environment
-from tests.script_server import GIVE_UP_S, SCRIPT
+from tests.cli_support import Cli, assert_refused, clean_environment, without_stream
+from tests.script_server import GIVE_UP_S
 
 # Balances before the withdrawal: XRP 39.27 + 10 − 5 − 0.01 = 44.26; RLUSD 85 − 13.30 + 6.70 + 50 = 128.40. At the mark
 # of 1.34 the equity is 128.40 + 59.3084 = 187.7084 against a basis of 137.284078 + 50: the profit is 0.424322 of 20.
@@ -294,13 +294,8 @@ def on_a_terminal(cli: Cli, *arguments: str, columns: int) -> str:
     """What a command prints on a terminal of that width."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen(
-        [SCRIPT, "--db", cli.db, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=follower,
-        stderr=follower,
-        env=clean_environment(cli.folder, {"TERM": "xterm"}),
-    ) as child:
+    environment = clean_environment(cli.folder, {"TERM": "xterm"})
+    with cli.start(*arguments, stdin=subprocess.DEVNULL, stdout=follower, stderr=follower, env=environment) as child:
         os.close(follower)
         printed = b""
         try:
@@ -342,8 +337,8 @@ def test_a_reader_that_went_away_is_no_error(command: tuple[str, ...], story: Cl
 
 
 def test_an_answer_that_nobody_wants_is_no_error(story: Cli) -> None:
-    assert story.run("balance", before_exec=lambda: os.close(1)).code == 0
-    assert story.run("balance", before_exec=lambda: os.close(2)).code == 0
+    for name in ("stdout", "stderr"):
+        assert story.run("balance", first=without_stream(name)).code == 0
 
 
 def test_an_answer_that_cannot_be_written_is_an_error(story: Cli) -> None:
