@@ -7,8 +7,8 @@ What was decided:
     length              as given, or the shortest distance of two candles of one asset among the first thousand of the file;
                         months are of their own length. A candle that has not closed yet is passed over
     the tape's form     at,price,size: the price; at,bid,ask: the middle of both; at their own time
-    gaps                a price that is empty, NaN or 0 is passed over: nothing was traded. That an asset is worth nothing is
-                        said with `append mark`
+    gaps                a price that is empty, NaN or 0 is passed over: nothing was traded. To record that an asset is
+                        worth nothing, use `append mark`
     every               of each span the last price; a price on a boundary is the last one of the span that ends there
 
 The key is `mark:<source>:<asset>:<time>`, so a price that two files have is one mark.

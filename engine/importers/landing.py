@@ -369,7 +369,7 @@ class Landing:
             self._take(others, row)
 
     def _unrecorded(self, others: Sequence[Event], movement: Movement) -> list[Event]:
-        """What else the row of a movement has that was recorded by hand, without what was recorded beside it, as a fee."""
+        """What else the row of a movement has that was recorded by hand, except what was recorded with it, such as a fee."""
         tx_hash = normal_tx_hash(movement.tx_hash or "")
         there = [
             (stored.asset, own.delta)

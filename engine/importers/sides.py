@@ -73,9 +73,9 @@ def sides_of(
 
 
 def proposed_sides(connection: Connection, books: Iterable[str], entry: Entry) -> Iterator[Side]:
-    """What waits, or stands in a log, and may be the other side of an entry: of its amount, near in time, not of its hash.
+    """Candidates for the other side of an entry, waiting or recorded: its amount, near in time, without its hash.
 
-    Sides of transfers are none, and neither is what has another hash than the entry.
+    Sides of transfers are left out, and so is whatever has a different hash.
     """
     if entry.asset is None or entry.type not in OPPOSITE:
         return

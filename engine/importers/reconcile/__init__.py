@@ -1,4 +1,4 @@
 """`reconcile`: the ledger against the balances that a venue states.
 
-`balances` reads them, `comparing` says what is off and why it may be, `adjusting` records what a person lets it.
+`balances` reads them, `comparing` says what is off and why it may be, `adjusting` records what a person allows.
 """

@@ -31,7 +31,7 @@ Action = Literal["nothing", "adjust", "propose", "wait"]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a person lets it record.
+    """What a person allows to be recorded.
 
     reason:  why; kept as the adjustments' source note
     most:    the worth of the largest difference that is adjusted, in the numeraire

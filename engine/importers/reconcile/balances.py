@@ -8,7 +8,7 @@
     {"result": {"lines": […]}}                                  a server's answer to the XRP Ledger's account_lines or
                                                                 account_info, or to Kraken's Balance
 
-Digits are taken as they are written. Of several rows of an asset the newest one counts that is not after the time asked for.
+Digits are taken as they are written. If an asset has several rows, the newest one not after the requested time counts.
 """
 
 from __future__ import annotations

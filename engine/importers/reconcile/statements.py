@@ -27,7 +27,7 @@ _TIMES = utc_times()
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What a statement says that is held of an asset. `amount`: in its own unit; `at`: as of when, UTC."""
+    """An asset's closing balance according to a statement. `amount`: in its own unit; `at`: as of when, UTC."""
 
     asset: str
     amount: Decimal

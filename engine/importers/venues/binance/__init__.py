@@ -2,7 +2,7 @@
 
 Taken: the trade history in its layouts (`Executed` and `Amount` with glued units, such as 1.5XRP; `Market;Type;…;Fee Coin`;
 base and quote in columns of their own), the futures' one (`Realized Profit`), and the account statement (`UTC_Time`, and
-`Time` with `--zone`). Import the one or the other of a period: both have the same trades.
+`Time` with `--zone`). Import only one of them for a period: both have the same trades.
 
 What was decided:
 
@@ -11,7 +11,7 @@ What was decided:
     one second          a statement's rows of one second are one trade: bought, sold and fees apart, equal rows added.
                         Of more than two assets: adjustments `conversion` of one group, as for small assets that
                         become BNB
-    deposit, withdraw,  movements; a positive withdrawal came back. What a withdrawal's fee was is not said: it is within
+    deposit, withdraw,  movements; a positive withdrawal came back. A withdrawal's fee is not given: the amount includes it
     P2P, Pay, Send
     transfers           between accounts of one's own are passed over where both sides are in the file; else movements
     Earn                into LD tokens and back: `conversion`; locked away without a token: adjustments `locked`

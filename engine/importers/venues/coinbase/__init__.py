@@ -2,8 +2,8 @@
 
 Taken, as CSV: Coinbase Pro's (Exchange's, Advanced's) fills (`portfolio,trade id,product,side,…`) and account statement
 (`portfolio,type,time,amount,balance,…`); Coinbase's own export of transactions, old (`Spot Price Currency`) and new (`ID`,
-`Price Currency`), with the lines that precede its header. Times are UTC. Of Pro import the fills or the account statement of
-a period: the trades' ids are the same.
+`Price Currency`), with the lines that precede its header. Times are UTC. From Pro, import either the fills or the account
+statement of a period: the trades' ids are the same.
 
 What was decided:
 

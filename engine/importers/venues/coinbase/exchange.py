@@ -75,7 +75,7 @@ def account(lines: Iterable[Any], settings: Settings) -> Iterator[Item]:
 
 
 def _shared(line: Line) -> tuple[str, str]:
-    """What the rows of one thing have in common; "" for a row by itself."""
+    """What rows that belong together have in common; "" for a row by itself."""
     kind = line.get("type").lower()
     if kind in ("match", "fee", "rebate"):
         return "trade", line.get("trade id")

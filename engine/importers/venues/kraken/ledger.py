@@ -120,7 +120,7 @@ class Ledger:
         return []
 
     def _reference(self, entry: Entry) -> tuple[str, str]:
-        """What the rows of one thing have in common."""
+        """What rows that belong together have in common."""
         name = entry.line.get("refid") or entry.id
         sort = "trade" if entry.kind[0] in _TRADES else entry.kind[0]
         opposite = _STAKING.get(entry.kind[1])
@@ -202,7 +202,7 @@ class Ledger:
     def _movements(self, entries: Sequence[Entry]) -> Iterable[Item]:
         """Deposits and withdrawals; one that failed stands in the ledger twice, the second time with the sign turned.
 
-        The two of it name one transaction, so that they are settled together as no capital, unless the first was recorded
+        Both rows name one transaction, so that they are settled together as no capital, unless the first was recorded
         before the second was known.
         """
         is_back = len(entries) == 2 and not _sums((entry.asset, entry.amount) for entry in entries)
