@@ -24,7 +24,7 @@ class _Neutral(PGDialect):
     supports_statement_cache = False
 
 
-# {0}, {1}: the arguments; {fields}: the names of JSON fields, each spelled by _FIELD.
+# {0}, {1}: the arguments; {fields}: the JSON fields, each spelled by _FIELD; {names}: their names as columns of a type.
 _SPELLED: dict[Engine, dict[str, str]] = {
     "duckdb": {
         "nb_text": "TRY(DECODE({0}))",
@@ -35,13 +35,14 @@ _SPELLED: dict[Engine, dict[str, str]] = {
     },
     "spark": {
         "nb_text": "DECODE({0}, 'UTF-8')",
-        "nb_fields": "ARRAY({fields})",
+        # Spark would put a bare ARRAY(…), and the parsing in it, in place of each use of one of its items.
+        "nb_fields": "TRANSFORM(ARRAY(FROM_JSON({0}, '{names}')), found -> ARRAY({fields}))[0]",
         "nb_sha256": "SHA2(CONCAT({0}, {1}), 256)",
         "nb_hex": "LOWER(HEX({0}))",
         "nb_time": "DATE_FORMAT({0}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'\")",
     },
 }
-_FIELD: dict[Engine, str] = {"duckdb": "'$.{name}'", "spark": "GET_JSON_OBJECT({0}, '$.{name}')"}
+_FIELD: dict[Engine, str] = {"duckdb": "'$.{name}'", "spark": "found.`{name}`"}
 
 
 def compiled(query: Select[Any]) -> str:
@@ -77,5 +78,6 @@ def _translated(engine: Engine, text: str) -> str:
 def _spelling(engine: Engine, name: str, arguments: list[Any]) -> str:
     texts = [argument.sql(dialect=engine) for argument in arguments]
     names = [argument.name for argument in arguments[1:]] if name == "nb_fields" else []
-    fields = ", ".join(_FIELD[engine].format(texts[0], name=each) for each in names)
-    return _SPELLED[engine][name].format(*texts, fields=fields)
+    fields = ", ".join(_FIELD[engine].format(name=each) for each in names)
+    types = ", ".join(f"`{each}` STRING" for each in names)
+    return _SPELLED[engine][name].format(*texts, fields=fields, names=types)
