@@ -4,9 +4,9 @@
     check                SHA-256 of the same bodies in Python, times the number of cores
     balance --as-of      the fold of one segment's rows
 
-Each figure is the median of the rounds, wall time, in one process; peak memory is that of the command as a process of its
-own. `--ledger` measures a file that is there (its book `main`) and seals what of it is not sealed; otherwise one is made,
-and goes away.
+Each figure is the median of the rounds, wall time; `check` has its workers, as the command does. Peak memory is that of the
+work as a process of its own, without its workers. `--ledger` measures a file that is there (its book `main`) and seals what
+of it is not sealed; otherwise one is made, and goes away.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def memory_of(ledger: Path, engines: Sequence[Engine]) -> Iterator[Line]:
 
 
 def _check(keeper: Bookkeeper, engine: Engine) -> None:
-    found = check_ledger(keeper.database, BOOK, CheckRequest(engine=engine, now=NOW))
+    found = check_ledger(keeper.database, BOOK, CheckRequest(engine=engine, now=NOW, processes=None))
     if not found.ok:
         raise SystemExit(f"the ledger is not sound: {found.findings or found.books[0].findings[:3]}")
 

@@ -30,6 +30,9 @@ OnWait = Callable[[], None]
 QUIET_WAIT_S = 1.0
 # The pause between two attempts at a lock that SQLite itself does not wait for.
 _PAUSE_S = 0.02
+# Of a writer's pages, in KiB. In a long log a thousand new keys lie on as many pages, and those that SQLite's 2 MiB cannot
+# hold are written and read again before the commit.
+_CACHE_KIB = 16 << 10
 _OPEN_AS = {"read": "ro", "write": "rw", "create": "rwc"}
 _OWNER_ONLY = 0o600
 
@@ -123,6 +126,8 @@ def open_engine(location: str, access: Access, *, busy_timeout_s: float, on_wait
             use_wal(connection, busy_timeout_s=busy_timeout_s, on_wait=on_wait)
         if access == "read":
             connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
