@@ -26,7 +26,7 @@ from engine.columns.believed import TrustedSegments
 from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.sealing import Sealing, seal, store_of
-from engine.columns.segment_file import difference
+from engine.columns.segment_file import Stretch, difference
 from engine.importers.items import Sample, Settings, Unreadable
 from engine.importers.kinds import LEGACY, MODULES, kind_named
 from engine.importers.legacy.importing import ImportRequest, import_legacy
@@ -269,8 +269,8 @@ def segments(data: bytes) -> None:
     for _ in ColumnsLane(sealed.connection, found).items(sealed.source):
         pass
     store_of_segment = found.store(found.entered[0])
-    rows = raw_range(sealed.connection, "main", 1, 10)
-    difference(store_of_segment, found.file(found.entered[0]), "main", rows, first=1, start_hash=GENESIS_HASH)
+    stretch = Stretch(1, GENESIS_HASH, raw_range(sealed.connection, "main", 1, 10))
+    difference(store_of_segment, found.file(found.entered[0]), "main", 1, 10, [stretch])
 
 
 TARGETS: Mapping[str, Target] = {

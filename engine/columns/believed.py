@@ -133,7 +133,7 @@ class TrustedSegments:
             if not last < segment.first_version <= segment.last_version <= self._head.version:
                 self.doubt(segment, "its range does not lie in the log behind the one before", is_finding=True)
                 continue
-            start, end = self._hash(segment.first_version - 1), self._hash(segment.last_version)
+            start, end = self.hash_at(segment.first_version - 1), self.hash_at(segment.last_version)
             if (segment.start_hash, segment.end_hash) != (start, end):
                 hashes = (start + end).hex(), (segment.start_hash + segment.end_hash).hex()
                 self.doubt(segment, "its hashes are not those of the rows", True, *hashes)
@@ -142,7 +142,8 @@ class TrustedSegments:
             last = segment.last_version
         return entered
 
-    def _hash(self, version: int) -> bytes:
+    def hash_at(self, version: int) -> bytes:
+        """The hash of the row at a version, that before the first for 0; b"" where there is no row. Raises StorageError."""
         if version == 0:
             return GENESIS_HASH
         stored = log.find_event(self._connection, self.book.name, version)

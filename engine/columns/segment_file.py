@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
+from itertools import accumulate
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -131,42 +133,68 @@ def _up_to(batches: Iterator[Sequence[RawRow]], columns: _Columns, most: int) ->
             yield columns.take(batch)
 
 
-def difference(
-    store: Store, name: str, book: str, rows: Iterable[Sequence[RawRow]], *, first: int, start_hash: bytes
-) -> str | None:
-    """Where a segment's file says something else than the rows of its range; None where it says the same.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows of the log that stand one after the other. `first`: their first version; `start_hash`: of the event before."""
 
-    Every value of every column is compared. A row group is in memory. Raises StorageError as `write_segment`.
+    first: int
+    start_hash: bytes
+    rows: Iterable[Sequence[RawRow]]
+
+
+def difference(store: Store, name: str, book: str, first: int, last: int, stretches: Iterable[Stretch]) -> str | None:
+    """Where the file of the versions from `first` to `last` says something else than rows of these; None: nowhere.
+
+    Every value of every column of these rows is compared, and of all others the version. A row group is in memory. Raises
+    StorageError as `write_segment`.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    columns, batches = _Columns(book, first, start_hash), iter(rows)
-    left, version = arrow_schema().empty_table(), first
     try:
         with store.files.open_input_file(store.path(name)) as opened, parquet.ParquetFile(opened) as file:
-            for number in range(file.num_row_groups):
-                group = file.read_row_group(number)
-                left = pa.concat_tables([left, *_tables(batches, columns, group.num_rows - left.num_rows)])
-                expected, left = left.slice(0, group.num_rows), left.slice(group.num_rows)
-                if group.schema.names != expected.schema.names or group.num_rows > expected.num_rows:
-                    return f"other columns or rows from version {version} on"
-                for column in expected.schema.names:
-                    if not group.column(column).equals(expected.column(column)):
-                        return f"another {column} between version {version} and {version + group.num_rows - 1}"
-                version += group.num_rows
+            versions = file.read(columns=["version"]).column(0)
+            if not versions.equals(pa.chunked_array([range(first, last + 1)], pa.int64())):
+                return _another("version", first, last)
+            groups = _Groups(file)
+            for stretch in stretches:
+                columns = _Columns(book, first, stretch.start_hash, stretch.first)
+                for rows in stretch.rows:
+                    expected = pa.Table.from_batches([columns.take(rows)])
+                    for found, part in groups.beside(expected, columns.version - first - len(rows) + 1):
+                        if found.schema.names != part.schema.names:
+                            return f"other columns at version {columns.version}"
+                        for column in part.schema.names:
+                            if not found.column(column).equals(part.column(column)):
+                                return _another(column, columns.version - len(rows) + 1, columns.version)
     except (pa.ArrowException, OSError) as error:  # OSError: a page that cannot be decoded
         return f"something that cannot be read: {str(error).partition(chr(10))[0]}"
-    if left.num_rows or any(batches):
-        return f"no version {version}"
     return None
 
 
-def _tables(batches: Iterator[Sequence[RawRow]], columns: _Columns, most: int) -> Iterator[Any]:
-    import pyarrow as pa
+def _another(column: str, first: int, last: int) -> str:
+    return f"another {column} between version {first} and {last}"
 
-    for batch in _up_to(batches, columns, most):
-        yield pa.Table.from_batches([batch])
+
+class _Groups:
+    """The row groups of a file, one in memory at a time."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        self._ends = list(accumulate(sizes))
+        self._number = -1
+        self._group: Any = None
+
+    def beside(self, expected: Any, place: int) -> Iterator[tuple[Any, Any]]:
+        """The rows of the file from a place on, counted from 0, beside as many expected ones; of each group a part."""
+        while expected.num_rows:
+            number = bisect_right(self._ends, place)
+            if number != self._number:
+                self._number, self._group = number, self._file.read_row_group(number)
+            found = self._group.slice(place - self._ends[number] + self._group.num_rows, expected.num_rows)
+            yield found, expected.slice(0, found.num_rows)
+            expected, place = expected.slice(found.num_rows), place + found.num_rows
 
 
 def arrow_schema() -> Any:
@@ -197,8 +225,9 @@ def arrow_schema() -> Any:
 class _Columns:
     """Turns rows into record batches, and keeps what the manifest says of them."""
 
-    def __init__(self, book: str, first: int, start_hash: bytes) -> None:
-        self.version = first - 1
+    def __init__(self, book: str, first: int, start_hash: bytes, begins: int | None = None) -> None:
+        """`first`: of the segment; `begins`: the first row's version, None for `first`, and `start_hash` the one before."""
+        self.version = (first if begins is None else begins) - 1
         self.hash = start_hash
         self.widest = ZERO
         self.unfit = 0

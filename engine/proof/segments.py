@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal, select
@@ -20,8 +20,9 @@ from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.manifest import Segment, segments_of
 from engine.columns.sealing import MANIFEST, manifest_document
-from engine.columns.segment_file import difference, folder_of
+from engine.columns.segment_file import Stretch, difference, folder_of
 from engine.columns.standing import with_standing
+from engine.proof.columns_lane import DuckSource, is_whole
 from engine.proof.figure_texts import figure_text
 from engine.proof.request import SEGMENTS as SEGMENTS_PROVED
 from ledger.amounts import amount_text, subtract
@@ -95,6 +96,8 @@ class SegmentProof:
         """What the columns of a file add up to is what the manifest says, as far as an engine can add it up."""
         with duckdb_session() as duck:
             query = text_for("duckdb", sums(SEGMENTS))
+            # Of forms and times that the ledger does not have, the rows tell.
+            source = DuckSource(duck, self.found, None, datetime.max.replace(tzinfo=UTC), ())
 
             def summed(segment: Segment) -> BookState:
                 duck.use(self.found.store(segment), [self.found.file(segment)])
@@ -103,9 +106,8 @@ class SegmentProof:
             for segment in trusted:
                 yield from self.columns(segment, summed)
                 yield from self._described(segment, duck)
-        if self._reads_rows:
-            for segment in trusted:
-                yield from self._rows(segment)
+                if self._reads_rows:
+                    yield from self._rows(segment, source)
 
     def columns(self, segment: Segment, summed: Callable[[Segment], BookState]) -> Iterator[Finding]:
         """Whether a file's columns, as an engine has `summed` them, add up to what the manifest says."""
@@ -120,19 +122,40 @@ class SegmentProof:
         except EngineFailed as error:
             self.notes.append(f"the segment {segment.versions} cannot be added up in columns: {error}")
 
-    def _rows(self, segment: Segment) -> Iterator[Finding]:
-        """Whether a file says of each event what its row says: sums can agree where single rows do not."""
-        store, name = self.found.store(segment), self.found.file(segment)
+    def _rows(self, segment: Segment, source: DuckSource) -> Iterator[Finding]:
+        """Whether a file says of each event what its row says: sums can agree where single rows do not.
+
+        A file whose bodies lead from the hash before its range to the one at its end has the bodies of the rows, and what
+        follows from them is as good as compared. So only what is not proved in the file is compared with its row.
+        """
+        store, name, book = self.found.store(segment), self.found.file(segment), segment.book
         try:
             with any_text(self._connection):
-                rows = raw_range(self._connection, segment.book, segment.first_version, segment.last_version)
-                first, start = segment.first_version, segment.start_hash
-                what = difference(store, name, segment.book, rows, first=first, start_hash=start)
+                stretches = (
+                    Stretch(first, self.found.hash_at(first - 1), raw_range(self._connection, book, first, last))
+                    for first, last in self._to_compare(segment, source)
+                )
+                what = difference(store, name, book, segment.first_version, segment.last_version, stretches)
         except StorageError:
             return  # of the row, which is found itself
         if what is not None:
             detail = f"the file of the segment {segment.versions} has {what}"
             yield Finding(SEGMENTS_PROVED, segment.first_version, detail)
+
+    def _to_compare(self, segment: Segment, source: DuckSource) -> Iterator[tuple[int, int]]:
+        """The first and the last version of each stretch of rows that are not proved in a segment's file."""
+        try:
+            told = [row for row in source.unproved(segment) if row.version is not None]
+        except EngineFailed:
+            told = []
+        told.sort(key=lambda row: row.version)
+        left = [row.version for row in told if not row.is_proved]
+        if not is_whole(segment, told) or len(left) > source.most_unproved * segment.count + 1:
+            yield segment.first_version, segment.last_version
+            return
+        for _, alike in groupby(enumerate(left), key=lambda each: each[1] - each[0]):
+            stretch = [version for _, version in alike]
+            yield stretch[0], stretch[-1]
 
     def _described(self, segment: Segment, duck: Duck) -> Iterator[Finding]:
         """Whether the manifest says of a file how large it is, how wide its amounts are, and how many do not fit."""

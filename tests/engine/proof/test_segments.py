@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,14 @@ from engine.bookkeeper import Bookkeeper
 from engine.columns.figures import encode_state
 from engine.columns.manifest import segments, segments_of
 from engine.columns.sealing import Sealing, seal
+from engine.columns.segment_file import Stretch, difference, segment_name, write_segment
+from engine.columns.stores import open_store
 from engine.proof.check import CheckReport, check_ledger
 from engine.proof.request import NAMES, CheckRequest, ExpectedHead
 from ledger.errors import Refusal, Refused
 from ledger.events import Opened
+from ledger.mapper import encode_row
+from ledger.stored import chain_hash
 from projections.state import EMPTY, fold
 from tests.cli_support import Cli
 from tests.engine.columns.test_views import DAMAGES
@@ -222,32 +226,77 @@ def _forged(keeper: Bookkeeper, path: Path, first: int, row: int, **values: Any)
     edit_segment(keeper, "sha256 = :hash, size = :size", first, hash=digest, size=path.stat().st_size)
 
 
-FORGED: list[dict[str, Any]] = [
-    {"version": 12},
-    {"version": None},
-    {"type": None},
-    {"at": START.replace(year=2020)},
-    {"recorded_at": START.replace(year=2020)},
-    {"session_id": "forged"},
-    {"body": b"{}"},
-    {"hash": b"0" * 32},
-    {"previous_hash": b"0" * 32},
-]
+# By the first version of a segment: the place of a row, and what it says instead. The one at place 5 of 21–30 is a deposit,
+# which no statement proves.
+FORGED: dict[int, list[tuple[int, dict[str, Any]]]] = {
+    1: [(3, {"version": 12}), (3, {"type": None}), (3, {"session_id": "forged"}), (3, {"body": b"{}"})],
+    11: [(3, {"version": None}), (3, {"recorded_at": START.replace(year=2020)}), (0, {"hash": b"0" * 32})],
+    21: [
+        (4, {"version": 28}),
+        (3, {"at": START.replace(year=2020)}),
+        (9, {"previous_hash": b"0" * 32}),
+        (5, {"event_id": "forged"}),
+        (5, {"previous_hash": b"0" * 32}),
+        (5, {"basis_delta": "6"}),
+    ],
+}
 
 
 def test_a_file_that_adds_up_and_says_something_else_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
-    """A view of the past chooses by these columns, and would show other figures. Three files are forged at once."""
+    """A view of the past chooses by these columns, and would show other figures. Several files are forged at once."""
     sealed(keeper, tmp_path)
-    for together in zip(FORGED[:3], FORGED[3:6], FORGED[6:], strict=True):
-        forged = dict(zip((1, 11, 21), together, strict=True))
+    assert [each.type for each in log_of(keeper)[20:30]].index("deposit") == 5
+    for together in zip_longest(*FORGED.values()):
+        forged = {first: case for first, case in zip(FORGED, together, strict=True) if case is not None}
         with put_back(keeper, tmp_path):
-            for first, values in forged.items():
+            for first, (row, values) in forged.items():
                 path = tmp_path / "segments" / "book=main" / f"{first}-{first + 9}.parquet"
-                _forged(keeper, path, first, 3, **values)
+                _forged(keeper, path, first, row, **values)
             details = [finding.detail for finding in checked(keeper, "rows", only=["segments"]).findings]
-        for first, (name,) in forged.items():
+        for first, (_, (name,)) in forged.items():
             told_of = f"the file of the segment {first}–{first + 9} has another {name} between"
             assert any(told_of in detail for detail in details), (name, details)
+
+
+def test_a_file_with_a_chain_of_its_own_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
+    """A fill of another session, and all hashes after it made anew: each row is proved by itself, and none is the log's."""
+    sealed(keeper, tmp_path)
+    path = tmp_path / "segments" / "book=main" / "21-30.parquet"
+    table = parquet.read_table(path, partitioning=None)
+    rows = table.to_pylist()
+    place = next(index for index, row in enumerate(rows) if row["type"] == "fill")
+    rows[place]["body"] = rows[place]["body"].replace(b'"key":"f:', b'"key":"f:x', 1)
+    rows[place]["key"] = "f:x" + rows[place]["key"][2:]
+    for before, row in pairwise([{"hash": rows[0]["previous_hash"]}, *rows]):
+        row["previous_hash"] = before["hash"]
+        row["hash"] = chain_hash(before["hash"], row["body"])
+    parquet.write_table(table.from_pylist(rows, schema=table.schema), path)
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    edit_segment(keeper, "sha256 = :hash, size = :size", 21, hash=digest, size=path.stat().st_size)
+    details = [finding.detail for finding in checked(keeper, "rows", only=["segments"]).findings]
+    assert "the file of the segment 21–30 has another key between version 21 and 30" in details
+
+
+@pytest.mark.parametrize("rows_in_group", [3, 50_000])
+def test_rows_are_compared_with_their_place_in_the_file_whatever_its_groups(
+    keeper: Bookkeeper, tmp_path: Path, rows_in_group: int
+) -> None:
+    sealed(keeper, tmp_path)
+    store = open_store(str(tmp_path / "anew"))
+    log = [tuple(encode_row(stored).values()) for stored in log_of(keeper)[20:30]]
+    batches = [log[:4], log[4:5], log[5:]]
+    write_segment(store, BOOK, batches, first=21, start_hash=log_of(keeper)[19].hash, rows_in_group=rows_in_group)
+    name = segment_name(BOOK, 21, 30)
+
+    def found(first: int, *batches: list[tuple[Any, ...]]) -> str | None:
+        stretch = Stretch(first, log_of(keeper)[first - 2].hash, batches)
+        return difference(store, name, BOOK, 21, 30, [stretch])
+
+    assert found(21, log[:4], log[4:]) is found(26, log[5:6]) is found(30, log[9:]) is None
+    other = (*log[5][:7], "forged", *log[5][8:])
+    assert found(26, [other]) == "another session_id between version 26 and 26"
+    assert found(25, [log[4], other], log[6:]) == "another session_id between version 25 and 26"
+    assert difference(store, name, BOOK, 21, 29, []) == "another version between version 21 and 29"
 
 
 def test_what_is_not_sealed_is_read_and_found_and_what_was_not_read_is_noted(
