@@ -16,8 +16,9 @@ from pathlib import Path
 
 import orjson
 
-from bench.folds import BOOK, NOW
+from bench.folds import BOOK
 from bench.report import Line, machine, table
+from engine.bookkeeper import utc_now
 from engine.upkeep.cluster.folding import fold_store
 from engine.upkeep.cluster.proving import check_store
 from engine.upkeep.cluster.spark import Spark, spark_session
@@ -57,7 +58,7 @@ def _seconds(spark: Spark, store: Path) -> dict[str, float]:
     started = time.perf_counter()
     folded = fold_store(spark, str(store))
     between = time.perf_counter()
-    reports = check_store(spark, str(store), NOW)
+    reports = check_store(spark, str(store), utc_now())
     ended = time.perf_counter()
     if folded.faults or not all(report.ok for report in reports):
         raise SystemExit(f"the store is not sound: {folded.faults} {[each.findings[:3] for each in reports]}")

@@ -26,7 +26,7 @@ import duckdb
 import pyarrow.parquet as parquet
 
 from bench.children import run
-from bench.folds import BOOK, NOW, ledger_of
+from bench.folds import BOOK, ledger_of
 from bench.report import Line, machine, table
 from engine.bookkeeper import Bookkeeper, utc_now
 from engine.columns.choosing import Engine, fold_of
@@ -130,14 +130,14 @@ def memory_of(ledger: Path, engines: Sequence[Engine]) -> Iterator[Line]:
 
 
 def _check(keeper: Bookkeeper, engine: Engine) -> None:
-    found = check_ledger(keeper.database, BOOK, CheckRequest(engine=engine, now=NOW, processes=None))
+    found = check_ledger(keeper.database, BOOK, CheckRequest(engine=engine, processes=None))
     if not found.ok:
         raise SystemExit(f"the ledger is not sound: {found.findings or found.books[0].findings[:3]}")
 
 
 def _as_of(keeper: Bookkeeper, version: int) -> Callable[[], Any]:
     fold = fold_of(keeper.database, "columns")
-    return lambda: view_at(keeper.database, BOOK, Moment(as_of=version), now=NOW, fold_of=fold)
+    return lambda: view_at(keeper.database, BOOK, Moment(as_of=version), fold_of=fold)
 
 
 def _fold_one(keeper: Bookkeeper, count: int) -> None:

@@ -14,14 +14,18 @@ FIRST_AT = datetime(2026, 1, 5, 9, tzinfo=UTC)
 MICRO = Decimal("0.000001")
 FILLS_PER_SESSION = 400
 _TOKEN = Context(prec=16)
+_MOST_BETWEEN = 400_000_000  # microseconds from one fill to the next
+# However many there are, all lie before today: a check has a note for each event that is dated ahead of the clock.
+_ALL_TOGETHER = timedelta(days=300) // timedelta(microseconds=1)
 
 
 def fills(count: int, seed: int) -> Iterator[dict[str, str]]:
     """`count` fills as the fields of their events; the price walks around 1.33, a fill is worth some 15 RLUSD."""
     random = Random(seed)  # noqa: S311 - repeatable, not secret
     at, price_micros = FIRST_AT, 1_330_000
+    most_between = min(_MOST_BETWEEN, 2 * _ALL_TOGETHER // max(count, 1))
     for index in range(count):
-        at += timedelta(microseconds=random.randrange(1_000, 400_000_000))
+        at += timedelta(microseconds=random.randrange(1_000, most_between))
         price_micros += random.randrange(-400, 401) + (1_330_000 - price_micros) // 500
         base = random.randrange(1_000_000, 22_000_000) * MICRO
         tx_hash = f"{random.getrandbits(256):064X}"

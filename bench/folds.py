@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -34,8 +33,6 @@ BOOK = "main"
 SIZES = (10_000, 100_000)
 ROUNDS = 3
 _AT_ONCE = 1000
-# After the last fill: a million of them take six years, and what is dated ahead of the clock does not take the fast lane.
-NOW = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def ledger_of(path: Path, count: int, seed: int) -> Path:
@@ -55,14 +52,12 @@ def lines_of(ledger: Path, rounds: int, is_in_parts: bool) -> Iterator[Line]:
         work: dict[str, Callable[[], object]] = {
             "bare": lambda: _read(bare),
             "rebuild": lambda: rebuild(keeper.database, BOOK),
-            "check": lambda: check(keeper.database, BOOK, now=NOW),
-            "check, a worker a core": lambda: check_ledger(
-                keeper.database, BOOK, CheckRequest(now=NOW, processes=None)
-            ),
+            "check": lambda: check(keeper.database, BOOK),
+            "check, a worker a core": lambda: check_ledger(keeper.database, BOOK, CheckRequest(processes=None)),
             "SQLite's integrity_check": lambda: bare.execute("PRAGMA integrity_check").fetchall(),
         }
         parts: dict[str, Callable[[], object]] = {
-            f"check --only {name}": partial(check, keeper.database, BOOK, only=[name], now=NOW)
+            f"check --only {name}": partial(check, keeper.database, BOOK, only=[name])
             for name in (NAMES if is_in_parts else ())
             if name != COST_BASIS or count <= COST_BASIS_EVENTS
         }

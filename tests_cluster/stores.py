@@ -49,6 +49,8 @@ FAULTS: dict[str, Any] = {
     "hash": bytes(32),
     "previous_hash": bytes(32),
     "recorded_at": START - timedelta(days=9),
+    # In the body, which is no UTF-8 then, and whose hash fits.
+    "actor": b"\xff",
 }
 
 
@@ -139,7 +141,10 @@ def _forge(location: Path, log: list[StoredEvent]) -> dict[int, tuple[str, str]]
     for number, (column, value) in enumerate(FAULTS.items()):
         for kind in range(3):
             place = 1 + 9 * number + 4 * kind
-            rows[place][column] = value
+            if column == "actor":
+                _say_in_body(rows[place], column, value)
+            else:
+                rows[place][column] = value
             planted[log[place].version] = (column, log[place].type)
     parquet.write_table(table.from_pylist(rows, schema=table.schema), path)
     manifest = location / "book=forged" / "_manifest.json"
@@ -147,6 +152,12 @@ def _forge(location: Path, log: list[StoredEvent]) -> dict[int, tuple[str, str]]
     document["segments"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest.write_bytes(orjson.dumps(document))
     return planted
+
+
+def _say_in_body(row: dict[str, Any], field: str, value: bytes) -> None:
+    """A field that sorts before all others comes into a row's body, and the hash is made anew."""
+    row["body"] = b'{"%s":"%s",' % (field.encode(), value) + row["body"][1:]
+    row["hash"] = hashlib.sha256(row["previous_hash"] + row["body"]).digest()
 
 
 def segment_file(location: Path, book: str, first: int) -> Path:

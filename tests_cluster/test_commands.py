@@ -62,6 +62,19 @@ def test_a_java_that_is_missing_or_unfit_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("command", ["rebuild", "check"])
+def test_a_store_without_books_and_a_result_that_would_replace_files_are_refused(
+    cluster: Cluster, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(words(command, tmp_path / "typo", cluster.url)) == 4
+    assert "not a segment store, or an empty one" in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    assert run_here(words(command, tmp_path / "typo", cluster.url, "--result", str(tmp_path / "mine"))) == 4
+    assert "no earlier result" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "file").read_text() == "mine"
+
+
 def test_a_master_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "segments").mkdir()
     checked = run(*words("check", tmp_path / "segments", "nonsense://nowhere"))

@@ -19,7 +19,9 @@ MasterOption = Annotated[
 ResultOption = Annotated[
     str | None,
     typer.Option(
-        "--result", metavar="FOLDER_OR_URL", help="Where the result table goes; by default beside the segments."
+        "--result",
+        metavar="FOLDER_OR_URL",
+        help="Where the result table goes, in place of an earlier one; by default beside the segments.",
     ),
 ]
 
@@ -43,11 +45,14 @@ def rebuild(
     Example: netbasis cluster rebuild --segments s3://bucket/segments --master spark://head:7077
     """
     from engine.upkeep.cluster.folding import COLUMNS, fold_store
+    from engine.upkeep.cluster.segment_store import require_replaceable
     from engine.upkeep.cluster.spark import spark_session
 
+    place = result or f"{segments}/_projections"
+    require_replaceable(place)
     with spark_session(master) as spark:
         folded = fold_store(spark, segments)
-        spark.write(list(folded.rows()), COLUMNS, result or f"{segments}/_projections")
+        spark.write(list(folded.rows()), COLUMNS, place)
     rows = [
         (each.book.name, each.version, None if each.book.name in folded.states else folded.faults[each.book.name])
         for each in folded.books
@@ -74,17 +79,19 @@ def check(
     from engine.proof.check import LedgerReport
     from engine.reports.findings import finding_line, findings
     from engine.upkeep.cluster.proving import check_store
+    from engine.upkeep.cluster.segment_store import require_replaceable
     from engine.upkeep.cluster.spark import spark_session
 
+    place = result or f"{segments}/_checked"
+    require_replaceable(place)
     with spark_session(master) as spark:
         reports = check_store(spark, segments, system_clock())
         rows = [
             (report.book, report.head.version, len(report.findings), "\n".join(map(finding_line, report.findings)))
             for report in reports
         ]
-        spark.write(rows, ("book", "version", "findings", "told"), result or f"{segments}/_checked")
+        spark.write(rows, ("book", "version", "findings", "told"), place)
     checked = LedgerReport([], reports)
-    if reports:
-        emit_report(output, findings(checked))
+    emit_report(output, findings(checked))
     if not checked.ok:
         raise typer.Exit(1)

@@ -100,6 +100,8 @@ def seal(database: Database, name: str, how: Sealing) -> SealReport:
             before = segments_of(connection, name)
         how = replace(how, location=before[-1].location if before else None)
     store = store_of(database, how.location)
+    if store.is_local and how.location is not None:  # the next command may stand in another folder
+        how = replace(how, location=store.root)
     while (segment := _seal_next(database, store, name, how)) is not None:
         new.append(segment)
         if how.on_progress is not None:

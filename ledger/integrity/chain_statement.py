@@ -103,6 +103,7 @@ def _of_chain(row: _Row) -> list[ColumnElement[bool]]:
     return [
         sha256_hex(row["previous_hash"], row["body"]) == hex_text(row["hash"]),
         func.octet_length(row["body"]) == func.char_length(row.text),
+        func.strpos(row.text, "\ufffd") == 0,  # what Spark makes of a byte that is no UTF-8
         func.strpos(row.text, "\\") == 0,
         func.strpos(row.text, func.chr(127)) == 0,
         _is_text(row["key"], 1, KEY_CHARACTERS),

@@ -12,10 +12,11 @@ import orjson
 from engine.columns.manifest import Segment
 from engine.columns.sealing import MANIFEST
 from engine.columns.segment_file import book_of, segment_name
-from engine.columns.stores import Store, told
+from engine.columns.stores import Store, open_store, told
 from ledger.book import TERMS, Book
 from ledger.times import parse_time
 
+_END_OF_RESULT = "_SUCCESS"  # Spark's, beside a table that it has written
 _TIMES = ("least_at", "greatest_at", "recorded_until", "sealed_at")
 _HASHES = ("sha256", "start_hash", "end_hash")
 _NUMBERS = ("first_version", "last_version", "size", "unfit")
@@ -46,9 +47,21 @@ class StoredBook:
 
 
 def books_of(store: Store) -> list[StoredBook]:
-    """All books of a store, sorted by their folders. Raises StorageError `segments_unreachable`."""
+    """All books of a store, sorted by their folders. Raises StorageError `segments_unreachable`, also where it has none."""
     with told(store):
-        return [_book(store, folder) for folder in store.folders() if folder.startswith("book=")]
+        folders = [folder for folder in store.folders() if folder.startswith("book=")]
+        if not folders:
+            raise FileNotFoundError("there is no folder book=NAME: not a segment store, or an empty one")
+        return [_book(store, folder) for folder in folders]
+
+
+def require_replaceable(location: str) -> None:
+    """Raises StorageError `segments_unreachable` where a result would replace something else than an earlier one."""
+    store = open_store(location)
+    with told(store):
+        names = [name.rpartition("/")[2] for name in store.names(".")]
+        if (names or store.folders()) and _END_OF_RESULT not in names:
+            raise FileExistsError("there are files that are no earlier result, and a result replaces what is there")
 
 
 def _book(store: Store, folder: str) -> StoredBook:

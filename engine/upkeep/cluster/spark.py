@@ -36,11 +36,12 @@ class Spark:
         self.session = session
 
     def use(self, location: str, names: Sequence[str]) -> None:
-        """Let `log` be these files of a store."""
+        """Let `log` be these files of a store. Raises EngineFailed."""
         paths = [f"{_for_spark(location)}/{name}" for name in names]
-        # Not as a partitioned table: the column `book` is in the files.
-        frame = self.session.read.option("recursiveFileLookup", "true").parquet(*paths)
-        frame.createOrReplaceTempView("log")
+        with _failing():
+            # Not as a partitioned table: the column `book` is in the files.
+            frame = self.session.read.option("recursiveFileLookup", "true").parquet(*paths)
+            frame.createOrReplaceTempView("log")
 
     def want(self, pairs: Sequence[tuple[str, int]]) -> None:
         """Let the table `wanted` be these books and versions."""
@@ -53,26 +54,29 @@ class Spark:
 
     def rows(self, query: Select[Any]) -> list[Any]:
         """A statement's rows, collected. Raises EngineFailed."""
-        from py4j.protocol import Py4JJavaError
-        from pyspark.errors import PySparkException
-
-        try:
+        with _failing():
             return list(self.session.sql(text_for("spark", query)).collect())
-        except (PySparkException, Py4JJavaError) as error:
-            raise EngineFailed(str(error).partition("\n")[0]) from error
 
     def digests(self, location: str, names: Sequence[str]) -> dict[str, bytes | str | None]:
-        """The SHA-256 of each file, hashed by the workers; None for a missing one, a text for why one cannot be read."""
+        """The SHA-256 of each file, hashed by the workers; None for a missing one, a text for why one cannot be read.
+
+        Raises StorageError `segments_unreachable` where the workers cannot do it.
+        """
         context = self.session.sparkContext
-        pairs = context.parallelize(list(names), max(1, len(names))).map(lambda name: (name, digest_of(location, name)))
-        return dict(pairs.collect())
+        with _told("the workers cannot read the segments", "every node needs the same Python with netbasis[columns]"):
+            pairs = context.parallelize(list(names), max(1, len(names)))
+            return dict(pairs.map(lambda name: (name, digest_of(location, name))).collect())
 
     def write(self, rows: Sequence[tuple[Any, ...]], columns: Sequence[str], location: str) -> None:
-        """Write a table of texts and whole numbers as Parquet; one that is there is replaced."""
+        """Write a table of texts and whole numbers as Parquet; one that is there is replaced.
+
+        Raises StorageError `segments_unreachable`.
+        """
         kinds = {"version": "bigint", "findings": "bigint", "events": "bigint"}
         schema = ", ".join(f"`{name}` {kinds.get(name, 'string')}" for name in columns)
-        frame = self.session.createDataFrame(list(rows), schema)
-        frame.coalesce(1).write.mode("overwrite").parquet(_for_spark(location))
+        with _told("the result cannot be written", "say with --result where Spark can write"):
+            frame = self.session.createDataFrame(list(rows), schema)
+            frame.coalesce(1).write.mode("overwrite").parquet(_for_spark(location))
 
 
 def digest_of(location: str, name: str) -> bytes | str | None:
@@ -81,6 +85,27 @@ def digest_of(location: str, name: str) -> bytes | str | None:
         return open_store(location).digest(name)
     except OSError as error:
         return str(error)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        raise EngineFailed(str(error).partition("\n")[0]) from error
+
+
+@contextmanager
+def _told(what: str, advice: str) -> Iterator[None]:
+    """Spark's errors are raised as StorageError `segments_unreachable`."""
+    try:
+        with _failing():
+            yield
+    except EngineFailed as error:
+        raise StorageError(StorageFault.SEGMENTS_UNREACHABLE, what, actual=str(error), advice=advice) from error
 
 
 @contextmanager

@@ -94,13 +94,16 @@ def _by_duckdb(store: Store) -> list[tuple[Any, ...]]:
 
 def _by_arrow(store: Store) -> list[tuple[Any, ...]]:
     dataset: Any = pytest.importorskip("pyarrow.dataset")
-    table = dataset.dataset(store.root, partitioning="hive").to_table().sort_by("version").to_pylist()
+    table = dataset.dataset(store.root).to_table().sort_by("version").to_pylist()
     return [_shown(row) for row in table]
 
 
 def _by_pandas(store: Store) -> list[tuple[Any, ...]]:
     pandas: Any = pytest.importorskip("pandas", reason="pandas is not installed")
-    return [_shown(row) for row in pandas.read_parquet(store.root).sort_values("version").to_dict("records")]
+    return [
+        _shown(row)
+        for row in pandas.read_parquet(store.root, partitioning=None).sort_values("version").to_dict("records")
+    ]
 
 
 def _by_polars(store: Store) -> list[tuple[Any, ...]]:
