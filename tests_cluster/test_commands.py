@@ -67,7 +67,7 @@ def test_a_store_without_books_and_a_result_that_would_replace_files_are_refused
     cluster: Cluster, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_here(words(command, tmp_path / "typo", cluster.url)) == 4
-    assert "not a segment store, or an empty one" in capsys.readouterr().err
+    assert "error[segments_unreachable]: there are no segments" in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     assert run_here(words(command, tmp_path / "typo", cluster.url, "--result", str(tmp_path / "mine"))) == 4

@@ -139,7 +139,7 @@ def _of_fsspec(location: str, fs: Any, cause: Exception) -> Store:
             StorageFault.URL_NOT_SUPPORTED,
             "no such place for segments",
             expected="a folder, a URL of Arrow's file systems such as s3://…, or one of fsspec's where it is installed",
-            actual=_without_password(location),
+            actual=location_shown(location),
         ) from (error if not isinstance(error, ImportError) else cause)
     return Store(location, fs.PyFileSystem(fs.FSSpecHandler(files)), root.rstrip("/"), is_local=False)
 
@@ -155,12 +155,13 @@ def told(store: Store) -> Iterator[None]:
         raise StorageError(
             StorageFault.SEGMENTS_UNREACHABLE,
             "the segments cannot be read or written",
-            actual=f"{_without_password(store.location)}: {error}",
+            actual=f"{location_shown(store.location)}: {error}",
             advice="check the place, its rights and its free space, and run the command again; the ledger is whole",
         ) from error
 
 
-def _without_password(location: str) -> str:
+def location_shown(location: str) -> str:
+    """A location without a password, to be told."""
     if "://" not in location:
         return location
     parts = urlsplit(location)

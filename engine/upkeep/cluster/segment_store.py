@@ -12,8 +12,9 @@ import orjson
 from engine.columns.manifest import Segment
 from engine.columns.sealing import MANIFEST
 from engine.columns.segment_file import book_of, segment_name
-from engine.columns.stores import Store, open_store, told
+from engine.columns.stores import Store, location_shown, open_store, told
 from ledger.book import TERMS, Book
+from ledger.errors import StorageError, StorageFault
 from ledger.times import parse_time
 
 _END_OF_RESULT = "_SUCCESS"  # Spark's, beside a table that it has written
@@ -49,10 +50,16 @@ class StoredBook:
 def books_of(store: Store) -> list[StoredBook]:
     """All books of a store, sorted by their folders. Raises StorageError `segments_unreachable`, also where it has none."""
     with told(store):
-        folders = [folder for folder in store.folders() if folder.startswith("book=")]
-        if not folders:
-            raise FileNotFoundError("there is no folder book=NAME: not a segment store, or an empty one")
-        return [_book(store, folder) for folder in folders]
+        books = [_book(store, folder) for folder in store.folders() if folder.startswith("book=")]
+    if not books:
+        raise StorageError(
+            StorageFault.SEGMENTS_UNREACHABLE,
+            "there are no segments",
+            expected="a folder of folders book=NAME",
+            actual=location_shown(store.location),
+            advice="give --segments where `netbasis seal` has put them",
+        )
+    return books
 
 
 def require_replaceable(location: str) -> None:
@@ -60,8 +67,14 @@ def require_replaceable(location: str) -> None:
     store = open_store(location)
     with told(store):
         names = [name.rpartition("/")[2] for name in store.names(".")]
-        if (names or store.folders()) and _END_OF_RESULT not in names:
-            raise FileExistsError("there are files that are no earlier result, and a result replaces what is there")
+        is_free = _END_OF_RESULT in names or not (names or store.folders())
+    if not is_free:
+        raise StorageError(
+            StorageFault.SEGMENTS_UNREACHABLE,
+            "the result would replace files that are no earlier result",
+            actual=location_shown(store.location),
+            advice="give an empty folder with --result",
+        )
 
 
 def _book(store: Store, folder: str) -> StoredBook:

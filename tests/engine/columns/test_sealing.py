@@ -144,6 +144,20 @@ def test_another_run_that_was_quicker_keeps_its_row(sample: Bookkeeper, tmp_path
     assert all(last + 1 == first for (_, last), (first, _) in pairwise(ranges))
 
 
+def test_a_relative_folder_is_meant_as_it_was_given(
+    sample: Bookkeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run, and whoever reads the segments, may stand in another folder."""
+    monkeypatch.chdir(tmp_path)
+    seal(sample.database, BOOK, Sealing("here", lambda: START, 8))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    sample.append_all(BOOK, [fill(f"more:{index}") for index in range(8)])
+    found = seal(sample.database, BOOK, Sealing(None, lambda: START, 8)).all
+    assert {each.location for each in found} == {str(tmp_path / "here")}
+    assert len(list(tmp_path.glob("here/book=main/*.parquet"))) == len(found) > 1
+
+
 def test_segments_go_to_an_object_store(sample: Bookkeeper) -> None:
     pytest.importorskip("fsspec", reason="fsspec is not installed")
     location = "memory://netbasis-test/segments"
