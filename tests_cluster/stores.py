@@ -48,9 +48,9 @@ FAULTS: dict[str, Any] = {
     "body": b"[",
     "hash": bytes(32),
     "previous_hash": bytes(32),
-    "recorded_at": START - timedelta(days=9),
     # In the body, which is no UTF-8 then, and whose hash fits.
     "actor": b"\xff",
+    "recorded_at": START - timedelta(days=9),
 }
 
 
