@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, or_, select
 
 from ledger.amounts import ZERO, total
+from ledger.database.columns import exact_sum
 from ledger.database.log_columns import LogColumns
 from ledger.effects import Effects, Posting
 from ledger.events import MOVES_BASIS
@@ -59,7 +60,7 @@ def sums(log: LogColumns, where: ColumnElement[bool] | None = None, by: Sequence
     for amount in SUMMED:
         parts = log.parts(amount)
         summed.append(func.count(parts[0]).label(f"{amount}_count"))
-        summed += [func.sum(part).label(f"{amount}_{place}") for place, part in enumerate(parts)]
+        summed += [func.sum(part, type_=exact_sum()).label(f"{amount}_{place}") for place, part in enumerate(parts)]
     query = select(
         *groups,
         func.count().label("events"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Select, text
 
@@ -21,6 +21,9 @@ from engine.columns.dialects import text_for
 from engine.columns.duck import Duck, EngineFailed, duckdb_session
 from engine.columns.segment_file import AMOUNTS
 from ledger.amounts import ZERO, add
+from ledger.appender import insert_book, insertion
+from ledger.book import GENESIS_HASH, Head
+from ledger.database.connections import write_together
 from ledger.database.log_columns import SEGMENTS, LogColumns, Run, in_runs, instant, of_server
 from ledger.integrity.chain_statement import KINDS, unproved
 from ledger.stored import StoredEvent
@@ -31,6 +34,7 @@ from projections.sums import NotSummed, bounds_of, state_of_sums, sums
 from tests.engine.columns.logs import FOREVER, FORMS, logs, write_log
 from tests.engine.proof.test_fast_lane import as_intruder, common_events, dice_of
 from tests.ledger.database.store_support import append_sample
+from tests.projections.in_memory import TERMS
 from tests.projections.in_memory import log_of as log_in_memory
 from tests.support import BOOK, START, event, log_of, open_keeper
 
@@ -39,6 +43,7 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="the extra netbasis[colu
 
 EVERY_MARK = Selection(range(10**6))
 WIDTH = Decimal(10) ** 20
+RANDOM = replace(TERMS, name="random")
 
 
 class Reader(Protocol):
@@ -109,10 +114,10 @@ def proofs_of_segments() -> str:
     return text_for("duckdb", unproved(SEGMENTS, FORMS, FOREVER))
 
 
-def require_proofs(reader: Reader, log: Sequence[StoredEvent]) -> None:
+def require_proofs(reader: Reader, log: Sequence[StoredEvent], proofs: Select[Any] | str) -> None:
     """Of a sound log all rows of the common types are proved."""
     odd = {each.version for each in log if each.type not in KINDS or b'"ab12"' in each.body}
-    assert sorted(not_proved(reader, proofs_of_segments())) == sorted(odd)
+    assert sorted(not_proved(reader, proofs)) == sorted(odd)
 
 
 @given(log=logs(), cut=st.integers(1, 30))
@@ -122,7 +127,7 @@ def test_segments_on_duckdb(duck: Duck, log: list[StoredEvent], cut: int) -> Non
         store, files = write_log(Path(folder), log, [cut] if cut < len(log) else [])
         duck.use(store, [file.name for file in files])
         reader = OnDuck(duck)
-        require_proofs(reader, log)
+        require_proofs(reader, log, proofs_of_segments())
         is_safe = (
             not any(file.unfit for file in files) and sum(f.widest * (f.last - f.first + 1) for f in files) < WIDTH
         )
@@ -216,6 +221,21 @@ def test_the_server_gives_what_the_fold_gives(on_server: Bookkeeper) -> None:
         expected = fold(chosen, standing=EVERY_MARK)
         state = state_of_sums(reader.rows(sums(reader.log, where)))
         assert state == replace(expected, basis=replace(expected.basis, initial_basis_version=None))
+
+
+@pytest.mark.both_engines
+@given(log=logs(book=RANDOM))
+@settings(max_examples=10, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_random_log_on_a_server(on_server: Bookkeeper, log: list[StoredEvent]) -> None:
+    """A sum on a server is as wide as it has to be, so none may be refused."""
+    with on_server.database.writing() as connection:
+        undone = connection.begin_nested()
+        insert_book(connection, RANDOM, Head(0, GENESIS_HASH, START))
+        write_together(connection, [insertion(connection, log)])
+        reader = OnServer(connection, RANDOM.name)
+        assert told(reader) == folded(log)
+        require_proofs(reader, log, unproved(reader.log, FORMS, FOREVER))
+        undone.rollback()
 
 
 # Faults planted in a row of each common type
