@@ -286,6 +286,11 @@ def test_an_interrupt_while_the_input_is_read_leaves_nothing(cli: Cli) -> None:
     assert cli.unchanged() == before
 
 
+def more_than_a_cache() -> Iterator[dict[str, object]]:
+    """30 MB of events, of which SQLite writes some to the disk before the commit."""
+    return (deposit(f"k{i}", source_note="x" * 5_000) for i in range(6_000))
+
+
 def is_writing_much(cli: Cli) -> bool:
     """Whether a megabyte of what is not committed has gone to the disk."""
     if cli.engine == "sqlite":
@@ -312,7 +317,7 @@ def kept_from_committing(cli: Cli) -> Iterator[None]:
 def test_an_interrupt_during_the_transaction_leaves_nothing_half_done(cli: Cli, tmp_path: Path) -> None:
     """It is sent when megabytes of new events have gone to the disk, as they do before the one commit at the end."""
     before = cli.contents()
-    cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
+    cli.write("many.ndjson", ndjson(more_than_a_cache()))
     with kept_from_committing(cli), cli.start("append", "--file", "many.ndjson") as child:
         eventually(lambda: is_writing_much(cli) or child.poll() is not None)
         assert child.poll() is None, "the child ended before it was interrupted"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_append_file import is_writing_much, kept_from_committing
+from tests.cli.test_append_file import is_writing_much, kept_from_committing, more_than_a_cache
 from tests.cli_support import (
     ON_A_FILE,
     Cli,
@@ -86,7 +86,7 @@ def test_no_copy_of_a_ledger_outlives_its_command(
 def test_a_signal_during_the_transaction_leaves_nothing_half_done(cli: Cli) -> None:
     number = signal.SIGTERM
     before = cli.contents()
-    cli.write("many.ndjson", ndjson(deposit(f"k{i}") for i in range(6_000)))
+    cli.write("many.ndjson", ndjson(more_than_a_cache()))
     with kept_from_committing(cli), cli.start("append", "--file", "many.ndjson") as child:
         eventually(lambda: is_writing_much(cli) or child.poll() is not None)
         assert child.poll() is None, "the child ended before it was stopped"
