@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
 )
 
+from engine.columns.stores import location_shown
 from ledger.amounts import amount_text
 from ledger.database.columns import EXACT_TEXT, UtcTime, exact_sum
 from ledger.database.tables import books
@@ -106,8 +107,9 @@ class Segment:
         return f"{self.first_version}–{self.last_version}"
 
     def as_document(self) -> dict[str, Any]:
-        """Its fields for JSON: times, amounts and hashes as texts."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """Its fields for JSON: times, amounts and hashes as texts; of a URL no password, since others read the document."""
+        document = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return document | {"location": self.location and location_shown(self.location)}
 
 
 def _plain(value: Any) -> Any:
