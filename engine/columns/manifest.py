@@ -109,7 +109,7 @@ class Segment:
     def as_document(self) -> dict[str, Any]:
         """Its fields for JSON: times, amounts and hashes as texts; of a URL no password, since others read the document."""
         document = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        return document | {"location": self.location and location_shown(self.location)}
+        return document | {"rows": self.count, "location": self.location and location_shown(self.location)}
 
 
 def _plain(value: Any) -> Any:

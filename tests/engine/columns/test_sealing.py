@@ -100,6 +100,7 @@ def test_it_goes_on_where_it_was(sample: Bookkeeper, tmp_path: Path) -> None:
     assert again.all == [*first.all, *again.new]
     written = orjson.loads((tmp_path / "segments" / "book=main" / "_manifest.json").read_bytes())
     assert written["segments"] == [each.as_document() for each in again.all]
+    assert [each["rows"] for each in written["segments"]] == [each.count for each in again.all]
     assert check(sample.database, BOOK).findings == []
     elsewhere = replace(again.all[0], location="s3://key:secret@bucket/segments?region=eu")
     assert elsewhere.as_document()["location"] == "s3://bucket/segments"
