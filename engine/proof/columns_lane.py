@@ -146,14 +146,13 @@ class ColumnsLane:
         if segment.unfit:
             return None
         try:
-            told = sorted(source.unproved(segment), key=lambda row: row.version)
-            left = [row.version for row in told if not row.is_proved]
-            if not is_whole(segment, told) or len(left) > source.most_unproved * segment.count + 1:
+            told = told_of(source, segment)
+            if told is None:
                 return None
             if not all(self._is_of_rows(segment, row) for row in told):
                 self._found.doubt(segment, "its events are not those of the rows", True)
                 return None
-            return self._summed(source, segment, left)
+            return self._summed(source, segment, left_of(told))
         except (EngineFailed, NotSummed, StorageError):
             return None
 
@@ -188,6 +187,24 @@ class ColumnsLane:
         if last is None or before is None:
             raise NotSummed("the rows at the ends of a run are not there")
         return ProvedRange(run.first, ProvedRows(tally, Head(run.last, last.hash, last.recorded_at)), before.hash)
+
+
+def told_of(source: Source, segment: Segment) -> list[Any] | None:
+    """What an engine says of a segment, in order; None where its file is of another chain, or too little of it is proved.
+
+    Raises EngineFailed.
+    """
+    told = list(source.unproved(segment))
+    if any(row.version is None for row in told):
+        return None
+    told.sort(key=lambda row: row.version)
+    is_enough = len(left_of(told)) <= source.most_unproved * segment.count + 1
+    return told if is_enough and is_whole(segment, told) else None
+
+
+def left_of(told: Sequence[Any]) -> list[int]:
+    """The versions that are not proved."""
+    return [row.version for row in told if not row.is_proved]
 
 
 def is_whole(segment: Segment, told: Sequence[Any]) -> bool:

@@ -22,7 +22,7 @@ from engine.columns.manifest import Segment, segments_of
 from engine.columns.sealing import MANIFEST, manifest_document
 from engine.columns.segment_file import Stretch, difference, folder_of
 from engine.columns.standing import with_standing
-from engine.proof.columns_lane import DuckSource, is_whole
+from engine.proof.columns_lane import DuckSource, left_of, told_of
 from engine.proof.figure_texts import figure_text
 from engine.proof.request import SEGMENTS as SEGMENTS_PROVED
 from ledger.amounts import amount_text, subtract
@@ -145,15 +145,13 @@ class SegmentProof:
     def _to_compare(self, segment: Segment, source: DuckSource) -> Iterator[tuple[int, int]]:
         """The first and the last version of each stretch of rows that are not proved in a segment's file."""
         try:
-            told = [row for row in source.unproved(segment) if row.version is not None]
+            told = told_of(source, segment)
         except EngineFailed:
-            told = []
-        told.sort(key=lambda row: row.version)
-        left = [row.version for row in told if not row.is_proved]
-        if not is_whole(segment, told) or len(left) > source.most_unproved * segment.count + 1:
+            told = None
+        if told is None:
             yield segment.first_version, segment.last_version
             return
-        for _, alike in groupby(enumerate(left), key=lambda each: each[1] - each[0]):
+        for _, alike in groupby(enumerate(left_of(told)), key=lambda each: each[1] - each[0]):
             stretch = [version for _, version in alike]
             yield stretch[0], stretch[-1]
 

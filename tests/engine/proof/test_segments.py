@@ -198,26 +198,20 @@ def test_what_else_the_manifest_says_is_held_against_the_file(keeper: Bookkeeper
 def test_a_forged_file_with_its_forged_hash_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
     """Columns that were changed in the file, and the manifest's hash with it: rows and file add up to different figures."""
     sealed(keeper, tmp_path)
-    path = tmp_path / "segments" / "book=main" / "21-30.parquet"
-    table = parquet.read_table(path, partitioning=None)
-    rows = table.to_pylist()
-    place = next(index for index, row in enumerate(rows) if row["type"] == "fill")
-    rows[place]["asset_delta_decimal"] += 1
-    parquet.write_table(table.from_pylist(rows, schema=table.schema), path)
-    with keeper.database.writing() as connection:
-        query = text("UPDATE segments SET sha256 = :hash WHERE first_version = 21")
-        connection.execute(query, {"hash": hashlib.sha256(path.read_bytes()).digest()})
+    with _rewritten(keeper, tmp_path, 21) as rows:
+        next(row for row in rows if row["type"] == "fill")["asset_delta_decimal"] += 1
     for engine in ENGINES:
         report = checked(keeper, engine)
         assert ("segments", 30) in told(report), engine
 
 
-def _forged(keeper: Bookkeeper, path: Path, first: int, row: int, **values: Any) -> None:
-    """Values in a row of the file from a version on are others; its hash and size in the manifest fit it again."""
+@contextmanager
+def _rewritten(keeper: Bookkeeper, folder: Path, first: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of the file from a version on, to be changed; its hash and size in the manifest fit it again."""
+    path = folder / "segments" / "book=main" / f"{first}-{first + 9}.parquet"
     table = parquet.read_table(path, partitioning=None)
     rows = table.to_pylist()
-    for name, value in values.items():
-        rows[row][name] = value
+    yield rows
     any_value = table.schema
     for place, field in enumerate(any_value):
         any_value = any_value.set(place, field.with_nullable(True))
@@ -250,8 +244,8 @@ def test_a_file_that_adds_up_and_says_something_else_is_found(keeper: Bookkeeper
         forged = {first: case for first, case in zip(FORGED, together, strict=True) if case is not None}
         with put_back(keeper, tmp_path):
             for first, (row, values) in forged.items():
-                path = tmp_path / "segments" / "book=main" / f"{first}-{first + 9}.parquet"
-                _forged(keeper, path, first, row, **values)
+                with _rewritten(keeper, tmp_path, first) as rows:
+                    rows[row] |= values
             details = [finding.detail for finding in checked(keeper, "rows", only=["segments"]).findings]
         for first, (_, (name,)) in forged.items():
             told_of = f"the file of the segment {first}–{first + 9} has another {name} between"
@@ -259,20 +253,15 @@ def test_a_file_that_adds_up_and_says_something_else_is_found(keeper: Bookkeeper
 
 
 def test_a_file_with_a_chain_of_its_own_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
-    """A fill of another session, and all hashes after it made anew: each row is proved by itself, and none is the log's."""
+    """A fill with another key, and all hashes from it on made anew: each row is proved by itself, and none is the log's."""
     sealed(keeper, tmp_path)
-    path = tmp_path / "segments" / "book=main" / "21-30.parquet"
-    table = parquet.read_table(path, partitioning=None)
-    rows = table.to_pylist()
-    place = next(index for index, row in enumerate(rows) if row["type"] == "fill")
-    rows[place]["body"] = rows[place]["body"].replace(b'"key":"f:', b'"key":"f:x', 1)
-    rows[place]["key"] = "f:x" + rows[place]["key"][2:]
-    for before, row in pairwise([{"hash": rows[0]["previous_hash"]}, *rows]):
-        row["previous_hash"] = before["hash"]
-        row["hash"] = chain_hash(before["hash"], row["body"])
-    parquet.write_table(table.from_pylist(rows, schema=table.schema), path)
-    digest = hashlib.sha256(path.read_bytes()).digest()
-    edit_segment(keeper, "sha256 = :hash, size = :size", 21, hash=digest, size=path.stat().st_size)
+    with _rewritten(keeper, tmp_path, 21) as rows:
+        of_fill = next(row for row in rows if row["type"] == "fill")
+        of_fill["body"] = of_fill["body"].replace(b'"key":"f:', b'"key":"f:x', 1)
+        of_fill["key"] = "f:x" + of_fill["key"][2:]
+        for before, row in pairwise([{"hash": rows[0]["previous_hash"]}, *rows]):
+            row["previous_hash"] = before["hash"]
+            row["hash"] = chain_hash(before["hash"], row["body"])
     details = [finding.detail for finding in checked(keeper, "rows", only=["segments"]).findings]
     assert "the file of the segment 21–30 has another key between version 21 and 30" in details
 
