@@ -16,7 +16,7 @@ from engine.bookkeeper import Bookkeeper
 from engine.columns.figures import encode_state
 from engine.columns.sealing import Sealing, seal
 from ledger.events import Opened
-from ledger.stored import StoredEvent
+from ledger.stored import StoredEvent, chain_hash
 from projections.marks import Selection
 from projections.state import BookState, fold
 from tests.engine.columns.logs import append_more
@@ -157,7 +157,7 @@ def _forge(location: Path, log: list[StoredEvent]) -> dict[int, tuple[str, str]]
 def _say_in_body(row: dict[str, Any], field: str, value: bytes) -> None:
     """A field that sorts before all others comes into a row's body, and the hash is made anew."""
     row["body"] = b'{"%s":"%s",' % (field.encode(), value) + row["body"][1:]
-    row["hash"] = hashlib.sha256(row["previous_hash"] + row["body"]).digest()
+    row["hash"] = chain_hash(row["previous_hash"], row["body"])
 
 
 def segment_file(location: Path, book: str, first: int) -> Path:

@@ -25,7 +25,6 @@ from sqlalchemy import (
     select,
 )
 
-from engine.columns.stores import location_shown
 from ledger.amounts import amount_text
 from ledger.database.columns import EXACT_TEXT, UtcTime, exact_sum
 from ledger.database.tables import books
@@ -108,6 +107,10 @@ class Segment:
 
     def as_document(self) -> dict[str, Any]:
         """Its fields for JSON: times, amounts and hashes as texts; of a URL no password, since others read the document."""
+        from engine.columns.stores import (
+            location_shown,
+        )  # only `seal` and `check` come here, and every command imports this
+
         document = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         return document | {"rows": self.count, "location": self.location and location_shown(self.location)}
 
