@@ -252,6 +252,16 @@ def test_a_file_that_adds_up_and_says_something_else_is_found(keeper: Bookkeeper
             assert any(told_of in detail for detail in details), (name, details)
 
 
+def test_a_row_without_a_version_stops_no_check(keeper: Bookkeeper, tmp_path: Path) -> None:
+    sealed(keeper, tmp_path)
+    with _rewritten(keeper, tmp_path, 11) as rows:
+        rows[3]["version"] = None
+    for engine in ENGINES:
+        report = checked(keeper, engine)
+        assert report.head.version == len(log_of(keeper)), engine
+        assert {finding.invariant for finding in report.findings} == {"segments"}, engine
+
+
 def test_a_file_with_a_chain_of_its_own_is_found(keeper: Bookkeeper, tmp_path: Path) -> None:
     """A fill with another key, and all hashes from it on made anew: each row is proved by itself, and none is the log's."""
     sealed(keeper, tmp_path)
