@@ -29,7 +29,7 @@ from engine.columns.segment_reading import read_rows
 from engine.columns.stores import Store, open_store
 from engine.proof.book_pass import Pass
 from engine.proof.check import CheckReport
-from engine.proof.columns_lane import BY_RUN, ColumnsLane, forms_of, is_whole, runs_between
+from engine.proof.columns_lane import BY_RUN, ColumnsLane, forms_of, left_of, runs_between, told_of
 from engine.proof.invariants import INVARIANTS
 from engine.proof.passed import Source
 from engine.proof.request import SEGMENTS as SEGMENTS_PROVED
@@ -127,9 +127,8 @@ class _Answers:
         self.newest = {name: marks_of(rows) for name, rows in by_book.items()}
 
     def _runs(self, segment: Segment) -> list[Run]:
-        told = sorted(self._told.get((segment.book, segment.first_version), []), key=lambda row: row.version)
-        left = [row.version for row in told if not row.is_proved]
-        return runs_between(segment, left) if is_whole(segment, told) else []
+        told = told_of(self, segment)
+        return [] if told is None else runs_between(segment, left_of(told))
 
     def _ask_for_duplicates(self, spark: Spark) -> None:
         """Keys and event ids that stand in a book more than once."""
