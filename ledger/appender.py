@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from ledger import store
 from ledger.amounts import add, total
 from ledger.book import GENESIS_HASH, Book, Head
-from ledger.database.connections import Write, write_together
+from ledger.database.connections import Write, savepoint, write_together
 from ledger.database.driver import as_driver_row, copy_text, driver_values, encoders, insert_text, update_text
 from ledger.database.tables import books, events
 from ledger.effects import Effects, effects_of
@@ -364,7 +364,7 @@ def open_book(
 def insert_book(connection: Connection, book: Book, head: Head) -> tuple[Book, Head]:
     """Insert a new book and return it; if another transaction has opened it in the meantime, return that one instead."""
     try:
-        with connection.begin_nested():
+        with savepoint(connection):
             connection.execute(insert(books).values(book_row(book, head)))
     except IntegrityError:
         found = store.find_book(connection, book.name)

@@ -36,7 +36,7 @@ from engine.proof.whole_ledger import WholeLedger
 from engine.schema_proof import SCHEMA, check_schema, tables_of
 from ledger import store
 from ledger.book import GENESIS_HASH, Head
-from ledger.database.connections import Database
+from ledger.database.connections import Database, savepoint
 from ledger.database.tables import books, event_types, events
 from ledger.errors import Refusal, Refused, StorageError, StorageFault, shown
 from ledger.event_types import EventType, require_readable
@@ -192,7 +192,7 @@ class _LedgerCheck:
     def _unless_damaged(self, findings: list[Finding]) -> Iterator[None]:
         """Where the schema is damaged, what cannot be read for it is a finding; else the database's error is raised."""
         try:
-            with self._connection.begin_nested():  # on a server an error would end the transaction
+            with savepoint(self._connection):
                 yield
         except DBAPIError as error:
             if not self._of_schema() or error.connection_invalidated:
@@ -208,7 +208,7 @@ def _long_books(
     if wanted.processes == 1 or not wanted.is_fast or database.address is None:
         return None, []
     rows: Sequence[Any] = ()
-    with suppress(DBAPIError), connection.begin_nested():
+    with suppress(DBAPIError), savepoint(connection):
         rows = connection.execute(select(*raw_columns(books))).all()
     found = {row.book: row.head_version for row in rows if isinstance(row.book, str) and name in (None, row.book)}
     is_long = any(workers_for(events, wanted.processes) > 1 for events in found.values())

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.database import postgres, sqlite
 from ledger.database.faults import WRITES, Access, Fault
+from ledger.database.interrupts import interruptible
 from ledger.database.sqlite import OnWait
 from ledger.errors import StorageError, StorageFault
 
@@ -285,10 +286,18 @@ def without_password(url: str) -> str:
 
 
 @contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """A part of a transaction that may fail by itself: on a server, an error outside of one ends the transaction."""
+    with interruptible(), connection.begin_nested():
+        yield
+
+
+@contextmanager
 def translated(database: Database) -> Iterator[None]:
     """Within it, errors of the database's driver are raised as StorageError."""
     try:
-        yield
+        with interruptible():
+            yield
     except (DBAPIError, sqlite3.Error, UnicodeDecodeError) as error:
         original = error.orig if isinstance(error, DBAPIError) else error
         assert original is not None

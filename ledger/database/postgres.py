@@ -18,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ledger.database.faults import WRITES, Access, Fault
+from ledger.database.interrupts import interruptible
 from ledger.database.statements import COMPILED
 from ledger.errors import StorageError, StorageFault
 
@@ -119,7 +120,7 @@ def together(connection: Connection) -> Iterator[None]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     try:
-        with as_database_error(), driver.pipeline():
+        with interruptible(), as_database_error(), driver.pipeline():
             yield
     except Exception:
         raise

@@ -9,7 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -268,6 +269,48 @@ def test_a_ctrl_c_in_the_middle_of_a_journey_leaves_the_bookkeeper_usable(
                 keeper.append(BOOK, mark("m:2"))
         assert keeper.view(BOOK).head.version == 2
         assert keeper.append(BOOK, mark("m:2")).stored.version == 3
+        assert check(keeper.database, BOOK).ok
+
+
+class Interrupting:
+    """Raises KeyboardInterrupt at the n-th place within the driver at which Python looks whether a signal has come."""
+
+    def __init__(self, place: int) -> None:
+        self.left = place
+
+    def __call__(self, frame: FrameType, happened: str, _argument: object) -> None:
+        if happened not in ("call", "c_return") or not frame.f_code.co_filename.startswith(_DRIVER):
+            return
+        if frame.f_code.co_name == "__del__":  # Python drops it there: `cli.shared.signals` raises it again
+            return
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+
+_DRIVER = str(Path(psycopg.__file__).parent)
+
+
+def test_a_ctrl_c_anywhere_in_the_driver_is_no_lost_connection(database: str) -> None:
+    """After some of them the driver's own clean-up fails. Taken for a lost connection, it would be tried again."""
+    places = range(1, 10_000, 7)
+    with Bookkeeper.open(url_of(database)) as keeper:
+        for place in places:
+            interrupting = Interrupting(place)
+            with contextlib.suppress(KeyboardInterrupt), interrupting:
+                keeper.append(BOOK, mark(f"m:{place}"))
+                assert interrupting.left > 0, f"the interrupt at {place} was lost"
+                break
+            assert keeper.append(BOOK, mark(f"m:{place}")).stored.event.key == f"m:{place}"
+        assert len(log_of(keeper)) == 1 + len(places[: places.index(place) + 1])
+        assert place > 500
         assert check(keeper.database, BOOK).ok
 
 
