@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
@@ -110,6 +111,24 @@ def test_a_sum_that_leaves_its_width_is_no_null(spark: Spark, tmp_path: Path) ->
     spark.use(store.location, [file.name for file in files])
     with pytest.raises((EngineFailed, NotSummed)):
         state_of_sums(spark.rows(sums(SEGMENTS)))
+
+
+def test_that_the_driver_does_it_alone_is_said_before(spark: Spark, tmp_path: Path) -> None:
+    """A manifest that denies how wide the amounts are makes the statement fail; the books are folded all the same."""
+    made = make_store(tmp_path, damaged=False)
+    manifest = made.location / "book=wide" / "_manifest.json"
+    document = orjson.loads(manifest.read_bytes())
+    for segment in document["segments"]:
+        segment |= {"widest": "1", "unfit": 0}
+    manifest.write_bytes(orjson.dumps(document))
+    notes: list[str] = []
+    assert fold_store(spark, str(made.location), notes.append).states == {
+        name: folded(log) for name, log in made.sound.items()
+    }
+    assert all(report.ok for report in check_store(spark, str(made.location), NOW, notes.append))
+    assert [note.rpartition(", so ")[2] for note in notes] == [
+        f"3 books will be {done} on the driver, one after the other" for done in ("folded", "proved")
+    ]
 
 
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(

@@ -4,8 +4,8 @@
     segments    1-250000.parquet │ 250001-500000.parquet │ the tail, which is read from the rows
 
 A segment is read from the rows in a reading transaction that holds nobody up, written, and entered in the manifest. Its file
-is whole and on the disk before its row is written. A run that is killed leaves a temporary file or a file without a row,
-and the next one goes on behind the last row.
+is whole and on the disk before its row is written. A run that is killed leaves a temporary file or a file without a row;
+the next one goes on behind the last row, and clears up.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def _sweep(store: Store, name: str, found: list[Segment]) -> None:
     """
     known = {segment_name(name, each.first_version, each.last_version) for each in found}
     until = found[-1].last_version if found else 0
+    store.forget_killed(folder_of(name))
     for path in store.names(folder_of(name)):
         first, _, rest = path.rpartition("/")[2].partition("-")
         if path not in known and rest.endswith(".parquet") and first.isdecimal() and int(first) <= until:

@@ -15,8 +15,9 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from ledger.database.whole_file import fsync_path
 from ledger.errors import StorageError, StorageFault
 
 _PIECE = 1 << 20
+_TEMPORARY = ".tmp"
+# By its age and not by its process, which may run on another machine. Writing a segment takes seconds.
+_KILLED_AFTER_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Store:
         if self.is_local:
             parent = Path(self.root) / folder
             parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = parent / f".{os.getpid()}.tmp"
+            temporary = parent / f".{os.getpid()}{_TEMPORARY}"
             try:
                 yield temporary
             finally:
@@ -55,6 +59,15 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="netbasis-segment-") as aside:
             yield Path(aside) / "file"
+
+    def forget_killed(self, folder: str) -> None:
+        """Remove the temporary files of killed processes: those to which nobody has written for a day. Raises OSError."""
+        if not self.is_local:
+            return
+        for path in (Path(self.root) / folder).glob(f".*{_TEMPORARY}"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _KILLED_AFTER_S:
+                    path.unlink()
 
     def publish(self, temporary: Path, name: str) -> None:
         """Let a file that is complete appear under its name, durably; one of that name is replaced."""

@@ -62,7 +62,13 @@ def fsync_path(path: Path) -> None:
 def new_file(path: Path, purpose: str) -> Iterator[Path]:
     """A new, empty file with mode 0600 beside `path`, named after it; at the end it is gone, unless it was moved."""
     made = path.with_name(f"{path.name}.{purpose}-{os.getpid()}")
-    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, OWNER_ONLY))
+    try:
+        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, OWNER_ONLY))
+    except FileExistsError:
+        raise
+    except OSError as error:
+        error.filename = str(path.parent)  # it is what is missing, or what nobody may write to
+        raise
     try:
         made.chmod(OWNER_ONLY)
         yield made

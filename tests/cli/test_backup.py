@@ -140,6 +140,14 @@ def test_a_backup_that_cannot_be_listed_is_said_to_be_there(desk: Cli) -> None:
     assert heads_at(str(desk.folder / "b.db")) == heads_at(desk.location)
 
 
+@ON_A_FILE
+def test_a_backup_into_no_folder_names_the_folder(desk: Cli) -> None:
+    folder = desk.folder / "no" / "such"
+    ran = desk.here("backup", str(folder / "b.db"))
+    assert_refused(ran, 4, "input_output_failed")
+    assert f"No such file or directory: '{folder}'; there is no backup" in ran.err
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk without room for a ledger; the test is skipped where none can be mounted."""

@@ -7,7 +7,7 @@ folded on the driver, from the texts of its amounts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain
@@ -18,6 +18,7 @@ from engine.columns.folding import WIDTH
 from engine.columns.segment_reading import read_segment
 from engine.columns.stores import Store, open_store
 from engine.proof.figure_texts import figure_text
+from engine.reports.report import counted
 from engine.upkeep.cluster.segment_store import StoredBook, books_of
 from engine.upkeep.cluster.spark import Spark
 from ledger.database.log_columns import LATER, SEGMENTS
@@ -28,7 +29,12 @@ from projections.rows import rows_of
 from projections.state import EMPTY, BookState, fold
 from projections.sums import NotSummed, state_of_sums, sums
 
+OnNote = Callable[[str], None]
 COLUMNS = ("book", "version", "projection", "key", "column", "value")
+
+
+def no_note(_note: str) -> None:
+    """For who wants none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,8 @@ class FoldedStore:
                     yield each.book.name, each.version, projection, key, column, figure_text(figure)
 
 
-def fold_store(spark: Spark, location: str) -> FoldedStore:
-    """Fold all books of a store. Raises StorageError `segments_unreachable`."""
+def fold_store(spark: Spark, location: str, on_note: OnNote = no_note) -> FoldedStore:
+    """Fold all books of a store. `on_note`: called before the driver folds what Spark could not. Raises StorageError."""
     store = open_store(location)
     books = books_of(store)
     sound, faults = sound_books(spark, location, books)
@@ -62,11 +68,18 @@ def fold_store(spark: Spark, location: str) -> FoldedStore:
     states: dict[str, BookState] = {}
     try:
         states |= _folded(spark, location, narrow)
-    except (EngineFailed, NotSummed):
-        narrow = []  # which book it was, no engine says
+    except (EngineFailed, NotSummed) as error:
+        # Such as a sum that leaves its width, which the manifest denies. Which book it was, no engine says.
+        on_note(left_to_driver("folded", len(narrow), error))
+        narrow = []
     done = {each.book.name for each in narrow}
     states |= {each.book.name: _on_driver(store, each) for each in sound if each.book.name not in done}
     return FoldedStore(books, states, faults)
+
+
+def left_to_driver(done: str, books: int, error: Exception) -> str:
+    """What is said before the driver does by itself what Spark could not; `done`: what it does with the books."""
+    return f"Spark failed ({error}), so {counted(books, 'book')} will be {done} on the driver, one after the other"
 
 
 def sound_books(spark: Spark, location: str, books: Sequence[StoredBook]) -> tuple[list[StoredBook], dict[str, str]]:

@@ -37,7 +37,7 @@ from engine.proof.request import CheckRequest
 from engine.proof.sealed import SealedPart
 from engine.proof.segments import SegmentProof
 from engine.proof.transfers import TRANSFERS
-from engine.upkeep.cluster.folding import is_wide, sound_books
+from engine.upkeep.cluster.folding import OnNote, is_wide, left_to_driver, no_note, sound_books
 from engine.upkeep.cluster.segment_store import StoredBook, books_of
 from engine.upkeep.cluster.spark import Spark
 from ledger.book import GENESIS_HASH, TERMS, Head
@@ -64,12 +64,15 @@ _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 WANTED = table("wanted", column("book", Text), column("version", BigInteger))
 
 
-def check_store(spark: Spark, location: str, now: datetime) -> list[CheckReport]:
-    """Check all books of a store, sorted by name. `now`: what the clock says. Raises StorageError."""
+def check_store(spark: Spark, location: str, now: datetime, on_note: OnNote = no_note) -> list[CheckReport]:
+    """Check all books of a store, sorted by name.
+
+    `now`: what the clock says. `on_note`: called before the driver proves what Spark could not. Raises StorageError.
+    """
     store = open_store(location)
     books = books_of(store)
     sound, faults = sound_books(spark, location, books)
-    answers = _Answers(spark, location, [each for each in sound if not is_wide(each)], now)
+    answers = _Answers(spark, location, [each for each in sound if not is_wide(each)], now, on_note)
     reports = [_failed(name, why) for name, why in faults.items()]
     with _scratch() as connection:
         for each in sound:
@@ -88,7 +91,9 @@ class _Answers:
 
     most_unproved = 1.0  # there are no other rows to read
 
-    def __init__(self, spark: Spark, location: str, books: Sequence[StoredBook], now: datetime) -> None:
+    def __init__(
+        self, spark: Spark, location: str, books: Sequence[StoredBook], now: datetime, on_note: OnNote
+    ) -> None:
         self.books = {each.book.name for each in books}
         self._told: dict[Key, list[Any]] = {}
         self._sums: dict[Key, list[Any]] = {}
@@ -101,8 +106,9 @@ class _Answers:
         try:
             if books:
                 self._ask(spark, location, books, now)
-        except EngineFailed:
+        except EngineFailed as error:
             # Such as a sum that leaves its width, which the manifest denies: the books are proved from their texts.
+            on_note(left_to_driver("proved", len(books), error))
             self.books, self.rows = set(), {}
 
     def _ask(self, spark: Spark, location: str, books: Sequence[StoredBook], now: datetime) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -130,6 +132,19 @@ def test_a_file_without_its_row_is_not_believed_and_is_swept(tmp_path: Path) -> 
         sealed = seal(keeper.database, BOOK, Sealing(None, lambda: START, 5))
         names = {f"{each.first_version}-{each.last_version}.parquet" for each in sealed.all}
         assert {each.name for each in folder.iterdir()} == names | {"_manifest.json"}
+
+
+def test_what_a_killed_run_was_writing_goes_after_a_day(sample: Bookkeeper, tmp_path: Path) -> None:
+    """A younger one may be that of a run on another machine."""
+    folder = tmp_path / "segments" / "book=main"
+    folder.mkdir(parents=True)
+    left = [folder / f".{hours}.tmp" for hours in (25, 23)]
+    for hours, path in zip((25, 23), left, strict=True):
+        path.write_bytes(b"half")
+        written = time.time() - hours * 3600
+        os.utime(path, (written, written))
+    seal(sample.database, BOOK, Sealing(str(folder.parent), lambda: START, 6))
+    assert [path.exists() for path in left] == [False, True]
 
 
 def test_another_run_that_was_quicker_keeps_its_row(sample: Bookkeeper, tmp_path: Path) -> None:
