@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 
 from ledger.book import Book, Head
-from ledger.database.connections import Write, write_together
-from ledger.database.driver import driver_values, insert_text, update_text
+from ledger.database.connections import Write, ask, write_together
+from ledger.database.driver import driver_values, insert_text, select_text, update_text
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.integrity.raw_rows import raw_columns
 from ledger.mapper import require_sound
@@ -41,7 +41,6 @@ _SELECT = {
 _SELECT_RAW = {
     table.name: select(*raw_columns(table)).where(table.c.book == bindparam("of_book")) for table in tables.TABLES
 }
-_REBUILDS = select(tables.rebuilds.c.count).where(tables.rebuilds.c.book == bindparam("of_book"))
 _KEY_COLUMNS = {table.name: key_column(table) for table in tables.TABLES}
 # By table the names of its columns, of its figures, and of its key.
 _COLUMNS = {table.name: tuple(table.columns.keys()) for table in tables.TABLES}
@@ -132,7 +131,7 @@ def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
 
 def rebuild_count(connection: Connection, book: str) -> int:
     """How often a rebuild has changed the book's stored rows."""
-    return connection.scalar(_REBUILDS, {"of_book": book}) or 0
+    return ask(connection, select_text(tables.rebuilds, connection.dialect.name, "count", ("book",)), book) or 0
 
 
 def count_rebuild(connection: Connection, book: str) -> None:

@@ -216,6 +216,14 @@ def as_database_error(connection: Connection) -> AbstractContextManager[None]:
     return postgres.as_database_error() if connection.dialect.name == "postgresql" else nullcontext()
 
 
+def ask(connection: Connection, query: str, *given: object) -> Any:
+    """The first value of the first row that a query finds; None for no row. As the driver gives it: nothing is decoded."""
+    driver: Any = connection.connection.driver_connection
+    with as_database_error(connection):
+        row = driver.execute(query, given).fetchone()
+    return None if row is None else row[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A statement and the rows to run it for: by name for SQLAlchemy, or for a text as the driver takes them.

@@ -1,13 +1,13 @@
-"""Rows that go to the driver as they are.
+"""Rows that go to the driver as they are, and whole numbers that come from it.
 
 SQLAlchemy takes five times as long to bind a row and to run a statement as SQLite takes to carry it out. So what an append
 writes is given to the driver: texts of statements, and tuples of what the columns hold, which is on SQLite amounts and times
-as texts, and on PostgreSQL as they are.
+as texts, and on PostgreSQL as they are. What it asks each time and what needs no decoding is asked so, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,8 +24,7 @@ Encode = Callable[[Any], object]
 def insert_text(table: Table, dialect: str) -> str:
     """The statement that inserts a row of a table, given as a tuple in the order of its columns. `dialect`: its name."""
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
-    placeholder = "?" if dialect == "sqlite" else "%s"
-    places = ", ".join(placeholder for _ in table.columns)
+    places = ", ".join(_placeholder(dialect) for _ in table.columns)
     return f"INSERT INTO {table.name} ({columns}) VALUES ({places})"  # noqa: S608 - names of columns
 
 
@@ -39,10 +38,23 @@ def copy_text(table: Table) -> str:
 @lru_cache(maxsize=32)
 def update_text(table: Table, dialect: str, names: tuple[str, ...]) -> str:
     """The statement that sets columns of the row with a primary key, whose values come last in the tuple."""
-    placeholder = "?" if dialect == "sqlite" else "%s"
-    given = ", ".join(f'"{name}" = {placeholder}' for name in names)
-    which = " AND ".join(f'"{column.name}" = {placeholder}' for column in table.primary_key)
-    return f"UPDATE {table.name} SET {given} WHERE {which}"  # noqa: S608 - names of columns
+    given = ", ".join(f'"{name}" = {_placeholder(dialect)}' for name in names)
+    which = _where(dialect, [column.name for column in table.primary_key])
+    return f"UPDATE {table.name} SET {given} {which}"  # noqa: S608 - names of columns
+
+
+@lru_cache(maxsize=32)
+def select_text(table: Table, dialect: str, name: str, by: tuple[str, ...]) -> str:
+    """The query for a column of the rows in which other columns are what is given, in their order."""
+    return f'SELECT "{name}" FROM {table.name} {_where(dialect, by)}'  # noqa: S608 - names of columns
+
+
+def _where(dialect: str, names: Iterable[str]) -> str:
+    return "WHERE " + " AND ".join(f'"{name}" = {_placeholder(dialect)}' for name in names)
+
+
+def _placeholder(dialect: str) -> str:
+    return "?" if dialect == "sqlite" else "%s"
 
 
 def driver_values(table: Table, dialect: str, names: tuple[str, ...], row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -57,15 +57,14 @@ def test_keys_are_looked_up_in_their_index_however_many_they_are(tmp_path: Path)
     """Without statistics SQLite would read the whole book for five keys or more."""
     location = str(tmp_path / "ledger.db")
     with Bookkeeper.open(location, "create") as keeper, keeper.database.reading() as connection:
-        plans: list[str] = []
-
-        @event.listens_for(keeper.database._engine, "before_cursor_execute")
-        def _explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-            if statement.startswith("SELECT"):
-                plans.append(str(cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()))
-
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        asked: list[str] = []
+        driver.set_trace_callback(asked.append)
         for count in (1, 5, 500):
             store.find_keys(connection, "main", [f"k:{i}" for i in range(count)])
+        driver.set_trace_callback(None)
+        plans = [str(driver.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()) for statement in asked]
     assert len(plans) == 3
     assert all("uq_events_key" in plan or "sqlite_autoindex_events" in plan for plan in plans), plans
     assert not any("USING PRIMARY KEY (book=?)" in plan for plan in plans), plans
