@@ -22,6 +22,8 @@ from engine.columns.stores import Store, extra_missing
 from ledger.database.log_columns import RUN_COLUMNS, Run
 
 MEMORY = "512MB"
+# All that DuckDB says of an exception that a signal's handler has raised during a statement.
+_INTERRUPTED = "Query interrupted"
 
 
 class EngineFailed(ArithmeticError):
@@ -105,3 +107,7 @@ def _failing() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise EngineFailed(str(error)) from error
+    except RuntimeError as error:
+        if str(error) != _INTERRUPTED:
+            raise
+        raise KeyboardInterrupt from error
