@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy.exc import SQLAlchemyError
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
@@ -17,7 +19,7 @@ def interruptible() -> Iterator[None]:
     handled = sys.exc_info()[1]  # somebody may call this while he deals with an interrupt of before
     try:
         yield
-    except Exception as error:
+    except SQLAlchemyError as error:
         before: BaseException | None = error
         while before is not None and before is not handled:
             if isinstance(before, KeyboardInterrupt | SystemExit):

@@ -310,8 +310,29 @@ def test_a_ctrl_c_anywhere_in_the_driver_is_no_lost_connection(database: str) ->
                 break
             assert keeper.append(BOOK, mark(f"m:{place}")).stored.event.key == f"m:{place}"
         assert len(log_of(keeper)) == 1 + len(places[: places.index(place) + 1])
-        assert place > 500
+        assert place > 300
         assert check(keeper.database, BOOK).ok
+
+
+def test_trouble_while_somebody_deals_with_a_ctrl_c_is_no_ctrl_c() -> None:
+    """A bot that records its last events before it ends, for example."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert code_of(url_of("no_such_database")) == "database_missing"
+
+
+def stop_a_transaction(keeper: Bookkeeper) -> None:
+    with keeper.transaction(BOOK):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise LookupError from None
+
+
+def test_what_a_caller_makes_of_a_ctrl_c_is_his(database: str) -> None:
+    with Bookkeeper.open(url_of(database)) as keeper, pytest.raises(LookupError):
+        stop_a_transaction(keeper)
 
 
 def test_who_does_not_want_to_wait_does_not(database: str) -> None:
