@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from ledger.book import Book, Head
 from ledger.database.connections import Write, ask, write_together
-from ledger.database.driver import driver_values, insert_text, select_text, update_text
+from ledger.database.driver import driver_values, insert_text, update_text
 from ledger.errors import StorageError, StorageFault, shown
 from ledger.integrity.raw_rows import raw_columns
 from ledger.mapper import require_sound
@@ -131,7 +131,7 @@ def replace_rows(connection: Connection, book: str, wanted: Rows) -> None:
 
 def rebuild_count(connection: Connection, book: str) -> int:
     """How often a rebuild has changed the book's stored rows."""
-    return ask(connection, select_text(tables.rebuilds, connection.dialect.name, "count", ("book",)), book) or 0
+    return ask(connection, tables.rebuilds, "count", book=book) or 0
 
 
 def count_rebuild(connection: Connection, book: str) -> None:

@@ -29,7 +29,6 @@ from sqlalchemy.sql.util import ClauseAdapter
 from ledger.amounts import ZERO, total
 from ledger.book import Book, Head
 from ledger.database.connections import ask
-from ledger.database.driver import select_text
 from ledger.database.tables import books, events
 from ledger.errors import Refusal, Refused, shown
 from ledger.events import MOVES_BALANCE
@@ -173,10 +172,7 @@ def find_keys(connection: Connection, book: str, keys: list[str]) -> dict[str, S
         return {}
     if len(keys) == 1:
         # Nearly every append of a bot brings a new key.
-        if (
-            ask(connection, select_text(events, connection.dialect.name, "version", ("book", "key")), book, *keys)
-            is None
-        ):
+        if ask(connection, events, "version", book=book, key=keys[0]) is None:
             return {}
         rows = connection.execute(_OF_KEY, {"of_book": book, "key": keys[0]})
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.shared.options import Output, OutputOption, system_clock
-from cli.shared.output import emit, emit_report, harmless, shown
+from cli.shared.output import emit, emit_report, print_note, shown
 from engine.reports.report import Table, counted
 
 SegmentsOption = Annotated[
@@ -51,7 +51,7 @@ def rebuild(
     place = result or f"{segments}/_projections"
     require_replaceable(place)
     with spark_session(master) as spark:
-        folded = fold_store(spark, segments, _note)
+        folded = fold_store(spark, segments, print_note)
         spark.write(list(folded.rows()), COLUMNS, place)
     rows = [
         (each.book.name, each.version, None if each.book.name in folded.states else folded.faults[each.book.name])
@@ -85,7 +85,7 @@ def check(
     place = result or f"{segments}/_checked"
     require_replaceable(place)
     with spark_session(master) as spark:
-        reports = check_store(spark, segments, system_clock(), _note)
+        reports = check_store(spark, segments, system_clock(), print_note)
         rows = [
             (report.book, report.head.version, len(report.findings), "\n".join(map(finding_line, report.findings)))
             for report in reports
@@ -95,7 +95,3 @@ def check(
     emit_report(output, findings(checked))
     if not checked.ok:
         raise typer.Exit(1)
-
-
-def _note(note: str) -> None:
-    typer.echo(f"note: {harmless(note)}", err=True)

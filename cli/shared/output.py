@@ -130,7 +130,12 @@ def emit_report(output: Output, found: Report) -> None:
     emit(output, found.document, _report_lines(found), found.rows, found.csv_rows)
     if output is Output.TEXT:
         for note in found.notes:
-            typer.echo(f"note: {harmless(note)}", err=True)
+            print_note(note)
+
+
+def print_note(note: str) -> None:
+    """Print a note to stderr, made harmless."""
+    typer.echo(f"note: {harmless(note)}", err=True)
 
 
 def _report_lines(found: Report) -> Iterator[str]:

@@ -107,9 +107,8 @@ class Segment:
 
     def as_document(self) -> dict[str, Any]:
         """Its fields for JSON: times, amounts and hashes as texts; of a URL no password, since others read the document."""
-        from engine.columns.stores import (
-            location_shown,
-        )  # only `seal` and `check` come here, and every command imports this
+        # Only `seal` and `check` come here, and every command imports this module.
+        from engine.columns.stores import location_shown
 
         document = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         return document | {"rows": self.count, "location": self.location and location_shown(self.location)}

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, Engine, Executable, Table
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import postgres, sqlite
+from ledger.database.driver import select_text
 from ledger.database.faults import WRITES, Access, Fault
 from ledger.database.interrupts import interruptible
 from ledger.database.sqlite import OnWait
@@ -216,11 +217,12 @@ def as_database_error(connection: Connection) -> AbstractContextManager[None]:
     return postgres.as_database_error() if connection.dialect.name == "postgresql" else nullcontext()
 
 
-def ask(connection: Connection, query: str, *given: object) -> Any:
-    """The first value of the first row that a query finds; None for no row. As the driver gives it: nothing is decoded."""
+def ask(connection: Connection, table: Table, name: str, **by: object) -> Any:
+    """A column of the first row in which others are what is given, as the driver has it: not decoded. None for no row."""
+    query = select_text(table, connection.dialect.name, name, tuple(by))
     driver: Any = connection.connection.driver_connection
     with as_database_error(connection):
-        row = driver.execute(query, given).fetchone()
+        row = driver.execute(query, tuple(by.values())).fetchone()
     return None if row is None else row[0]
 
 
