@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.fills import FIRST_AT, fills
-from bench.measures import AFTER_ALL, BOOK, new_ledger
+from bench.measures import BOOK, new_ledger
 from bench.report import Line, machine, table
 from bench.rp2_engine import Rp2
-from engine.bookkeeper import Bookkeeper
+from engine.bookkeeper import Bookkeeper, utc_now
 from engine.cost_basis import CostMethod, basis_at
 from ledger.events import Deposit, event_from
 
@@ -46,7 +46,7 @@ def through_netbasis(ledger: Path, given: Sequence[Fields]) -> tuple[float, Deci
         keeper.append(BOOK, Deposit(asset="XRP", amount=OPENING, price=PRICE, key="opening", at=FIRST_AT))
         keeper.append_all(BOOK, [event_from({**fields, "fee_amount": "0"}) for fields in given])
         started = time.perf_counter()
-        basis = basis_at(keeper.database, [BOOK], CostMethod("fifo"), now=AFTER_ALL).basis
+        basis = basis_at(keeper.database, [BOOK], CostMethod("fifo"), now=utc_now()).basis
         seconds = time.perf_counter() - started
     assert basis.realised is not None  # every lot has a cost
     return seconds, basis.realised

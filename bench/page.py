@@ -26,7 +26,6 @@ from statistics import median
 from typing import Any
 
 from bench.fills import fills
-from bench.measures import AFTER_ALL
 from bench.report import machine
 from cli.page.rendering import STATIC, static
 from engine.bookkeeper import Bookkeeper
@@ -58,7 +57,7 @@ PATHS = {
 
 def ledger_of(path: Path, count: int, seed: int) -> Path:
     """A new ledger of `count` events."""
-    with Bookkeeper.open(str(path), "create", clock=lambda: AFTER_ALL) as keeper:
+    with Bookkeeper.open(str(path), "create") as keeper:
         keeper.open_book(BOOK, Opened(mode="live"))
         given = _events(count - 1, seed)
         while some := [event_from(fields) for fields in islice(given, _AT_ONCE)]:
